@@ -1,0 +1,252 @@
+// Trees: plain aggregates that list their members once, ERGO_FIELDS(Mlp, hidden, out). A model, its gradient, a momentum,
+// a tangent and a Krylov vector are values of one type, and the functions of `ergo::tree` work on all of them.
+//
+// Leaves: Tensor<floating> is learned; State<Tensor>, integer and bool tensors and keys are carried; numbers, enums, strings
+// and empty structs are static. Vectors, arrays, optionals, pairs, tuples and nested structs are trees; nothing else is.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "ergo/autograd/structural.hpp"
+
+namespace ergo::inline ERGO_BUILD {
+
+// A tensor that a model carries (running statistics, say) without learning it.
+template <class X>
+struct State {
+  X value;
+};
+
+// Lists all data members of a struct, in order. An aggregate's list is checked to be complete; a class with constructors may
+// list fields too, and then nobody counts them.
+#define ERGO_FIELDS(Type, ...)                                                                     \
+  auto ergo_fields() { return std::tie(__VA_ARGS__); }                                             \
+  auto ergo_fields() const { return std::tie(__VA_ARGS__); }                                       \
+  [[maybe_unused]] static constexpr const char* ergo_field_names() { return #__VA_ARGS__; }        \
+  template <class ErgoSelf = Type>                                                                 \
+  static consteval bool ergo_complete() {                                                          \
+    return ergo::detail::lists_all_members<ErgoSelf>();                                            \
+  }
+
+namespace detail {
+
+struct Anything {  // converts to the type of any member
+  template <class U>
+  operator U() const;
+};
+template <class M, std::size_t... I>
+consteval bool takes_initialisers(std::index_sequence<I...>) {
+  return requires { M{(void(I), Anything{})...}; };
+}
+template <class M, std::size_t N = 0>
+consteval std::size_t count_members() {
+  if constexpr (takes_initialisers<M>(std::make_index_sequence<N + 1>{}))
+    return count_members<M, N + 1>();
+  else
+    return N;
+}
+template <class M>
+consteval bool lists_all_members() {
+  if constexpr (std::is_aggregate_v<M>)
+    return std::tuple_size_v<decltype(std::declval<M&>().ergo_fields())> == count_members<M>();
+  else
+    return true;
+}
+
+template <class X>
+concept HasFields = requires(X& x) { x.ergo_fields(); };
+template <class X>
+inline constexpr bool is_state = false;
+template <class X>
+inline constexpr bool is_state<State<X>> = true;
+template <class X>
+inline constexpr bool is_optional = false;
+template <class X>
+inline constexpr bool is_optional<std::optional<X>> = true;
+template <class X>
+inline constexpr bool is_vector = false;
+template <class X, class A>
+inline constexpr bool is_vector<std::vector<X, A>> = true;
+template <class X>
+concept TupleLike = requires { std::tuple_size<X>::value; };
+template <class X>
+inline constexpr bool is_static = std::is_arithmetic_v<X> || std::is_enum_v<X> || std::is_same_v<X, std::string> ||
+                                  std::is_same_v<X, bfloat16> || std::is_same_v<X, half> ||
+                                  std::is_same_v<X, Shape> || std::is_same_v<X, Device> || std::is_empty_v<X>;
+
+// Where a walk is: built into text only when an Error needs it, or for_each_named.
+struct Path {
+  const Path* parent;
+  const char* names;  // of a struct's members, as written; null: an index
+  int index;
+  std::string text() const {
+    if (!parent) return "";
+    std::string own = names ? name() : std::to_string(index);
+    const std::string before = parent->text();
+    return before.empty() ? own : before + "." + own;
+  }
+
+ private:
+  std::string name() const {
+    const char* p = names;
+    for (int i = index; i > 0; ++p)
+      if (*p == ',') --i;
+    while (*p == ' ') ++p;
+    std::string s;
+    for (; *p && *p != ','; ++p) s += *p;
+    while (!s.empty() && s.back() == ' ') s.pop_back();
+    return s;
+  }
+};
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_tree(const Path& path, const std::string& why) {
+  const std::string at = path.text();
+  throw Error("[tree] " + (at.empty() ? "the root" : at) + ": " + why);
+}
+
+}  // namespace detail
+
+namespace tree {
+
+// Which leaves a walk visits: the learned ones, or all tensors.
+enum class Leaves { learned, all };
+
+// f(path, a, b...) on corresponding leaves; the first tree names the types. Different structures are an Error.
+template <Leaves W, class F, class A, class... B>
+void walk(const detail::Path& path, F&& f, A& a, B&... b) {
+  using X = std::remove_const_t<A>;
+  if constexpr (is_tensor<X>) {
+    if constexpr (W == Leaves::all || Floating<typename X::value_type>) {
+      if constexpr (Floating<typename X::value_type>)
+        if (!a.defined() || (!b.defined() || ...)) detail::fail_tree(path, "a learned leaf is an empty tensor");
+      f(path, a, b...);
+    }
+  } else if constexpr (detail::is_state<X>) {
+    if constexpr (W == Leaves::all) walk<W>(path, f, a.value, b.value...);
+  } else if constexpr (detail::HasFields<X>) {
+    static_assert(X::ergo_complete(), "ERGO_FIELDS must list every data member, in order");
+    if constexpr (X::ergo_complete()) {
+      auto parts = std::make_tuple(a.ergo_fields(), b.ergo_fields()...);
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (std::apply(
+             [&](auto&... p) {
+               constexpr std::size_t J = I;
+               walk<W>(detail::Path{&path, X::ergo_field_names(), int(J)}, f, std::get<J>(p)...);
+             },
+             parts),
+         ...);
+      }(std::make_index_sequence<std::tuple_size_v<decltype(a.ergo_fields())>>{});
+    }
+  } else if constexpr (detail::is_optional<X>) {
+    if (((bool(a) != bool(b)) || ...)) detail::fail_tree(path, "present in one tree and absent in another");
+    if (a) walk<W>(path, f, *a, *b...);
+  } else if constexpr (detail::is_vector<X>) {
+    if constexpr (!detail::is_static<typename X::value_type>) {
+      if (((a.size() != b.size()) || ...))
+        detail::fail_tree(path, "lists of " + (std::to_string(a.size()) + ... + (" and " + std::to_string(b.size()))) + " elements");
+      for (std::size_t i = 0; i < a.size(); ++i) walk<W>(detail::Path{&path, nullptr, int(i)}, f, a[i], b[i]...);
+    }
+  } else if constexpr (detail::TupleLike<X>) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (
+          [&] {
+            constexpr std::size_t J = I;  // one pack at a time: b expands here, I outside
+            walk<W>(detail::Path{&path, nullptr, int(J)}, f, std::get<J>(a), std::get<J>(b)...);
+          }(),
+          ...);
+    }(std::make_index_sequence<std::tuple_size_v<X>>{});
+  } else {
+    static_assert(detail::is_static<X>,
+                  "this type is no tree: a member must be a tensor, a State, a key, a number, an enum, a string, an empty "
+                  "struct, a vector, array, optional, pair or tuple of trees, or a struct with ERGO_FIELDS");
+  }
+}
+template <Leaves W = Leaves::learned, class F, class A, class... B>
+void zip(F&& f, A& a, B&... b) {
+  walk<W>(detail::Path{nullptr, nullptr, 0}, [&](const detail::Path&, auto&... leaf) { f(leaf...); }, a, b...);
+}
+
+// f on the learned leaves of one or several trees; it may assign to those of a first tree that is not const.
+template <class F, class A, class... B>
+void for_each(F&& f, A& a, const B&... b) {
+  zip(f, a, b...);
+}
+// f(name, leaf) with dotted names: "hidden.weight", "layers.2.bias".
+template <class F, class A>
+void for_each_named(F&& f, A& a) {
+  walk<Leaves::learned>(detail::Path{nullptr, nullptr, 0},
+                        [&](const detail::Path& path, auto& leaf) { f(path.text(), leaf); }, a);
+}
+// The tree of f(a, b...) on learned leaves; all else comes from the first.
+template <class F, class A, class... B>
+A map(F&& f, const A& a, const B&... b) {
+  A r = a;
+  zip([&](auto& x, const auto&... y) { x = f(std::as_const(x), y...); }, r, b...);
+  return r;
+}
+
+}  // namespace tree
+
+namespace detail {
+
+// The erased form: every transform reads leaves as arrays and writes them back, so it is compiled once.
+using LeafList = std::vector<Ref<Array>>;
+template <tree::Leaves W = tree::Leaves::learned, class A>
+LeafList leaves_of(const A& a) {
+  LeafList v;
+  tree::walk<W>(Path{nullptr, nullptr, 0}, [&](const Path&, const auto& x) { v.push_back(x.ref()); }, a);
+  return v;
+}
+// Takes the leaves of `v` in order. Those of `a` may be anything, empty included.
+template <tree::Leaves W = tree::Leaves::learned, class A>
+void assign_leaves(A& a, LeafList&& v) {
+  std::size_t k = 0;
+  tree::walk<W>(Path{nullptr, nullptr, 0}, [&](const Path&, auto& x) { x.ref() = std::move(v[k++]); }, a);
+}
+
+inline LeafList map_leaves(const LeafList& a, Ref<Array> (*f)(const Ref<Array>&)) {
+  LeafList r;
+  r.reserve(a.size());
+  for (const auto& x : a) r.push_back(f(x));
+  return r;
+}
+inline void same_shapes(const char* op, const LeafList& a, const LeafList& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    Array* in[] = {a[i].get(), b[i].get()};
+    if (a[i]->shape != b[i]->shape) fail(op, in, 2, "leaves of the two trees differ in shape");
+  }
+}
+inline Ref<Array> zeros_of(const Array& a) {
+  Ref<Array> r = Array::make(a.dtype, a.shape);
+  const std::uint64_t zero = 0;
+  fill_bytes(*r, &zero);
+  return a.device.is_cpu() ? r : to_device(*r, a.device);
+}
+
+// The widest scalar among learned leaves, at least float.
+template <class A>
+constexpr bool has_double() {
+  if constexpr (is_tensor<A>) {
+    return std::is_same_v<typename A::value_type, double>;
+  } else if constexpr (HasFields<A>) {
+    return []<class... X>(std::tuple<X&...>*) { return (has_double<std::remove_const_t<X>>() || ...); }(
+        static_cast<decltype(std::declval<A&>().ergo_fields())*>(nullptr));
+  } else if constexpr (is_optional<A> || is_vector<A>) {
+    return has_double<typename A::value_type>();
+  } else if constexpr (TupleLike<A>) {
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      return (has_double<std::remove_const_t<std::tuple_element_t<I, A>>>() || ... || false);
+    }(std::make_index_sequence<std::tuple_size_v<A>>{});
+  } else {
+    return false;
+  }
+}
+template <class A>
+using WidestLeaf = std::conditional_t<has_double<A>(), double, float>;
+
+}  // namespace detail
+
+}  // namespace ergo::inline ERGO_BUILD

@@ -1,0 +1,25 @@
+// What every header starts from: the build's inline namespace, the refusal of unsafe floating point, one attribute.
+//
+// The library lives in `ergo::inline ERGO_BUILD`, named after the way the program is compiled, so that objects of a CPU
+// build and of a CUDA build fail to link together instead of disagreeing about the same names at run time.
+#pragma once
+
+#if defined(__CUDACC__)
+#define ERGO_BUILD cuda_build
+#elif defined(ERGO_EMULATED)
+#define ERGO_BUILD emulated_build
+#else
+#define ERGO_BUILD cpu_build
+#endif
+
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "ergo needs IEEE arithmetic: NaN and infinities must propagate. Compile without -ffast-math / -ffinite-math-only."
+#endif
+
+#if !defined(__GNUC__)
+#error "ergo needs g++ 12, clang++ 14 or nvcc 13, or newer: it uses their vector extensions."
+#endif
+
+// For everything below an outermost loop that carries a target attribute (cpu/isa.hpp): inlined there, it is compiled
+// for that instruction set, at -O0 too.
+#define ERGO_INLINE inline __attribute__((always_inline))

@@ -1,0 +1,155 @@
+// Strided copies and fills on the CPU: what `contiguous`, `to_vector` and the makers stand on.
+#pragma once
+
+#include "ergo/core/array.hpp"
+#include "ergo/core/parallel.hpp"
+
+namespace ergo::inline ERGO_BUILD::detail {
+
+// Extents and byte strides of up to N operands with axes merged wherever every operand allows; outermost first, rank >= 1.
+template <int N>
+struct Walk {
+  int rank = 0;
+  std::int64_t extent[kMaxRank], stride[N][kMaxRank];
+
+  void add(std::int64_t n, const std::int64_t (&step)[N]) {
+    if (n == 1) return;
+    bool merge = rank > 0;
+    for (int i = 0; i < N && merge; ++i) merge = stride[i][rank - 1] == step[i] * n;
+    if (!merge) extent[rank++] = 1;
+    extent[rank - 1] *= n;
+    for (int i = 0; i < N; ++i) stride[i][rank - 1] = step[i];
+  }
+  void finish() {
+    if (rank) return;
+    extent[0] = rank = 1;
+    for (int i = 0; i < N; ++i) stride[i][0] = 0;
+  }
+  std::int64_t rows() const {  // runs along the innermost axis
+    std::int64_t n = 1;
+    for (int d = 0; d + 1 < rank; ++d) n *= extent[d];
+    return n;
+  }
+  // Byte offset of operand i at the start of run `row`.
+  std::int64_t offset(int i, std::int64_t row) const {
+    std::int64_t at = 0;
+    for (int d = rank - 2; d >= 0; --d) {
+      at += row % extent[d] * stride[i][d];
+      row /= extent[d];
+    }
+    return at;
+  }
+};
+
+template <class T>
+void copy_run(std::byte* y, const std::byte* x, std::int64_t sy, std::int64_t sx, std::int64_t n) {
+  if (sy == std::int64_t(sizeof(T)) && sx == std::int64_t(sizeof(T))) {
+    std::memcpy(y, x, std::size_t(n) * sizeof(T));
+    return;
+  }
+  for (std::int64_t i = 0; i < n; ++i, y += sy, x += sx) std::memcpy(y, x, sizeof(T));
+}
+using CopyRun = void (*)(std::byte*, const std::byte*, std::int64_t, std::int64_t, std::int64_t);
+inline CopyRun copy_run_of(std::int64_t bytes) {
+  return bytes == 1   ? &copy_run<std::uint8_t>
+         : bytes == 2 ? &copy_run<std::uint16_t>
+         : bytes == 4 ? &copy_run<std::uint32_t>
+                      : &copy_run<std::uint64_t>;
+}
+
+// Copies x into y, equal shapes, any strides. When the two disagree about the fastest axis, tiles of 32 by 32 keep both
+// sides' cache lines in use.
+inline void copy_strided(const Array& y, const Array& x) {
+  const std::int64_t width = size_of(x.dtype), count = x.numel();
+  if (count == 0) return;
+  Walk<2> w;
+  for (int d = 0; d < x.shape.rank(); ++d) {
+    const std::int64_t step[2] = {y.stride[d], x.stride[d]};
+    w.add(x.shape[d], step);
+  }
+  w.finish();
+  const CopyRun run = copy_run_of(width);
+  const int last = w.rank - 1;
+  constexpr std::int64_t kGrain = 32768;
+  if (w.rank >= 2 && w.stride[0][last] == width && w.stride[1][last] != width) {
+    int fast = last;  // the axis along which x is dense
+    for (int d = 0; d < last; ++d)
+      if (w.stride[1][d] == width) fast = d;
+    if (fast != last) {
+      constexpr std::int64_t kTile = 32;
+      const std::int64_t n = w.extent[last], m = w.extent[fast];
+      const std::int64_t tiles_n = (n + kTile - 1) / kTile, tiles_m = (m + kTile - 1) / kTile, tiles = tiles_n * tiles_m;
+      std::int64_t outer = 1;
+      for (int d = 0; d < last; ++d)
+        if (d != fast) outer *= w.extent[d];
+      parallel_for(outer * tiles, kGrain / (kTile * kTile), [&](std::int64_t from, std::int64_t to) {
+        for (std::int64_t t = from; t < to; ++t) {
+          std::int64_t row = t / tiles, oy = 0, ox = 0;
+          for (int d = last - 1; d >= 0; --d) {
+            if (d == fast) continue;
+            oy += row % w.extent[d] * w.stride[0][d];
+            ox += row % w.extent[d] * w.stride[1][d];
+            row /= w.extent[d];
+          }
+          const std::int64_t j0 = t % tiles / tiles_n * kTile, i0 = t % tiles_n * kTile;
+          const std::int64_t j1 = j0 + kTile < m ? j0 + kTile : m, ni = i0 + kTile < n ? kTile : n - i0;
+          for (std::int64_t j = j0; j < j1; ++j)
+            run(y.data + oy + j * w.stride[0][fast] + i0 * width, x.data + ox + j * width + i0 * w.stride[1][last], width,
+                w.stride[1][last], ni);
+        }
+      });
+      return;
+    }
+  }
+  const std::int64_t inner = w.extent[last], rows = w.rows();
+  if (rows == 1) {
+    parallel_for(inner, kGrain, [&](std::int64_t from, std::int64_t to) {
+      run(y.data + from * w.stride[0][0], x.data + from * w.stride[1][0], w.stride[0][0], w.stride[1][0], to - from);
+    });
+    return;
+  }
+  parallel_for(rows, 1 + kGrain / inner, [&](std::int64_t from, std::int64_t to) {
+    for (std::int64_t r = from; r < to; ++r)
+      run(y.data + w.offset(0, r), x.data + w.offset(1, r), w.stride[0][last], w.stride[1][last], inner);
+  });
+}
+
+// The same elements row-major on the CPU: x itself if it is that already. x at depth 0.
+inline Ref<Array> dense(const Array& x) {
+  if (x.contiguous) return Ref<Array>::share(const_cast<Array*>(&x));
+  Ref<Array> y = Array::make(x.dtype, x.shape);
+  copy_strided(*y, x);
+  return y;
+}
+
+// Sets all of a row-major y to the element at `value`.
+inline void fill_bytes(const Array& y, const void* value) {
+  const std::int64_t width = size_of(y.dtype), n = y.numel();
+  bool zero = true;
+  for (std::int64_t i = 0; i < width; ++i) zero = zero && static_cast<const char*>(value)[i] == 0;
+  parallel_for(n, 262144, [&](std::int64_t from, std::int64_t to) {
+    std::byte* p = y.data + from * width;
+    if (zero || width == 1) {
+      std::memset(p, zero ? 0 : *static_cast<const unsigned char*>(value), std::size_t((to - from) * width));
+      return;
+    }
+    for (std::int64_t i = from; i < to; ++i, p += width) std::memcpy(p, value, std::size_t(width));
+  });
+}
+
+// Moves x (depth 0) to another device, row-major there.
+inline Ref<Array> to_device(const Array& x, Device d) {
+  if (x.device == d) return Ref<Array>::share(const_cast<Array*>(&x));
+  const Ref<Array> from = x.device.is_cpu() ? dense(x) : Ref<Array>::share(const_cast<Array*>(&x));
+  if (!from->contiguous) fail("to", x, "a strided view of another device: make it contiguous there first");
+  Ref<Array> y = Array::make(x.dtype, x.shape, d);
+  backend(d.is_cpu() ? x.device : d).copy(y->data, d, from->data, x.device, std::size_t(x.numel() * size_of(x.dtype)));
+  return y;
+}
+// Row-major bytes that this thread may read.
+inline Ref<Array> readable(const char* op, const Array& x) {
+  const Array& c = concrete(op, x);
+  return c.device.is_cpu() ? dense(c) : to_device(c, Device::cpu());
+}
+
+}  // namespace ergo::inline ERGO_BUILD::detail

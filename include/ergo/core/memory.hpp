@@ -1,0 +1,352 @@
+// Reference counts and the caching CPU allocator that every array header, node and buffer comes from.
+//
+// A block is 64-byte aligned and comes from its size class: 64-byte steps up to 1 KiB, then four classes an octave (at most
+// 25 % waste). Blocks up to 32 KiB are kept in thread-local magazines of 64, exchanged with a process-wide store, so that a
+// block freed by another thread than its maker's finds its way back; larger ones are kept in the store. Nothing is returned to the
+// system before `release_cached_memory`, hence no page faults in a steady loop. Blocks of 1 MiB and more ask for huge pages.
+#pragma once
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "ergo/core/device.hpp"
+#include "ergo/core/error.hpp"
+
+namespace ergo::inline ERGO_BUILD {
+
+namespace detail {
+
+// Counts change through the compiler's builtins (<atomic> alone costs 0.2 s to compile). A count of one is only read:
+// nobody else can see the object then; the acquire pairs with the release of whoever dropped the other handle.
+inline bool unique(const int& count) { return __atomic_load_n(&count, __ATOMIC_ACQUIRE) == 1; }
+inline void retain(int& count) { __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED); }
+inline bool released(int& count) { return unique(count) || __atomic_fetch_sub(&count, 1, __ATOMIC_ACQ_REL) == 1; }
+
+// An owning pointer to P, which has `int refs` (born 1) and `static void destroy(P*)`.
+template <class P>
+class Ref {
+ public:
+  constexpr Ref() = default;
+  static Ref adopt(P* p) { return Ref(p); }  // takes over the count that p was born with
+  static Ref share(P* p) {
+    if (p) retain(p->refs);
+    return Ref(p);
+  }
+  Ref(const Ref& o) : p_(o.p_) {
+    if (p_) retain(p_->refs);
+  }
+  Ref(Ref&& o) noexcept : p_(o.p_) { o.p_ = nullptr; }
+  Ref& operator=(const Ref& o) {
+    Ref t(o);
+    std::swap(p_, t.p_);
+    return *this;
+  }
+  Ref& operator=(Ref&& o) noexcept {
+    Ref t(std::move(o));
+    std::swap(p_, t.p_);
+    return *this;
+  }
+  ~Ref() {
+    if (p_ && released(p_->refs)) P::destroy(p_);
+  }
+  P* get() const { return p_; }
+  P* operator->() const { return p_; }
+  P& operator*() const { return *p_; }
+  explicit operator bool() const { return p_ != nullptr; }
+
+ private:
+  explicit Ref(P* p) : p_(p) {}
+  P* p_ = nullptr;
+};
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kReuseBlocks = false;  // let the sanitizer see every block
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool kReuseBlocks = false;
+#else
+inline constexpr bool kReuseBlocks = true;
+#endif
+#else
+inline constexpr bool kReuseBlocks = true;
+#endif
+
+inline constexpr std::size_t kLocalBytes = 32 << 10;    // classes up to this are cached by threads
+inline constexpr std::size_t kHugeBytes = 1 << 20;      // and from this on backed by 2 MiB pages
+inline constexpr std::int64_t kReportBytes = 64 << 10;  // a thread reports its balance of small blocks in such steps
+inline constexpr int kMagazine = 64;
+inline constexpr int kClasses = 16 + 4 * 52;      // up to 2^62 bytes
+inline constexpr int kLocalClasses = 16 + 4 * 5;  // up to kLocalBytes
+
+inline int size_class(std::size_t n) {
+  if (n <= 1024) return n ? int((n - 1) / 64) : 0;
+  const int e = 63 - __builtin_clzll(n - 1);
+  return 16 + (e - 10) * 4 + int((n - 1) >> (e - 2) & 3);
+}
+inline std::size_t class_bytes(int c) {
+  if (c < 16) return std::size_t(c + 1) * 64;
+  return std::size_t((c - 16) % 4 + 5) << ((c - 16) / 4 + 8);
+}
+
+struct Block {
+  Block* next;
+  Block* next_chain;
+};
+struct Magazine {
+  Block* head;
+  int count;
+};
+
+// What this thread keeps. Trivially destructible and constant-initialised, so that access is one TLS address.
+struct LocalCache {
+  Magazine active[kLocalClasses], full[kLocalClasses];
+  std::int64_t balance;      // bytes of small blocks taken less given back since the last report
+  std::int64_t fail_in;      // tests: the allocation that many from now throws; 0: never
+  bool guarded, closed;
+};
+inline constinit thread_local LocalCache local_cache{};
+
+// What all threads share: chains of small blocks, single large ones, and the totals.
+struct Store {
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  Block* chains[kClasses] = {};
+  std::int64_t live = 0, peak = 0, cached = 0;
+};
+inline constinit Store store{};
+struct StoreLock {
+  StoreLock() { pthread_mutex_lock(&store.mutex); }
+  StoreLock(const StoreLock&) = delete;
+  ~StoreLock() { pthread_mutex_unlock(&store.mutex); }
+};
+
+inline void report(std::int64_t& balance) {  // with the lock held
+  store.live += balance;
+  if (store.live > store.peak) store.peak = store.live;
+  balance = 0;
+}
+
+inline void give_chain(Block* head, int c) {  // with the lock held
+  head->next_chain = store.chains[c];
+  store.chains[c] = head;
+}
+inline void close_local_cache() {
+  LocalCache& l = local_cache;
+  StoreLock lock;
+  for (int c = 0; c < kLocalClasses; ++c)
+    for (Magazine* m : {&l.active[c], &l.full[c]})
+      if (m->head) {
+        store.cached += m->count * std::int64_t(class_bytes(c));
+        give_chain(m->head, c);
+        *m = {};
+      }
+  report(l.balance);
+}
+struct LocalCacheGuard {
+  ~LocalCacheGuard() {
+    close_local_cache();
+    local_cache.closed = true;
+  }
+};
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_memory(std::size_t bytes) {
+  const long pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  StoreLock lock;
+  throw OutOfMemory("[memory] " + std::to_string(bytes) + " bytes asked on cpu, " +
+                    (pages > 0 ? std::to_string(std::int64_t(pages) * page) : std::string("unknown")) +
+                    " free in the system, " + std::to_string(store.live) + " in use by tensors, " +
+                    std::to_string(store.cached) + " cached");
+}
+inline void* system_allocate(std::size_t bytes) {
+  const bool huge = bytes >= kHugeBytes;
+  void* p = std::aligned_alloc(huge ? std::size_t(2) << 20 : 64, bytes);
+  if (!p) return nullptr;
+  if (huge) madvise(p, bytes, MADV_HUGEPAGE);
+  return p;
+}
+void release_store();
+
+[[gnu::noinline]] inline void* allocate_slow(std::size_t bytes) {
+  LocalCache& l = local_cache;
+  if (bytes > std::size_t(1) << 62) fail_memory(bytes);
+  const int c = size_class(bytes);
+  if (c < kLocalClasses && !l.closed) {
+    if (!l.guarded) {
+      l.guarded = true;
+      static thread_local LocalCacheGuard guard;
+      (void)&guard;
+    }
+    if (l.full[c].head) {
+      std::swap(l.active[c], l.full[c]);
+    } else {
+      StoreLock lock;
+      if (Block* chain = store.chains[c]) {
+        store.chains[c] = chain->next_chain;
+        int n = 0;
+        for (Block* b = chain; b; b = b->next) ++n;
+        store.cached -= std::int64_t(n) * std::int64_t(class_bytes(c));
+        l.active[c] = {chain, n};
+      }
+    }
+    if (Magazine& m = l.active[c]; m.head) {
+      Block* b = m.head;
+      m.head = b->next;
+      --m.count;
+      return b;
+    }
+  } else {
+    StoreLock lock;
+    if (Block* b = store.chains[c]) {
+      if (b->next) {
+        b->next->next_chain = b->next_chain;
+        store.chains[c] = b->next;
+      } else {
+        store.chains[c] = b->next_chain;
+      }
+      store.cached -= std::int64_t(class_bytes(c));
+      std::int64_t taken = std::int64_t(class_bytes(c));
+      report(taken);
+      return b;
+    }
+  }
+  void* p = system_allocate(class_bytes(c));
+  if (!p) {  // what is cached may be what is missing
+    release_store();
+    p = system_allocate(class_bytes(c));
+  }
+  const bool local = c < kLocalClasses && !l.closed;  // counted by `allocate` already
+  if (!p) {
+    if (local) l.balance -= std::int64_t(class_bytes(c));
+    fail_memory(bytes);
+  }
+  if (!local) {
+    StoreLock lock;
+    std::int64_t taken = std::int64_t(class_bytes(c));
+    report(taken);
+  }
+  return p;
+}
+
+[[gnu::noinline]] inline void deallocate_slow(void* p, int c) {
+  LocalCache& l = local_cache;
+  auto* b = static_cast<Block*>(p);
+  const auto bytes = std::int64_t(class_bytes(c));
+  if (c < kLocalClasses && !l.closed && kReuseBlocks) {  // the active magazine is full
+    if (l.full[c].head) {
+      StoreLock lock;
+      store.cached += std::int64_t(l.full[c].count) * bytes;
+      give_chain(l.full[c].head, c);
+    }
+    l.full[c] = l.active[c];
+    b->next = nullptr;
+    l.active[c] = {b, 1};
+    return;
+  }
+  if (c >= kLocalClasses || l.closed) {
+    StoreLock lock;
+    store.live -= bytes;
+    if (kReuseBlocks) {
+      b->next = nullptr;
+      give_chain(b, c);
+      store.cached += bytes;
+      return;
+    }
+  }
+  std::free(p);
+}
+
+// At least `bytes` bytes, 64-byte aligned, not initialised; OutOfMemory if there are none.
+inline void* allocate(std::size_t bytes) {
+  LocalCache& l = local_cache;
+  if (l.fail_in && --l.fail_in == 0) [[unlikely]]
+    throw OutOfMemory("[memory] " + std::to_string(bytes) + " bytes asked: a failure injected by a test");
+  if (bytes <= kLocalBytes) [[likely]] {
+    const int c = size_class(bytes);
+    if (!l.closed) [[likely]] {
+      l.balance += std::int64_t(class_bytes(c));
+      if (l.balance > kReportBytes) [[unlikely]] {
+        StoreLock lock;
+        report(l.balance);
+      }
+    }
+    Magazine& m = l.active[c];
+    if (Block* b = m.head) [[likely]] {
+      m.head = b->next;
+      --m.count;
+      return b;
+    }
+  }
+  return allocate_slow(bytes);
+}
+
+// Gives back what `allocate(bytes)` returned.
+inline void deallocate(void* p, std::size_t bytes) {
+  LocalCache& l = local_cache;
+  const int c = size_class(bytes);
+  if (c < kLocalClasses && !l.closed) [[likely]] {
+    l.balance -= std::int64_t(class_bytes(c));
+    if (l.balance < -kReportBytes) [[unlikely]] {
+      StoreLock lock;
+      report(l.balance);
+    }
+    Magazine& m = l.active[c];
+    if (kReuseBlocks && m.count < kMagazine) [[likely]] {
+      auto* b = static_cast<Block*>(p);
+      b->next = m.head;
+      m.head = b;
+      ++m.count;
+      return;
+    }
+  }
+  deallocate_slow(p, c);
+}
+
+inline void release_store() {
+  StoreLock lock;
+  for (int c = 0; c < kClasses; ++c)
+    while (Block* chain = store.chains[c]) {
+      store.chains[c] = chain->next_chain;
+      while (Block* b = chain) {
+        chain = b->next;
+        std::free(b);
+      }
+    }
+  store.cached = 0;
+}
+
+}  // namespace detail
+
+// What the library holds on a device. On the CPU `live` and `cached` are exact for this thread and the large blocks of all;
+// other threads' small blocks are counted to within 64 KiB each, and so is `peak`.
+inline MemoryInfo memory_info(Device d = default_device()) {
+  if (!d.is_cpu()) return detail::backend(d).memory_info(d);
+  detail::LocalCache& l = detail::local_cache;
+  detail::StoreLock lock;
+  detail::report(l.balance);
+  MemoryInfo info{detail::store.live, detail::store.cached, detail::store.peak};
+  for (int c = 0; c < detail::kLocalClasses; ++c)
+    info.cached += (l.active[c].count + l.full[c].count) * std::int64_t(detail::class_bytes(c));
+  return info;
+}
+
+// Starts a new measurement of the peak.
+inline void reset_peak_memory() {
+  detail::StoreLock lock;
+  detail::report(detail::local_cache.balance);
+  detail::store.peak = detail::store.live;
+}
+
+// Returns to the system what this thread, finished threads and the large-block store keep for reuse.
+inline void release_cached_memory() {
+  detail::close_local_cache();
+  detail::release_store();
+  if (const detail::Backend* b = detail::backend_or_null()) b->release_cached_memory();
+}
+
+}  // namespace ergo::inline ERGO_BUILD

@@ -1,0 +1,213 @@
+// The engine under every pointwise operation: broadcasting, allocation or reuse of the result, iteration over strided
+// operands, and the partition among threads. Compiled once; the loops (cpu/pointwise_loop.hpp) are per operation and dtype.
+#pragma once
+
+#include "ergo/core/copy.hpp"
+#include "ergo/core/op.hpp"
+#include "ergo/cpu/pointwise_loop.hpp"
+#include "ergo/cpu/storage.hpp"
+
+namespace ergo::inline ERGO_BUILD::cpu {
+
+using ergo::detail::Args;
+
+inline constexpr int kMaxOperands = 10;
+inline constexpr std::int64_t kPointwiseGrain = 16384;  // elements a chunk; the partition depends on nothing else
+
+namespace detail {
+
+// Stands for a value that `uses` did not keep: NaN in every floating type.
+inline constexpr unsigned char kPoison[8] = {255, 255, 255, 255, 255, 255, 255, 255};
+
+// Operands against the broadcast shape, as byte strides with mergeable axes merged.
+struct Strided {
+  int operands, rank = 0;
+  std::int64_t extent[kMaxRank], stride[kMaxOperands][kMaxRank];
+  const std::byte* base[kMaxOperands];
+  DType dtype[kMaxOperands];
+  std::int64_t width[kMaxOperands];
+
+  Strided(const Shape& s, Args x, int n) : operands(n) {
+    std::int64_t full[kMaxOperands][kMaxRank];
+    for (int i = 0; i < n; ++i) {
+      base[i] = x[i] ? x[i]->data : reinterpret_cast<const std::byte*>(kPoison);
+      dtype[i] = x[i] ? x[i]->dtype : DType::float64;
+      width[i] = size_of(dtype[i]);
+      const int offset = x[i] ? s.rank() - x[i]->shape.rank() : s.rank();
+      for (int d = 0; d < s.rank(); ++d)
+        full[i][d] = d < offset || x[i]->shape[d - offset] == 1 ? 0 : x[i]->stride[d - offset];
+    }
+    for (int d = 0; d < s.rank(); ++d) {
+      if (s[d] == 1) continue;
+      bool merge = rank > 0;
+      for (int i = 0; i < n && merge; ++i) merge = stride[i][rank - 1] == full[i][d] * s[d];
+      if (!merge) extent[rank++] = 1;
+      extent[rank - 1] *= s[d];
+      for (int i = 0; i < n; ++i) stride[i][rank - 1] = full[i][d];
+    }
+    if (rank == 0) {
+      extent[0] = rank = 1;
+      for (int i = 0; i < n; ++i) stride[i][0] = 0;
+    }
+  }
+};
+
+// A position in the row-major order of the merged axes.
+struct Odometer {
+  const Strided* strided;
+  std::int64_t index[kMaxRank];
+  const std::byte* at[kMaxOperands];
+
+  Odometer(const Strided& s, std::int64_t linear) : strided(&s) {
+    for (int i = 0; i < s.operands; ++i) at[i] = s.base[i];
+    for (int d = s.rank; d-- > 0;) {
+      index[d] = linear % s.extent[d];
+      linear /= s.extent[d];
+      for (int i = 0; i < s.operands; ++i) at[i] += index[d] * s.stride[i][d];
+    }
+  }
+  std::int64_t left_in_row() const { return strided->extent[strided->rank - 1] - index[strided->rank - 1]; }
+  void advance(std::int64_t n) {  // n <= left_in_row()
+    const Strided& s = *strided;
+    int d = s.rank - 1;
+    index[d] += n;
+    for (int i = 0; i < s.operands; ++i) at[i] += n * s.stride[i][d];
+    while (d > 0 && index[d] == s.extent[d]) {
+      for (int i = 0; i < s.operands; ++i) at[i] += s.stride[i][d - 1] - s.extent[d] * s.stride[i][d];
+      index[d--] = 0;
+      ++index[d];
+    }
+  }
+};
+
+// Elements [begin, end) of the result. Rows that the loop can read as they lie are given to it directly when they are long
+// enough; otherwise blocks are gathered (and 16-bit operands widened) first, so that the loop always sees full vectors.
+inline void run_strided(const Strided& s, std::byte* y, DType out, Loop loop, const void* self, std::int64_t begin,
+                        std::int64_t end) {
+  constexpr std::int64_t kShortRow = 64, kBlock = 512;
+  const std::int64_t out_width = size_of(out);
+  std::int64_t step[kMaxOperands];
+  bool direct = s.extent[s.rank - 1] >= kShortRow && !is_storage_only(out);
+  for (int i = 0; i < s.operands; ++i) {
+    step[i] = s.stride[i][s.rank - 1];
+    direct = direct && (step[i] == 0 || step[i] == s.width[i]) && !is_storage_only(s.dtype[i]);
+  }
+  Odometer o(s, begin);
+  if (direct) {
+    for (std::int64_t i = begin; i < end;) {
+      const std::int64_t left = o.left_in_row(), n = left < end - i ? left : end - i;
+      loop(self, y + i * out_width, o.at, step, n);
+      o.advance(n);
+      i += n;
+    }
+    return;
+  }
+  alignas(64) std::byte block[kMaxOperands][kBlock * 8], stored[kBlock * 2], result[kBlock * 4];
+  const std::byte* p[kMaxOperands];
+  bool uniform[kMaxOperands];
+  for (int i = 0; i < s.operands; ++i) {
+    uniform[i] = true;
+    for (int d = 0; d < s.rank; ++d) uniform[i] = uniform[i] && s.stride[i][d] == 0;
+    p[i] = block[i];
+    step[i] = uniform[i] ? 0 : size_of(compute_dtype(s.dtype[i]));
+    if (!uniform[i]) continue;
+    if (is_storage_only(s.dtype[i]))
+      widen_run(s.dtype[i], s.base[i], block[i], 1);
+    else
+      p[i] = s.base[i];
+  }
+  for (std::int64_t i = begin; i < end; i += kBlock) {
+    const std::int64_t count = end - i < kBlock ? end - i : kBlock;
+    const Odometer start = o;
+    for (int k = 0; k < s.operands; ++k) {
+      if (uniform[k]) continue;
+      std::byte* to = is_storage_only(s.dtype[k]) ? stored : block[k];
+      o = start;
+      for (std::int64_t j = 0; j < count;) {
+        const std::int64_t left = o.left_in_row(), n = left < count - j ? left : count - j;
+        ergo::detail::copy_run_of(s.width[k])(to + j * s.width[k], o.at[k], s.width[k], s.stride[k][s.rank - 1], n);
+        o.advance(n);
+        j += n;
+      }
+      if (to == stored) widen_run(s.dtype[k], stored, block[k], count);
+    }
+    if (is_storage_only(out)) {
+      loop(self, result, p, step, count);
+      narrow_run(out, result, y + i * out_width, count);
+    } else {
+      loop(self, y + i * out_width, p, step, count);
+    }
+  }
+}
+
+[[gnu::noinline]] inline void pointwise_strided(const ergo::detail::Op& op, Args x, int n, DType out, Loop loop,
+                                                const void* self, Ref<Array>* y) {
+  Shape shape;
+  for (int i = 0; i < n; ++i)
+    if (x[i] && !ergo::detail::broadcast(shape, x[i]->shape)) ergo::detail::fail(op.name, x, n, "shapes do not broadcast");
+  Ref<Array> r = Array::make(out, shape);
+  if (const std::int64_t count = r->numel()) {
+    const Strided s(shape, x, n);
+    parallel_for(count, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
+      run_strided(s, r->data, out, loop, self, begin, end);
+    });
+  }
+  y[0] = std::move(r);
+}
+
+}  // namespace detail
+
+// Runs `loop` over the broadcast of the n inputs. A dying input of the result's dtype and shape, alone on memory of its own,
+// becomes the result.
+inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, Loop loop, const void* self, Ref<Array>* y,
+                      std::uint64_t dying) {
+  const Array* big = nullptr;
+  for (int i = 0; i < n; ++i)
+    if (x[i] && (!big || x[i]->shape.rank() > big->shape.rank() ||
+                 (x[i]->shape.rank() == big->shape.rank() && big->numel() == 1)))
+      big = x[i];
+  if (is_storage_only(out)) return detail::pointwise_strided(op, x, n, out, loop, self, y);
+  const std::byte* p[kMaxOperands];
+  std::int64_t step[kMaxOperands];
+  for (int i = 0; i < n; ++i) {
+    if (!x[i]) {
+      p[i] = reinterpret_cast<const std::byte*>(detail::kPoison);
+      step[i] = 0;
+      continue;
+    }
+    p[i] = x[i]->data;
+    if (is_storage_only(x[i]->dtype))
+      return detail::pointwise_strided(op, x, n, out, loop, self, y);
+    else if (x[i]->contiguous && x[i]->shape == big->shape)
+      step[i] = size_of(x[i]->dtype);
+    else if (x[i]->numel() == 1 && x[i]->shape.rank() <= big->shape.rank())
+      step[i] = 0;
+    else
+      return detail::pointwise_strided(op, x, n, out, loop, self, y);
+  }
+  Ref<Array> r;
+  for (int i = 0; dying >> i; ++i) {
+    if (!(dying >> i & 1)) continue;
+    Array& a = *x[i];
+    if (a.dtype == out && a.contiguous && ergo::detail::unique(a.refs) && a.buffer && !a.buffer->borrowed &&
+        ergo::detail::unique(a.buffer->refs) && a.shape == big->shape) {
+      r = Ref<Array>::share(&a);
+      break;
+    }
+  }
+  if (!r) r = Array::make(out, big->shape);
+  const std::int64_t count = r->numel(), width = size_of(out);
+  if (count <= 2 * kPointwiseGrain) {
+    if (count) loop(self, r->data, p, step, count);
+  } else {
+    std::byte* q = r->data;
+    parallel_for(count, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
+      const std::byte* at[kMaxOperands];
+      for (int i = 0; i < n; ++i) at[i] = p[i] + begin * step[i];
+      loop(self, q + begin * width, at, step, end - begin);
+    });
+  }
+  y[0] = std::move(r);
+}
+
+}  // namespace ergo::inline ERGO_BUILD::cpu

@@ -1,0 +1,44 @@
+// floor, ceil, round (half to even): piecewise constant, so their derivatives are 0 of every order.
+#pragma once
+
+#include "ergo/autograd/pointwise_call.hpp"
+
+namespace ergo::inline ERGO_BUILD {
+namespace detail {
+
+struct PiecewiseConstant {
+  static constexpr Uses uses = Uses::nothing;
+  template <int, class A>
+  static constexpr Constant<0> partial(const A&, const A&) {
+    return {};
+  }
+};
+struct Floor : PiecewiseConstant {
+  static constexpr auto name = "floor";
+  template <class A>
+  static constexpr A value(const A& x) {
+    return math::floor(x);
+  }
+};
+struct Ceil : PiecewiseConstant {
+  static constexpr auto name = "ceil";
+  template <class A>
+  static constexpr A value(const A& x) {
+    return math::ceil(x);
+  }
+};
+struct Round : PiecewiseConstant {
+  static constexpr auto name = "round";
+  template <class A>
+  static constexpr A value(const A& x) {
+    return math::round(x);
+  }
+};
+
+}  // namespace detail
+
+ERGO_UNARY(floor, detail::Floor)
+ERGO_UNARY(ceil, detail::Ceil)
+ERGO_UNARY(round, detail::Round)
+
+}  // namespace ergo::inline ERGO_BUILD

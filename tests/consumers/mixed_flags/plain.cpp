@@ -1,0 +1,3 @@
+#include "work.hpp"
+
+std::vector<float> plain() { return work(); }
