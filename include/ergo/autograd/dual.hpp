@@ -53,6 +53,8 @@ constexpr A where(bool c, A a, A b) {
 
 namespace detail {
 template <class F, class A, class... X>
+Dual<A> evaluate(const Dual<A>& x, const X&... rest);
+template <class F, class A, class... X>
 ERGO_INLINE A evaluate(const A& x, const X&... rest) {
   return F::value(x, rest...);
 }

@@ -107,6 +107,12 @@ struct Path {
   throw Error("[tree] " + (at.empty() ? "the root" : at) + ": " + why);
 }
 
+template <class... T>
+void check_defined(const Path& path, const Tensor<T>&... leaf) {
+  if constexpr ((Floating<T> || ...))
+    if (!(leaf.defined() && ...)) fail_tree(path, "a learned leaf is an empty tensor");
+}
+
 }  // namespace detail
 
 namespace tree {
@@ -120,8 +126,6 @@ void walk(const detail::Path& path, F&& f, A& a, B&... b) {
   using X = std::remove_const_t<A>;
   if constexpr (is_tensor<X>) {
     if constexpr (W == Leaves::all || Floating<typename X::value_type>) {
-      if constexpr (Floating<typename X::value_type>)
-        if (!a.defined() || (!b.defined() || ...)) detail::fail_tree(path, "a learned leaf is an empty tensor");
       f(path, a, b...);
     }
   } else if constexpr (detail::is_state<X>) {
@@ -164,9 +168,16 @@ void walk(const detail::Path& path, F&& f, A& a, B&... b) {
                   "struct, a vector, array, optional, pair or tuple of trees, or a struct with ERGO_FIELDS");
   }
 }
+// The same without paths; an empty learned leaf is an Error that names its own.
 template <Leaves W = Leaves::learned, class F, class A, class... B>
 void zip(F&& f, A& a, B&... b) {
-  walk<W>(detail::Path{nullptr, nullptr, 0}, [&](const detail::Path&, auto&... leaf) { f(leaf...); }, a, b...);
+  walk<W>(
+      detail::Path{nullptr, nullptr, 0},
+      [&](const detail::Path& path, auto&... leaf) {
+        detail::check_defined(path, leaf...);
+        f(leaf...);
+      },
+      a, b...);
 }
 
 // f on the learned leaves of one or several trees; it may assign to those of a first tree that is not const.
@@ -178,7 +189,11 @@ void for_each(F&& f, A& a, const B&... b) {
 template <class F, class A>
 void for_each_named(F&& f, A& a) {
   walk<Leaves::learned>(detail::Path{nullptr, nullptr, 0},
-                        [&](const detail::Path& path, auto& leaf) { f(path.text(), leaf); }, a);
+                        [&](const detail::Path& path, auto& leaf) {
+                          detail::check_defined(path, leaf);
+                          f(path.text(), leaf);
+                        },
+                        a);
 }
 // The tree of f(a, b...) on learned leaves; all else comes from the first.
 template <class F, class A, class... B>
@@ -197,7 +212,7 @@ using LeafList = std::vector<Ref<Array>>;
 template <tree::Leaves W = tree::Leaves::learned, class A>
 LeafList leaves_of(const A& a) {
   LeafList v;
-  tree::walk<W>(Path{nullptr, nullptr, 0}, [&](const Path&, const auto& x) { v.push_back(x.ref()); }, a);
+  tree::zip<W>([&](const auto& x) { v.push_back(x.ref()); }, a);
   return v;
 }
 // Takes the leaves of `v` in order. Those of `a` may be anything, empty included.

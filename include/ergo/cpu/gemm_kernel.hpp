@@ -40,8 +40,9 @@ struct GemmBlock {
   std::int64_t rows, columns, k;
   const T* a;
   std::int64_t a_row, a_column;
-  // B as panels of tile_columns() columns: rows b_row apart, panels b_panel apart. The last one may be narrower; if its
-  // rows do not consist of whole vectors in readable memory, b_last is a padded copy of it, rows tile_columns() apart.
+  // B as panels of tile_columns() columns: rows b_row apart, panels b_panel apart. The last one may be narrower; if that
+  // is neither by half nor in memory that may be read to the full width, b_last is a padded copy of it, rows
+  // tile_columns() apart.
   const T* b;
   std::int64_t b_row, b_panel;
   const T* b_last;
@@ -167,11 +168,9 @@ struct MultiplyBlock {
         tile.a = g.a + i * g.a_row;
         tile.c = g.c + i * g.c_row + j;
         tile.init = g.init ? g.init + i * g.init_row + j : nullptr;
-        if constexpr (I == Isa::sse2) {  // where speed no longer matters, compile time does
-          compute_tile<T, kBytes, kTileRows, kVectors>(tile);
-        } else if (height == kTileRows) {
+        if (height == kTileRows || I == Isa::sse2) {
           half ? compute_tile<T, kBytes, kTileRows, kVectors / 2>(tile) : compute_tile<T, kBytes, kTileRows, kVectors>(tile);
-        } else {
+        } else if constexpr (I != Isa::sse2) {  // where speed no longer matters, compile time does
           half ? compute_tile<T, kBytes, 4, kVectors / 2>(tile) : compute_tile<T, kBytes, 4, kVectors>(tile);
         }
         if (g.finish) g.finish(tile.c, tile.rows, tile.columns, g.c_row);

@@ -55,11 +55,12 @@ inline std::int64_t part_begin(std::int64_t units, std::int64_t part, std::int64
 
 inline constexpr std::int64_t kSerialWork = 200000;   // multiply-adds below which a second thread does not pay
 inline constexpr std::int64_t kRowChunk = 512;        // columns of a `row` product at a time
-inline constexpr std::int64_t kMostDots = 16;
+inline constexpr std::int64_t kMostDots = 16;         // the most rows or columns of `dots`
+inline constexpr std::int64_t kLongDots = 256;        // K that outweighs the folds at the end of a dot product
 inline constexpr std::int64_t kPanelRows = 144;       // the most rows of `panels`
 inline constexpr std::int64_t kPanelBytes = 256 << 10;  // a B that is used in place
-inline constexpr std::int64_t kDepth = 384;           // K of a block: a panel of B takes most of the first cache
-inline constexpr std::int64_t kBlockRows = 96;        // rows of a block of A: with kDepth, a third of the second cache
+inline constexpr std::int64_t kDepth = 512;           // K of a block: a panel of B is the size of the first cache
+inline constexpr std::int64_t kBlockRows = 72;        // rows of a block of A: with kDepth, a third of the second cache
 inline constexpr std::int64_t kBlockColumns = 4096;   // columns of B packed at a time
 inline constexpr std::int64_t kGroup = 4;             // panels of B packed side by side: whole lines, fewer pages at a time
 
@@ -94,9 +95,9 @@ class GemmPlan {
     if constexpr (!kWiden) {
       if ((g.m == 1 && g.b_column == 1) || (g.n == 1 && g.a_row == 1)) return Route::row;
       const bool a_along = g.a_column == 1, b_along = g.b_row == 1;
-      if (g.k >= 64 && ((a_along && g.n <= kMostDots && (b_along || g.m >= 16)) || (a_along && b_along && g.m <= kMostDots))) {
-        return Route::dots;
-      }
+      const std::int64_t least = g.m < g.n ? g.m : g.n;
+      if (a_along && b_along && least <= kMostDots && g.k >= (least < 4 ? 32 : kLongDots)) return Route::dots;
+      if (a_along && g.n <= kMostDots && g.m >= 16 && g.k >= kLongDots) return Route::dots;
     }
     return g.m <= kPanelRows || !packs_b(g) ? Route::panels : Route::blocks;
   }
@@ -131,8 +132,11 @@ class GemmPlan {
     if (route_ == Route::row) return kRowChunk;
     if (route_ == Route::dots) return g.b_row == 1 ? 0 : g.n * round_up(g.k, 16);
     const std::int64_t a = a_stride_ * (g.a_row == 1 ? depth_ : block_rows(g));
-    return route_ == Route::panels ? a + depth_ * tile_ * kGroup : a;
+    if (route_ == Route::blocks) return a;
+    return a + depth_ * tile_ * (packs_b(g) ? kGroup : copies_last(g.n) ? 1 : 0);
   }
+  // Whether the last panel of a B that is used in place has a part of a vector, which may not be read.
+  bool copies_last(std::int64_t columns) const { return columns % (tile_ / 2) > 0; }
   T* slot(int i) const { return memory_.data() + shared_ + i * slot_size_; }
 
   // How many parts each matrix of a batch is cut into for the threads.
@@ -270,7 +274,8 @@ class GemmPlan {
         block.b = b;
         block.b_row = g.b_row;
         block.b_panel = tile_;
-        if (const std::int64_t last = columns % tile_; last > 0) {
+        if (copies_last(columns)) {
+          const std::int64_t last = columns % tile_;
           const S* from = b + columns - last;
           pack_rows(PackArguments<S, T>{from, g.b_row, 1, block.k, last, packed_b, tile_, 0});
           block.b_last = packed_b;

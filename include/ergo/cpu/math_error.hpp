@@ -81,9 +81,10 @@ ERGO_INLINE Pack<double, W> erfc_of_magnitude(const Pack<double, W>& magnitude) 
   const A head = head_of(a);
   const auto e = exp_parts(-(head * head), -((a - head) * (a + head)));
   const auto near = a < A(2.25);
-  const A g = where(near, A(Table::kNearFirst) + polynomial(a - A(1.5), Table::kNear),
-                    A(Table::kFarFirst) + polynomial((a - five) / (a + five), Table::kFar));
-  const A gq = g * (e.r + e.t), n = g + gq, n_lost = (g - n) + gq;
+  const A first = where(near, A(Table::kNearFirst), A(Table::kFarFirst));
+  const A others = where(near, polynomial(a - A(1.5), Table::kNear), polynomial((a - five) / (a + five), Table::kFar));
+  const A g = first + others, g_lost = (first - g) + others, q = e.r + e.t;
+  const A gq = g * q, n = g + gq, n_lost = (g - n) + gq + fma(g_lost, q, g_lost);
   const A d = where(near, one, a), d_head = where(near, one, head), d_tail = d - d_head;
   const A y = n / d, y_head = head_of(y), y_tail = y - y_head;
   const A remainder = ((n - y_head * d_head) - y_head * d_tail - y_tail * d_head) - y_tail * d_tail;

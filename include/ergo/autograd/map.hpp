@@ -1,0 +1,188 @@
+// map(F{}, x, y, ...): a user's own pointwise function as one fused loop, differentiable without a written derivative. F is
+// a stateless struct at namespace scope whose operator() is a template over its argument types:
+//
+//   struct Swish { template <class A> A operator()(A x, A b) const { return x / (A(1) + ergo::exp(-(b * x))); } };
+//
+// Derivatives to the third order come from nested dual numbers over packs; their directions are run-time data, so one loop
+// an order serves any number of arguments. With an `if` on values, F says `static constexpr bool branches = true` and is
+// evaluated one element at a time. The fourth derivative is an Error.
+#pragma once
+
+#include "ergo/autograd/dual.hpp"
+
+namespace ergo::inline ERGO_BUILD {
+namespace detail {
+
+inline constexpr int kMapOrder = 3;
+struct Directions {  // the argument that each order differentiates with respect to
+  std::int8_t at[kMapOrder] = {};
+};
+
+// K nested duals over V; argument i is seeded with 1 at the levels whose direction is i.
+template <class V, int K>
+struct Jet {
+  using Below = Jet<V, K - 1>;
+  using type = Dual<typename Below::type>;
+  static ERGO_INLINE type seed(const V& x, int i, const std::int8_t* direction) {
+    return {Below::seed(x, i, direction), typename Below::type(direction[K - 1] == i ? 1.0 : 0.0)};
+  }
+  static ERGO_INLINE V top(const type& j) { return Below::top(j.d); }
+};
+template <class V>
+struct Jet<V, 0> {
+  using type = V;
+  static ERGO_INLINE V seed(const V& x, int, const std::int8_t*) { return x; }
+  static ERGO_INLINE V top(const V& j) { return j; }
+};
+template <class F>
+constexpr bool has_branches() {
+  if constexpr (requires { F::branches; })
+    return F::branches;
+  else
+    return false;
+}
+
+template <class F, int K, class C, int N, int... A>
+ERGO_INLINE C map_scalar(const std::int8_t* direction, const C* x, std::integer_sequence<int, A...>) {
+  using J = Jet<C, K>;
+  return J::top(F{}(J::seed(x[A], A, direction)...));
+}
+// The K-th derivative of F along directions, on packs; with `Scaled`, times a first operand.
+template <class F, int K, bool Scaled, class C, int N>
+struct MapBody {
+  template <cpu::Isa I>
+  static ERGO_INLINE void run(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* step,
+                              std::int64_t n) {
+    run_operands<I>(static_cast<const Directions*>(self)->at, y, x, step, n, std::make_integer_sequence<int, N + Scaled>{});
+  }
+
+ private:
+  template <cpu::Isa I, int... A>
+  static ERGO_INLINE void run_operands(const std::int8_t* direction, std::byte* y, const std::byte* const* x,
+                                       const std::int64_t* step, std::int64_t n, std::integer_sequence<int, A...>) {
+    const auto eval = [direction](const auto&... operand) __attribute__((always_inline)) {
+      if constexpr (Scaled)
+        return scaled(direction, operand...);
+      else
+        return evaluate_map(direction, operand...);
+    };
+    cpu::detail::run_packs<I, C, std::enable_if_t<A >= 0, C>...>(eval, y, x, step, n,
+                                                               std::make_index_sequence<sizeof...(A)>{});
+  }
+  template <class V, class... X>
+  static ERGO_INLINE V scaled(const std::int8_t* direction, const V& s, const X&... x) {
+    return s * evaluate_map(direction, x...);
+  }
+  template <class V, class... X>
+  static ERGO_INLINE V evaluate_map(const std::int8_t* direction, const V& x, const X&... rest) {
+    if constexpr (has_branches<F>()) {
+      V r;
+      for (int lane = 0; lane < V::kLanes; ++lane) {
+        const C at[] = {x[lane], rest[lane]...};
+        r.set(lane, map_scalar<F, K, C, N>(direction, at, std::make_integer_sequence<int, N>{}));
+      }
+      return r;
+    } else {
+      return on_packs(direction, std::make_integer_sequence<int, N>{}, x, rest...);
+    }
+  }
+  template <int... A, class V, class... X>
+  static ERGO_INLINE V on_packs(const std::int8_t* direction, std::integer_sequence<int, A...>, const V& x, const X&... rest) {
+    using J = Jet<V, K>;
+    const V* at[] = {&x, &rest...};
+    return J::top(F{}(J::seed(*at[A], A, direction)...));
+  }
+};
+template <class F, int K, bool Scaled, class C, int N>
+void map_loop(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* step, std::int64_t n) {
+  cpu::for_isa<MapBody<F, K, Scaled, C, N>>(self, y, x, step, n);
+}
+
+// What a map of F needs, per dtype: a loop for each order, and the scaled first one (the fused vjp).
+struct MapLoops {
+  int arguments;
+  DType dtype;
+  cpu::Loop order[kMapOrder + 1], scaled;
+  Ref<Array> (*multiply)(Array*, Array*);
+};
+
+class MapOp final : public CopiedOp<MapOp> {
+ public:
+  MapOp(const MapLoops* loops, int order, bool scaled, Directions d)
+      : CopiedOp("map", loops->arguments + (scaled ? 1 : 0)), loops_(loops), order_(order), scaled_(scaled), directions_(d) {
+    uses = Uses::inputs;
+    if (scaled) has_vjp = has_jvp = false;
+  }
+  void value(Args x, Ref<Array>* y, std::uint64_t dying) const override {
+    cpu::pointwise(*this, x, n_in, loops_->dtype, scaled_ ? loops_->scaled : loops_->order[order_], &directions_, y, dying);
+  }
+  void definition(Args x, Ref<Array>* y) const override {  // of the scaled first derivative
+    const Ref<Array> d = dispatch1(MapOp(loops_, order_, false, directions_), x + 1);
+    y[0] = loops_->multiply(x[0], d.get());
+  }
+  void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const override {
+    for (int i = 0; i < n_in; ++i)
+      if (wanted[i]) dx[i] = sum_to(times_partial(g[0], i, x), shape_of(x[i], *g[0]));
+  }
+  void jvp(Args t, Args y, Args x, Ref<Array>* ty) const override {
+    for (int i = 0; i < n_in; ++i) {
+      if (!t[i]) continue;
+      Ref<Array> p = times_partial(t[i], i, x);
+      ty[0] = ty[0] ? add(std::move(ty[0]), std::move(p)) : std::move(p);
+    }
+    if (ty[0]) ty[0] = broadcast_to(std::move(ty[0]), y[0]->shape);
+  }
+
+ private:
+  Ref<Array> times_partial(Array* s, int i, Args x) const {
+    if (order_ == kMapOrder)
+      fail("map", x, n_in, "differentiated more than three times; write a Pointwise struct (value and partial) instead");
+    Directions d = directions_;
+    d.at[order_] = std::int8_t(i);
+    if (order_ == 0) {
+      Array* in[cpu::kMaxOperands] = {s};
+      for (int k = 0; k < n_in; ++k) in[1 + k] = kept(x[k]);
+      return dispatch1(MapOp(loops_, 1, true, d), in);
+    }
+    const Ref<Array> p = dispatch1(MapOp(loops_, order_ + 1, false, d), x);
+    return loops_->multiply(s, p.get());
+  }
+  const MapLoops* loops_;
+  int order_;
+  bool scaled_;
+  Directions directions_;
+};
+
+template <class T>
+Ref<Array> multiply_arrays(Array* a, Array* b) {
+  Array* in[] = {a, b};
+  return dispatch1(pointwise_of<Multiply, T, T, T>, in);
+}
+template <class F, class T, int N>
+inline constexpr MapLoops map_loops = {N,
+                                       dtype_of<T>,
+                                       {&map_loop<F, 0, false, Compute<T>, N>, &map_loop<F, 1, false, Compute<T>, N>,
+                                        &map_loop<F, 2, false, Compute<T>, N>, &map_loop<F, 3, false, Compute<T>, N>},
+                                       &map_loop<F, 1, true, Compute<T>, N>,
+                                       &multiply_arrays<T>};
+
+}  // namespace detail
+
+// F on the broadcast of floating tensors of one dtype, at most nine.
+template <class F, class T, class... X>
+Tensor<T> map(F, const Tensor<T>& x, const X&... rest) {
+  constexpr bool stateless = std::is_empty_v<F> && std::is_default_constructible_v<F>;
+  static_assert(stateless, "map(F{}, x...): F must be a stateless struct at namespace scope, not a lambda that captures");
+  static_assert(Floating<T>, "map works on floating tensors: cast<float>(x) first");
+  static_assert((std::is_same_v<Tensor<T>, X> && ...), "map: all tensors must have the same dtype: cast<U>(x) first");
+  static_assert(2 + sizeof...(X) <= cpu::kMaxOperands, "map takes at most nine tensors");
+  if constexpr (stateless && Floating<T> && (std::is_same_v<Tensor<T>, X> && ...)) {
+    detail::Array* in[] = {&x.array(), &rest.array()...};
+    const detail::MapOp op(&detail::map_loops<F, T, 1 + int(sizeof...(X))>, 0, false, {});
+    return Tensor<T>(detail::dispatch1(op, in));
+  } else {
+    return Tensor<T>();
+  }
+}
+
+}  // namespace ergo::inline ERGO_BUILD
