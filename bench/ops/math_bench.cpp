@@ -1,4 +1,4 @@
-// Nanoseconds per element of the elementary functions (cpu/math.hpp) on arrays in the first-level cache, at every
+// Time per element of the elementary functions (cpu/math.hpp) on arrays in the first-level cache, at every
 // instruction set of the machine, beside one call of the C library per element.
 #include <benchmark/benchmark.h>
 
@@ -43,8 +43,8 @@ void measure(const std::string& name, T lo, T hi, Run run) {
       run(x.data(), y.data(), long(x.size()));
       benchmark::ClobberMemory();
     }
-    state.counters["ns/element"] = benchmark::Counter(double(x.size()) * double(state.iterations()) * 1e-9,
-                                                      benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+    using benchmark::Counter;
+    state.counters["element"] = Counter(double(x.size()), Counter::kIsIterationInvariantRate | Counter::kInvert);
   });
 }
 

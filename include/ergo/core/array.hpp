@@ -16,6 +16,7 @@ struct Buffer {
   int refs = 1;
   Device device;
   bool borrowed = false;
+  std::uint16_t before = 0;  // bytes of the array in front, when one block holds both
   std::size_t bytes = 0;
   std::byte* data = nullptr;
   void (*release)(Buffer*) = nullptr;  // null: memory of the allocators
@@ -39,13 +40,15 @@ struct Buffer {
     }
     return Ref<Buffer>::adopt(b);
   }
-  static void destroy(Buffer* b) {
+  [[gnu::noinline]] static void destroy(Buffer* b) {
     const std::size_t n = b->bytes;
     if (b->release) [[unlikely]] {
       b->release(b);
     } else if (!b->device.is_cpu()) [[unlikely]] {
       if (const Backend* back = backend_or_null()) back->deallocate(b->data, n, b->device);
       deallocate(b, kHeader);
+    } else if (b->before) {
+      deallocate(reinterpret_cast<std::byte*>(b) - b->before, b->before + kHeader + n);
     } else if (n <= kBehind) {
       deallocate(b, kHeader + n);
     } else {
@@ -75,17 +78,31 @@ struct Array {
   Shape shape;
   std::int64_t stride[kMaxRank];
 
+  static constexpr std::size_t kTogether = 256;  // bytes up to this lie behind their array
+
   Array(DType t, const Shape& s, Device d) : dtype(t), device(d), shape(s) {}
 
   // Shape and dtype without bytes.
   static Ref<Array> husk(DType t, const Shape& s, Device d) {
     return Ref<Array>::adopt(new (allocate(sizeof(Array))) Array(t, s, d));
   }
-  // Row-major, not initialised.
+  // Row-major, not initialised. Few bytes share one block with their array; the buffer, which never dies first, frees it.
   [[gnu::noinline]] static Ref<Array> make(DType t, const Shape& s, Device d = Device::cpu()) {
-    Ref<Array> a = husk(t, s, d);
     std::int64_t n = s.numel();  // throws when the count overflows
     if (__builtin_mul_overflow(n, size_of(t), &n)) fail_shape(to_string(s) + ": more than 2^63 - 1 bytes");
+    if (std::size_t(n) <= kTogether && d.is_cpu()) {
+      void* block = allocate(sizeof(Array) + Buffer::kHeader + std::size_t(n));
+      auto* a = new (block) Array(t, s, d);
+      auto* b = new (a + 1) Buffer;
+      b->before = sizeof(Array);
+      b->bytes = std::size_t(n);
+      b->data = reinterpret_cast<std::byte*>(b) + Buffer::kHeader;
+      a->set_row_major();
+      a->buffer = Ref<Buffer>::adopt(b);
+      a->data = b->data;
+      return Ref<Array>::adopt(a);
+    }
+    Ref<Array> a = husk(t, s, d);
     a->set_row_major();
     a->buffer = Buffer::make(std::size_t(n), d);
     a->data = a->buffer->data;
@@ -116,10 +133,11 @@ struct Array {
     }
     contiguous = dense || empty;
   }
-  std::int64_t numel() const { return shape.numel(); }
+  std::int64_t numel() const { return shape.product(); }
   [[gnu::noinline]] static void destroy(Array* a) {
+    const bool together = static_cast<const void*>(a->buffer.get()) == a + 1;
     a->~Array();
-    deallocate(a, sizeof(Array));
+    if (!together) deallocate(a, sizeof(Array));
   }
 };
 

@@ -261,20 +261,22 @@ void release_store();
   std::free(p);
 }
 
+[[gnu::cold, gnu::noinline]] inline void report_locally() {
+  StoreLock lock;
+  report(local_cache.balance);
+}
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_injected(std::size_t bytes) {
+  throw OutOfMemory("[memory] " + std::to_string(bytes) + " bytes asked: a failure injected by a test");
+}
+
 // At least `bytes` bytes, 64-byte aligned, not initialised; OutOfMemory if there are none.
-inline void* allocate(std::size_t bytes) {
+ERGO_INLINE void* allocate(std::size_t bytes) {
   LocalCache& l = local_cache;
-  if (l.fail_in && --l.fail_in == 0) [[unlikely]]
-    throw OutOfMemory("[memory] " + std::to_string(bytes) + " bytes asked: a failure injected by a test");
-  if (bytes <= kLocalBytes) [[likely]] {
+  if (l.fail_in && --l.fail_in == 0) [[unlikely]] fail_injected(bytes);
+  if (bytes <= kLocalBytes && !l.closed) [[likely]] {
     const int c = size_class(bytes);
-    if (!l.closed) [[likely]] {
-      l.balance += std::int64_t(class_bytes(c));
-      if (l.balance > kReportBytes) [[unlikely]] {
-        StoreLock lock;
-        report(l.balance);
-      }
-    }
+    l.balance += std::int64_t(class_bytes(c));
+    if (l.balance > kReportBytes) [[unlikely]] report_locally();
     Magazine& m = l.active[c];
     if (Block* b = m.head) [[likely]] {
       m.head = b->next;
@@ -286,15 +288,12 @@ inline void* allocate(std::size_t bytes) {
 }
 
 // Gives back what `allocate(bytes)` returned.
-inline void deallocate(void* p, std::size_t bytes) {
+ERGO_INLINE void deallocate(void* p, std::size_t bytes) {
   LocalCache& l = local_cache;
   const int c = size_class(bytes);
-  if (c < kLocalClasses && !l.closed) [[likely]] {
+  if (bytes <= kLocalBytes && !l.closed) [[likely]] {
     l.balance -= std::int64_t(class_bytes(c));
-    if (l.balance < -kReportBytes) [[unlikely]] {
-      StoreLock lock;
-      report(l.balance);
-    }
+    if (l.balance < -kReportBytes) [[unlikely]] report_locally();
     Magazine& m = l.active[c];
     if (kReuseBlocks && m.count < kMagazine) [[likely]] {
       auto* b = static_cast<Block*>(p);

@@ -83,6 +83,13 @@ class Shape : public detail::IntegerList {
     return n;
   }
 
+  // The product of extents that are known to be valid.
+  constexpr std::int64_t product() const {
+    std::int64_t n = 1;
+    for (int i = 0; i < rank_; ++i) n *= at_[i];
+    return n;
+  }
+
   constexpr Shape first(int n) const { return part(0, n); }
   constexpr Shape last(int n) const { return part(rank_ - n, rank_); }
   friend constexpr Shape operator+(Shape a, const Shape& b) {

@@ -39,7 +39,8 @@ template <class T>
 struct GemmBlock {
   std::int64_t rows, columns, k;
   const T* a;
-  std::int64_t a_row, a_column;
+  // Row i of A begins i / 6 * a_tile + i % 6 * a_row behind a: a_tile = 6 a_row unless the rows of tiles are interleaved.
+  std::int64_t a_row, a_tile, a_column;
   // B as panels of tile_columns() columns: rows b_row apart, panels b_panel apart. The last one may be narrower; if that
   // is neither by half nor in memory that may be read to the full width, b_last is a padded copy of it, rows
   // tile_columns() apart.
@@ -164,8 +165,11 @@ struct MultiplyBlock {
       for (std::int64_t i = 0; i < g.rows; i += tile.rows) {
         const int height = next_rows(g.rows - i);
         tile.rows = g.rows - i < height ? g.rows - i : height;
-        for (int r = 0; r < kTileRows; ++r) tile.a_offset[r] = (r < tile.rows ? r : tile.rows - 1) * g.a_row;
-        tile.a = g.a + i * g.a_row;
+        tile.a = g.a;
+        for (int r = 0; r < kTileRows; ++r) {
+          const std::int64_t row = i + (r < tile.rows ? r : tile.rows - 1);
+          tile.a_offset[r] = row / kTileRows * g.a_tile + row % kTileRows * g.a_row;
+        }
         tile.c = g.c + i * g.c_row + j;
         tile.init = g.init ? g.init + i * g.init_row + j : nullptr;
         if (height == kTileRows || I == Isa::sse2) {

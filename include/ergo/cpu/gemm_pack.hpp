@@ -112,9 +112,32 @@ struct PackRows {
   }
 };
 
+// The rows of A that a tile reads together, where each column of the source holds them side by side: element (i, p) of
+// `rows` x k goes to to[i / Height * k * Height + p * Height + i % Height].
+template <int Height>
+struct PackTiles {
+  template <Isa I, class S, class T>
+  static ERGO_INLINE void run(const S* from, std::int64_t column, std::int64_t rows, std::int64_t k, T* to) {
+    for (; rows >= Height; rows -= Height, from += Height) {
+      const S* element = from;
+      for (std::int64_t p = 0; p < k; ++p, element += column, to += Height) {
+#pragma GCC unroll 8
+        for (int r = 0; r < Height; ++r) to[r] = T(element[r]);
+      }
+    }
+    for (std::int64_t p = 0; rows > 0 && p < k; ++p, from += column, to += Height) {
+      for (std::int64_t r = 0; r < rows; ++r) to[r] = T(from[r]);
+    }
+  }
+};
+
 template <class S, class T>
 inline void pack_rows(const PackArguments<S, T>& arguments) {
   for_isa<PackRows, const PackArguments<S, T>*>(&arguments);
+}
+template <int Height, class S, class T>
+inline void pack_tiles(const S* from, std::int64_t column, std::int64_t rows, std::int64_t k, T* to) {
+  for_isa<PackTiles<Height>, const S*, std::int64_t, std::int64_t, std::int64_t, T*>(from, column, rows, k, to);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cpu::detail

@@ -54,7 +54,7 @@ inline std::int64_t part_begin(std::int64_t units, std::int64_t part, std::int64
 }
 
 inline constexpr std::int64_t kSerialWork = 200000;   // multiply-adds below which a second thread does not pay
-inline constexpr std::int64_t kRowChunk = 512;        // columns of a `row` product at a time
+inline constexpr std::int64_t kRowChunk = 4096;        // columns of a `row` product at a time: y takes half of the first cache
 inline constexpr std::int64_t kMostDots = 16;         // the most rows or columns of `dots`
 inline constexpr std::int64_t kLongDots = 256;        // K that outweighs the folds at the end of a dot product
 inline constexpr std::int64_t kPanelRows = 144;       // the most rows of `panels`
@@ -73,7 +73,7 @@ class GemmPlan {
         tile_(tile_columns<T>()),
         panels_(divide_up(g.n, tile_)),
         depth_(choose_depth(g)),
-        a_stride_(choose_a_stride(g)),
+        a_stride_(choose_a_stride()),
         shared_(shared_elements()),
         slot_size_(slot_elements(g)),
         memory_(shared_ + slot_size_ * threads_) {}
@@ -115,13 +115,9 @@ class GemmPlan {
     return round_up(divide_up(g.k, divide_up(g.k, most)), 8);
   }
 
-  // Packed rows of A begin in different sets of the cache.
-  std::int64_t choose_a_stride(const GemmProblem<S, T>& g) const {
-    if (route_ == Route::panels && !kWiden) return 0;
-    return round_up(g.a_row == 1 ? block_rows(g) : depth_, 16) + 16;
-  }
-  std::int64_t block_rows(const GemmProblem<S, T>& g) const {
-    return route_ == Route::blocks ? kBlockRows + kTileRows : g.m;
+  // Elements between packed rows of A, so that they begin in different sets of the cache; 0 if A is used in place.
+  std::int64_t choose_a_stride() const {
+    return route_ == Route::panels && !kWiden ? 0 : round_up(depth_, 16) + 16;
   }
 
   std::int64_t shared_elements() const {
@@ -129,9 +125,9 @@ class GemmPlan {
     return 0;
   }
   std::int64_t slot_elements(const GemmProblem<S, T>& g) const {
-    if (route_ == Route::row) return kRowChunk;
+    if (route_ == Route::row) return g.m * g.n < kRowChunk ? g.m * g.n : kRowChunk;
     if (route_ == Route::dots) return g.b_row == 1 ? 0 : g.n * round_up(g.k, 16);
-    const std::int64_t a = a_stride_ * (g.a_row == 1 ? depth_ : block_rows(g));
+    const std::int64_t a = a_stride_ * (route_ == Route::blocks ? kBlockRows + kTileRows : round_up(g.m, kTileRows));
     if (route_ == Route::blocks) return a;
     return a + depth_ * tile_ * (packs_b(g) ? kGroup : copies_last(g.n) ? 1 : 0);
   }
@@ -225,14 +221,18 @@ class GemmPlan {
   // Packs rows of A, `a` the first, columns [first, first + block.k), and lets the block read them.
   void pack_a(const GemmProblem<S, T>& g, const S* a, std::int64_t first, T* to, GemmBlock<T>& block) const {
     const S* from = a + first * g.a_column;
+    block.a = to;
     if (g.a_row == 1) {
-      pack_rows(PackArguments<S, T>{from, g.a_column, 1, block.k, block.rows, to, a_stride_, 0});
+      pack_tiles<kTileRows>(from, g.a_column, block.rows, block.k, to);
+      block.a_row = 1;
+      block.a_tile = kTileRows * block.k;
+      block.a_column = kTileRows;
     } else {
       pack_rows(PackArguments<S, T>{from, g.a_row, g.a_column, block.rows, block.k, to, a_stride_, 0});
+      block.a_row = a_stride_;
+      block.a_tile = kTileRows * a_stride_;
+      block.a_column = 1;
     }
-    block.a = to;
-    block.a_row = g.a_row == 1 ? 1 : a_stride_;
-    block.a_column = g.a_row == 1 ? a_stride_ : 1;
   }
 
   void run_panels(const GemmProblem<S, T>& g) const {
@@ -257,6 +257,7 @@ class GemmPlan {
         } else {
           block.a = a + first * g.a_column;
           block.a_row = g.a_row;
+          block.a_tile = kTileRows * g.a_row;
           block.a_column = g.a_column;
         }
         multiply_panels(g, block, b + first * g.b_row, by_rows ? g.n : end - begin, packed, packed_b);

@@ -21,31 +21,40 @@ struct RowTimesMatrix {
   T* y;
 };
 
-// Passes over B in its own order, eight rows at a time, while y stays in the nearest cache. Each element of y is summed
-// over k in ascending order from zero, as in the tile kernel.
+// Passes over B in its own order, six rows at a time (eight would meet in one set of the cache when rows are 4 KiB apart),
+// while y stays in the nearest cache. Each element of y is summed over k in ascending order from zero, as in the tile
+// kernel.
 struct MultiplyRow {
   template <Isa I, class T>
   static ERGO_INLINE void run(const RowTimesMatrix<T>* arguments) {
-    constexpr int kLanes = kRegisterBytes<I> / int(sizeof(T)), kRows = 8;
-    using P = Pack<T, kLanes>;
+    constexpr int kLanes = kRegisterBytes<I> / int(sizeof(T)), kRows = 6;
+    using V = Vector<T, kLanes>;
+    using Loose = typename VectorOf<T, kLanes>::loose;
     const RowTimesMatrix<T>& g = *arguments;
     for (std::int64_t j = 0; j < g.columns; ++j) g.y[j] = T(0);
     std::int64_t p = 0;
     for (; p + kRows <= g.k; p += kRows) {
-      P x[kRows];
+      V x[kRows];
+      const T* b[kRows];
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) x[r] = P(g.x[(p + r) * g.x_stride]);
-      const T* b = g.b + p * g.b_row;
+      for (int r = 0; r < kRows; ++r) {
+        x[r] = g.x[(p + r) * g.x_stride] - V{};
+        b[r] = g.b + (p + r) * g.b_row;
+      }
       std::int64_t j = 0;
-      for (; j + kLanes <= g.columns; j += kLanes) {
-        P y = P::load(g.y + j);
+      for (; j + 2 * kLanes <= g.columns; j += 2 * kLanes) {
+        V left = *reinterpret_cast<const Loose*>(g.y + j), right = *reinterpret_cast<const Loose*>(g.y + j + kLanes);
 #pragma GCC unroll 8
-        for (int r = 0; r < kRows; ++r) y = fma(x[r], P::load(b + r * g.b_row + j), y);
-        y.store(g.y + j);
+        for (int r = 0; r < kRows; ++r) {
+          left = left + x[r] * *reinterpret_cast<const Loose*>(b[r] + j);
+          right = right + x[r] * *reinterpret_cast<const Loose*>(b[r] + j + kLanes);
+        }
+        *reinterpret_cast<Loose*>(g.y + j) = left;
+        *reinterpret_cast<Loose*>(g.y + j + kLanes) = right;
       }
       for (; j < g.columns; ++j) {
         T y = g.y[j];
-        for (int r = 0; r < kRows; ++r) y = y + g.x[(p + r) * g.x_stride] * b[r * g.b_row + j];
+        for (int r = 0; r < kRows; ++r) y = y + g.x[(p + r) * g.x_stride] * b[r][j];
         g.y[j] = y;
       }
     }

@@ -62,7 +62,7 @@ ERGO_INLINE Pack<double, W> erfc_for_float(const Pack<double, W>& magnitude) {
   using Table = ErrorTable<float>;
   const A largest(Table::kLargest), a = where(largest < magnitude, largest, magnitude), c(Table::kCentre), d = a + c;
   const auto e = exp_parts(-(a * a), A{});
-  return polynomial((a - c) / d, Table::kTail) / d * (exp_of(e) * power_of_two<double, W>(e.exponent));
+  return polynomial((a - c) / d, Table::kTail) / d * scale_normal(e);
 }
 
 // The first 26 bits of x: products of two such are exact.
@@ -88,7 +88,7 @@ ERGO_INLINE Pack<double, W> erfc_of_magnitude(const Pack<double, W>& magnitude) 
   const A d = where(near, one, a), d_head = where(near, one, head), d_tail = d - d_head;
   const A y = n / d, y_head = head_of(y), y_tail = y - y_head;
   const A remainder = ((n - y_head * d_head) - y_head * d_tail - y_tail * d_head) - y_tail * d_tail;
-  return scale(y + (remainder + n_lost) / d, e.exponent);
+  return scale(y + (remainder + n_lost) / d, e.exponent());
 }
 
 }  // namespace detail
@@ -120,7 +120,7 @@ ERGO_INLINE Pack<T, W> erf(const Pack<T, W>& x) {
     const A four(4), b = where(four < a, four, a), line = b * A(-2), rest = detail::polynomial(b, Table::kLogTail);
     const A sum = line + rest;
     const auto e = detail::exp_parts(sum, (line - sum) + rest);
-    tail = detail::exp_of(e) * detail::power_of_two<T, W>(e.exponent);
+    tail = detail::scale_normal(e);
   } else {
     tail = detail::erfc_of_magnitude(a);
   }

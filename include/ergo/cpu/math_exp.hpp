@@ -30,7 +30,8 @@ struct ExpTable<float> {
   static constexpr float kLog2e = 0x1.715476p0f;
   static constexpr float kLn2 = 0x1.62e43p-1f, kLn2Rest = -0x1.05c61p-29f;      // ln 2 in two floats
   static constexpr float kLn2High = 0x1.62e4p-1f, kLn2Low = 0x1.7f7d1cp-20f;  // the first with 8 bits free for k
-  static constexpr float kHighest = 89.0f, kLowest = -104.0f;                 // beyond: infinity, 0
+  static constexpr float kHighest = 89.0f, kLowest = -104.0f;  // beyond: infinity, 0
+  static constexpr float kNormal = 87.0f, kNormal2 = 125.0f;   // of smaller |x| e^x and 2^x are normal numbers
   static constexpr float kHighest2 = 128.0f, kLowest2 = -151.0f;
   static constexpr float kLinear = 0x1p-25f;  // |x| below which e^x - 1 is x
   // (e^r - 1 - r) / r^2 on |r| <= 0.3486, 2^-28 of e^r
@@ -48,6 +49,7 @@ struct ExpTable<double> {
   static constexpr double kLn2 = 0x1.62e42fefa39efp-1, kLn2Rest = 0x1.abc9e3b39803fp-56;
   static constexpr double kLn2High = 0x1.62e42fefap-1, kLn2Low = 0x1.cf79abc9e3b3ap-40;
   static constexpr double kHighest = 710.0, kLowest = -746.0;
+  static constexpr double kNormal = 708.0, kNormal2 = 1021.0;
   static constexpr double kHighest2 = 1024.0, kLowest2 = -1076.0;
   static constexpr double kLinear = 0x1p-54;
   // 2^-57
@@ -67,11 +69,14 @@ struct ExpTable<double> {
                                      0x1.5d64381ad2793p-14,  -0x1.46e83214ed581p-16};
 };
 
-// e^x = 2^k (1 + r + t), |r| <= ln 2 / 2, t = O(r^2); k is whole, as a number and as an integer.
+// e^x = 2^k (1 + r + t), |r| <= ln 2 / 2, t = O(r^2). The low bits of `whole` are those of k, the others the magic
+// number's, which shifts into the exponent as nothing.
 template <class A>
 struct ExpParts {
-  A k, r, t;
-  Pack<SignedOf<typename A::value_type>, A::kLanes> exponent;
+  A r, t;
+  Pack<SignedOf<typename A::value_type>, A::kLanes> whole;
+
+  ERGO_INLINE auto exponent() const { return whole - A(FloatBits<typename A::value_type>::kMagic).bits(); }
 };
 
 // Of x + rest, |rest| much smaller than 1; |x| within kLowest and kHighest, give or take one.
@@ -79,16 +84,10 @@ template <class T, int W>
 ERGO_INLINE ExpParts<Pack<T, W>> exp_parts(const Pack<T, W>& x, const Pack<T, W>& rest) {
   using A = Pack<T, W>;
   using Table = ExpTable<T>;
-  ExpParts<A> e;
-  const A magic(FloatBits<T>::kMagic), z = fma(x, A(Table::kLog2e), magic);
-  e.k = z - magic;
-  e.exponent = z.bits() - magic.bits();
-  const A high = fma(-e.k, A(Table::kLn2High), x);               // exact
-  const A low = fma(-e.k, A(Table::kLn2Low), rest);
-  e.r = high + low;
-  const A lost = (high - e.r) + low;
-  e.t = fma(e.r * e.r, polynomial(e.r, Table::kTail), lost);
-  return e;
+  const A magic(FloatBits<T>::kMagic), z = fma(x, A(Table::kLog2e), magic), k = z - magic;
+  const A high = fma(-k, A(Table::kLn2High), x), low = fma(-k, A(Table::kLn2Low), rest);  // the first is exact
+  const A r = high + low, lost = (high - r) + low;
+  return {r, fma(r * r, polynomial(r, Table::kTail), lost), z.bits()};
 }
 
 // 2^k for k of a normal result.
@@ -103,11 +102,23 @@ ERGO_INLINE Pack<T, W> scale(const Pack<T, W>& x, const Pack<SignedOf<T>, W>& k)
   return x * power_of_two<T, W>(half) * power_of_two<T, W>(k - half);
 }
 
+// Whether some |x| is above the limit, or NaN.
+template <class T, int W>
+ERGO_INLINE bool any_beyond(const Pack<T, W>& x, T limit) {
+  return any_negative(Pack<T, W>(limit).bits() - abs(x).bits());
+}
+
 // 1 + r + t with little more than one rounding.
 template <class A>
 ERGO_INLINE A exp_of(const ExpParts<A>& e) {
   const A one(1), high = one + e.r;
   return high + (((one - high) + e.r) + e.t);
+}
+
+// 2^k (1 + r + t) where that is a normal number.
+template <class T, int W>
+ERGO_INLINE Pack<T, W> scale_normal(const ExpParts<Pack<T, W>>& e) {
+  return (exp_of(e).bits() + (e.whole << FloatBits<T>::kFraction)).template as<T>();
 }
 
 // x within the bounds, NaN kept.
@@ -119,25 +130,40 @@ ERGO_INLINE Pack<T, W> clamp(const Pack<T, W>& x, T lowest, T highest) {
 
 }  // namespace detail
 
+// Packs whose results are all normal, nearly all, do without bounds and the second factor; the bits are the same.
 template <class T, int W>
 ERGO_INLINE Pack<T, W> exp(const Pack<T, W>& x) {
   using Table = detail::ExpTable<T>;
+  if (!detail::any_beyond(x, Table::kNormal)) [[likely]] {
+    const auto e = detail::exp_parts(x, Pack<T, W>{});
+    return detail::scale_normal(e);
+  }
   const auto e = detail::exp_parts(detail::clamp(x, Table::kLowest, Table::kHighest), Pack<T, W>{});
-  return detail::scale(detail::exp_of(e), e.exponent);
+  return detail::scale(detail::exp_of(e), e.exponent());
 }
+
+namespace detail {
 
 // 2^x = 2^k e^(f ln 2) with f = x - k exact.
 template <class T, int W>
-ERGO_INLINE Pack<T, W> exp2(const Pack<T, W>& x) {
+ERGO_INLINE ExpParts<Pack<T, W>> exp2_parts(const Pack<T, W>& x) {
   using A = Pack<T, W>;
+  using Table = ExpTable<T>;
+  const A magic(FloatBits<T>::kMagic), z = x + magic, f = x - (z - magic), r = f * A(Table::kLn2);
+  return {r, fma(r * r, polynomial(r, Table::kTail), f * A(Table::kLn2Rest)), z.bits()};
+}
+
+}  // namespace detail
+
+template <class T, int W>
+ERGO_INLINE Pack<T, W> exp2(const Pack<T, W>& x) {
   using Table = detail::ExpTable<T>;
-  const A y = detail::clamp(x, Table::kLowest2, Table::kHighest2);
-  const A magic(detail::FloatBits<T>::kMagic), z = y + magic, f = y - (z - magic);
-  detail::ExpParts<A> e;
-  e.exponent = z.bits() - magic.bits();
-  e.r = f * A(Table::kLn2);
-  e.t = fma(e.r * e.r, detail::polynomial(e.r, Table::kTail), f * A(Table::kLn2Rest));
-  return detail::scale(detail::exp_of(e), e.exponent);
+  if (!detail::any_beyond(x, Table::kNormal2)) [[likely]] {
+    const auto e = detail::exp2_parts(x);
+    return detail::scale_normal(e);
+  }
+  const auto e = detail::exp2_parts(detail::clamp(x, Table::kLowest2, Table::kHighest2));
+  return detail::scale(detail::exp_of(e), e.exponent());
 }
 
 // 2 (s r + (s - 1/2) + s t) with s = 2^(k - 1), which is finite where 2^k is not. The least arguments are their own result.
@@ -146,7 +172,7 @@ ERGO_INLINE Pack<T, W> expm1(const Pack<T, W>& x) {
   using A = Pack<T, W>;
   using Table = detail::ExpTable<T>;
   const auto e = detail::exp_parts(detail::clamp(x, T(-40), Table::kHighest), A{});
-  const A s = detail::power_of_two<T, W>(e.exponent - Pack<detail::SignedOf<T>, W>(1)), half(0.5);
+  const A s = detail::power_of_two<T, W>(e.exponent() - Pack<detail::SignedOf<T>, W>(1)), half(0.5);
   const A y = fma(s, e.t, fma(s, e.r, s - half));
   return where(abs(x) < A(Table::kLinear), x, y + y);
 }
@@ -162,7 +188,7 @@ template <class T, int W>
 ERGO_INLINE HalfExps<Pack<T, W>> half_exps(const Pack<T, W>& magnitude) {
   using A = Pack<T, W>;
   const auto e = exp_parts(clamp(magnitude, T(0), T(ExpTable<T>::kHighest + 1)), A{});
-  const A up = scale(exp_of(e), e.exponent - Pack<SignedOf<T>, W>(1));
+  const A up = scale(exp_of(e), e.exponent() - Pack<SignedOf<T>, W>(1));
   return {up, A(0.25) / up};
 }
 
@@ -191,7 +217,7 @@ ERGO_INLINE Pack<T, W> tanh(const Pack<T, W>& x) {
   const A a = abs(x), z = x * x, one(1), last(Table::kTanhOne);
   const A bounded = where(last < a, last, a);
   const auto e = detail::exp_parts(-(bounded + bounded), A{});
-  const A u = detail::exp_of(e) * detail::power_of_two<T, W>(e.exponent);
+  const A u = detail::scale_normal(e);
   const A sum = one + u, lost = (one - sum) + u, ratio = (u + u) / sum;
   const A large = one - (ratio - ratio * lost);  // 1 / (sum + lost), for sum is near 1
   const A small = fma(x * z, detail::polynomial(z, Table::kTanh), x);

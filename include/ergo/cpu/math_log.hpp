@@ -53,24 +53,37 @@ struct LogParts {
   A k, f, t;
 };
 
+// `special`: some x may be subnormal.
 template <class T, int W>
-ERGO_INLINE LogParts<Pack<T, W>> log_parts(const Pack<T, W>& x) {
+ERGO_INLINE LogParts<Pack<T, W>> log_parts(const Pack<T, W>& x, bool special) {
   using A = Pack<T, W>;
   using I = Pack<SignedOf<T>, W>;
   using Table = LogTable<T>;
-  const auto subnormal = x < A(FloatBits<T>::kMinNormal);
-  const I origin(Table::kSqrtHalf), from = where(subnormal, x * A(Table::kLift), x).bits() - origin;
+  A normal = x, lifted{};
+  if (special) {
+    const auto subnormal = x < A(FloatBits<T>::kMinNormal);
+    normal = where(subnormal, x * A(Table::kLift), x);
+    lifted = where(subnormal, A(FloatBits<T>::kFraction), A{});
+  }
+  const I origin(Table::kSqrtHalf), from = normal.bits() - origin;
   const A f = ((from & I(FloatBits<T>::kFractionMask)) + origin).template as<T>() - A(1);
   // The exponent as a number, by way of the magic number's low bits: 64-bit integers have no conversion before AVX-512.
   const A magic(FloatBits<T>::kMagic), whole = ((from >> FloatBits<T>::kFraction) + magic.bits()).template as<T>();
-  const A k = (whole - magic) - where(subnormal, A(FloatBits<T>::kFraction), A{});
+  const A k = (whole - magic) - lifted;
   if constexpr (sizeof(T) == 4) {
-    const A square = f * f;
-    return {k, f, square * fma(f, polynomial(f, Table::kTail), A(-0.5))};
+    return {k, f, f * f * fma(f, polynomial(f, Table::kTail), A(-0.5))};
   } else {
     const A half_square = A(0.5) * f * f, s = f / (A(2) + f), z = s * s;
     return {k, f, fma(s, fma(z, polynomial(z, Table::kTail), half_square), -half_square)};
   }
+}
+
+// Whether some x is not a positive, normal, finite number.
+template <class T, int W>
+ERGO_INLINE bool any_special(const Pack<T, W>& x) {
+  const auto least = Pack<T, W>(FloatBits<T>::kMinNormal).bits(), infinite = Pack<T, W>(kInfinity<T>).bits();
+  const Pack<SignedOf<T>, W> one(1);
+  return any_negative((x.bits() - least) | ((infinite - one) - x.bits()));
 }
 
 // `finite` where x is an ordinary argument of a logarithm, else what C says.
@@ -80,6 +93,13 @@ ERGO_INLINE Pack<T, W> log_of_special(const Pack<T, W>& x, const Pack<T, W>& fin
   const A zero{}, infinity(kInfinity<T>);
   const A positive = where(x < infinity, finite, x);
   return where(zero < x, positive, where(x == zero, -infinity, A(kNaN<T>)));
+}
+
+// `finish` of the parts of x, and what C says where there are none.
+template <class T, int W, class F>
+ERGO_INLINE Pack<T, W> logarithm(const Pack<T, W>& x, F finish) {
+  if (!any_special(x)) [[likely]] return finish(log_parts(x, false));
+  return log_of_special(x, finish(log_parts(x, true)));
 }
 
 // (f + t) times a constant given in two parts.
@@ -96,25 +116,27 @@ template <class T, int W>
 ERGO_INLINE Pack<T, W> log(const Pack<T, W>& x) {
   using A = Pack<T, W>;
   using Table = detail::LogTable<T>;
-  const auto e = detail::log_parts(x);
-  const A y = fma(e.k, A(Table::kLn2High), e.f + fma(e.k, A(Table::kLn2Low), e.t));
-  return detail::log_of_special(x, y);
+  return detail::logarithm(x, [](const auto& e) __attribute__((always_inline)) {
+    return fma(e.k, A(Table::kLn2High), e.f + fma(e.k, A(Table::kLn2Low), e.t));
+  });
 }
 
 template <class T, int W>
 ERGO_INLINE Pack<T, W> log2(const Pack<T, W>& x) {
   using Table = detail::LogTable<T>;
-  const auto e = detail::log_parts(x);
-  return detail::log_of_special(x, e.k + detail::times(e, Table::kLog2e, Table::kLog2eRest));
+  return detail::logarithm(x, [](const auto& e) __attribute__((always_inline)) {
+    return e.k + detail::times(e, Table::kLog2e, Table::kLog2eRest);
+  });
 }
 
 template <class T, int W>
 ERGO_INLINE Pack<T, W> log10(const Pack<T, W>& x) {
   using A = Pack<T, W>;
   using Table = detail::LogTable<T>;
-  const auto e = detail::log_parts(x);
-  const A fraction = fma(e.k, A(Table::kLog10Of2Low), detail::times(e, Table::kLog10e, Table::kLog10eRest));
-  return detail::log_of_special(x, fma(e.k, A(Table::kLog10Of2High), fraction));
+  return detail::logarithm(x, [](const auto& e) __attribute__((always_inline)) {
+    const A fraction = fma(e.k, A(Table::kLog10Of2Low), detail::times(e, Table::kLog10e, Table::kLog10eRest));
+    return fma(e.k, A(Table::kLog10Of2High), fraction);
+  });
 }
 
 // log(u) + c / u, with u = 1 + x rounded and c what the rounding lost.
@@ -123,10 +145,10 @@ ERGO_INLINE Pack<T, W> log1p(const Pack<T, W>& x) {
   using A = Pack<T, W>;
   using Table = detail::LogTable<T>;
   const A one(1), u = one + x, back = u - one, c = (one - (u - back)) + (x - back);
-  const auto e = detail::log_parts(u);
-  const A low = fma(e.k, A(Table::kLn2Low), c / u);
-  const A y = fma(e.k, A(Table::kLn2High), e.f + (e.t + low));
-  return where(abs(x) < A(Table::kLinear), x, detail::log_of_special(u, y));
+  const A y = detail::logarithm(u, [&](const auto& e) __attribute__((always_inline)) {
+    return fma(e.k, A(Table::kLn2High), e.f + (e.t + fma(e.k, A(Table::kLn2Low), c / u)));
+  });
+  return where(abs(x) < A(Table::kLinear), x, y);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cpu

@@ -1,305 +1,43 @@
-// SIMD registers as values: `Pack<T, W>` is W lanes of T with the arithmetic of T on each, `Mask<T, W>` what comparing two
-// of them gives. Both wrap a vector of the compiler's own vector extension, so they are compiled for whatever instruction
-// set the loop around them is compiled for (cpu/isa.hpp), and W times the size of T should not exceed its register.
-// Floating arithmetic is IEEE's; integers wrap. Storage types are read and written by cpu/pack_storage.hpp.
+// SIMD registers as values. `Pack<T, W>` is W lanes of T (float, double, integers) with the arithmetic of T on each,
+// `Mask<T, W>` what comparing two of them gives; their members are in cpu/pack_type.hpp, here is what goes between packs:
+// selection, lanes moved about, tests of all lanes. A pack should not be wider than a register of the instruction set that
+// the loop is compiled for: W = kRegisterBytes<I> / sizeof(T). Floating arithmetic is IEEE's; integers wrap. Storage types
+// (bool, the 16-bit floats) are read and written by cpu/pack_storage.hpp, the elementary functions are in cpu/math.hpp.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <type_traits>
-#include <utility>
-
-#include "ergo/core/config.hpp"
+#include "ergo/cpu/pack_type.hpp"
 
 namespace ergo::inline ERGO_BUILD::cpu {
 
-template <class T, int W>
-struct Pack;
-template <class T, int W>
-struct Mask;
-template <class T, int W>
-Pack<T, W / 2> low(const Pack<T, W>& a);
-template <class T, int W>
-Pack<T, W / 2> high(const Pack<T, W>& a);
-template <class T, int W>
-Pack<T, W> maximum(const Pack<T, W>& a, const Pack<T, W>& b);
-template <class T, int W>
-Pack<T, W> minimum(const Pack<T, W>& a, const Pack<T, W>& b);
-
 namespace detail {
 
-// The integers that are as wide as T.
-template <class T>
-using SignedOf = std::conditional_t<
-    sizeof(T) == 1, std::int8_t,
-    std::conditional_t<sizeof(T) == 2, std::int16_t, std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>>>;
-template <class T>
-using UnsignedOf = std::make_unsigned_t<SignedOf<T>>;
-
-// Half the larger of the two, with the sign of T: a step on the way from one to the other.
-template <class T, class U, std::size_t Size = (sizeof(T) > sizeof(U) ? sizeof(T) : sizeof(U)) / 2>
-using BetweenOf = std::conditional_t<
-    std::is_signed_v<T>, std::conditional_t<Size == 2, std::int16_t, std::int32_t>,
-    std::conditional_t<Size == 2, std::uint16_t, std::uint32_t>>;
-
-// The compiler's vector of W lanes, and the same without alignment and type-based aliasing, to load and store through.
-template <class T, int W>
-struct VectorOf {
-  typedef T type __attribute__((vector_size(W * sizeof(T))));
-  typedef T loose __attribute__((vector_size(W * sizeof(T)), aligned(alignof(T)), may_alias));
-};
-template <class T, int W>
-using Vector = typename VectorOf<T, W>::type;
-
-// g++ chooses the type of a comparison's result for the function that it parses, not for the one that it is inlined into:
-// comparisons of 64-byte vectors, and selections by them, would fall apart into scalars. They are taken in halves there.
-#if defined(__clang__)
-inline constexpr std::size_t kMaskBytes = 64;
-#else
-inline constexpr std::size_t kMaskBytes = 32;
-#endif
-
-struct Equal;
-struct Less;
-struct LessEqual;
-template <class Relation, class T, int W>
-Mask<T, W> compare(const Pack<T, W>& a, const Pack<T, W>& b);
+// As `shuffle` below, with lanes counted from First.
 template <int First, class T, int W, int... K>
-Pack<T, int(sizeof...(K))> shuffle_from(const Pack<T, W>& a, const Pack<T, W>& b, std::integer_sequence<int, K...>);
+ERGO_INLINE Pack<T, int(sizeof...(K))> shuffle_from(const Pack<T, W>& a, const Pack<T, W>& b,
+                                                    std::integer_sequence<int, K...>) {
+  Pack<T, int(sizeof...(K))> r;
+  r.v = __builtin_shufflevector(a.v, b.v, (First + K)...);
+  return r;
+}
+
+// Some bit for each lane of 16 bytes or less whose sign bit is set.
 template <class T, int W>
-std::int64_t fold_or(const Pack<T, W>& a);
+ERGO_INLINE int sign_bits(const Pack<T, W>& a) {
+#if defined(__x86_64__)
+  if constexpr (sizeof(a.v) == 16 && sizeof(T) == 4) {
+    return __builtin_ia32_movmskps((Vector<float, 4>)a.v);
+  } else if constexpr (sizeof(a.v) == 16 && sizeof(T) == 8) {
+    return __builtin_ia32_movmskpd((Vector<double, 2>)a.v);
+  } else if constexpr (sizeof(a.v) == 16 && sizeof(T) == 1) {
+    return __builtin_ia32_pmovmskb128((Vector<char, 16>)a.v);
+  }
+#endif
+  int r = 0;
+  for (int i = 0; i < W; ++i) r |= int(a.v[i] < 0);
+  return r;
+}
 
 }  // namespace detail
-
-// A truth value for each lane of a Pack<T, W>, kept as all ones or all zeros.
-template <class T, int W>
-struct Mask {
-  using Lane = detail::SignedOf<T>;
-  static constexpr int kLanes = W;
-  detail::Vector<Lane, W> v;
-
-  ERGO_INLINE Mask() : v{} {}
-  ERGO_INLINE explicit Mask(bool x) : v(Lane(-Lane(x)) - detail::Vector<Lane, W>{}) {}
-  ERGO_INLINE Mask(const Mask& o) : v(o.v) {}
-  ERGO_INLINE Mask& operator=(const Mask& o) {
-    v = o.v;
-    return *this;
-  }
-
-  ERGO_INLINE bool operator[](int i) const { return v[i] != 0; }
-
-  // The same truths for lanes of U.
-  template <class U>
-  ERGO_INLINE Mask<U, W> to() const {
-    Mask<U, W> r;
-    r.v = bits().template to<typename Mask<U, W>::Lane>().v;
-    return r;
-  }
-  // -1 for true, 0 for false.
-  ERGO_INLINE Pack<Lane, W> bits() const {
-    Pack<Lane, W> r;
-    r.v = v;
-    return r;
-  }
-
-  friend ERGO_INLINE Mask operator&(const Mask& a, const Mask& b) { return of(a.v & b.v); }
-  friend ERGO_INLINE Mask operator|(const Mask& a, const Mask& b) { return of(a.v | b.v); }
-  friend ERGO_INLINE Mask operator^(const Mask& a, const Mask& b) { return of(a.v ^ b.v); }
-  friend ERGO_INLINE Mask operator!(const Mask& a) { return of(~a.v); }
-  friend ERGO_INLINE Mask operator==(const Mask& a, const Mask& b) { return !(a ^ b); }  // false < true
-  friend ERGO_INLINE Mask operator!=(const Mask& a, const Mask& b) { return a ^ b; }
-  friend ERGO_INLINE Mask operator<(const Mask& a, const Mask& b) { return !a & b; }
-  friend ERGO_INLINE Mask operator<=(const Mask& a, const Mask& b) { return !a | b; }
-  friend ERGO_INLINE Mask operator>(const Mask& a, const Mask& b) { return a & !b; }
-  friend ERGO_INLINE Mask operator>=(const Mask& a, const Mask& b) { return a | !b; }
-  // where on masks: a where c, else b.
-  friend ERGO_INLINE Mask where(const Mask& c, const Mask& a, const Mask& b) { return (c & a) | (!c & b); }
-
- private:
-  template <class V>
-  static ERGO_INLINE Mask of(const V& v) {
-    Mask r;
-    r.v = v;
-    return r;
-  }
-};
-
-// W lanes of T: float, double, or an integer type.
-template <class T, int W>
-struct Pack {
-  static_assert(W > 0 && (W & (W - 1)) == 0, "the number of lanes is a power of two");
-  using value_type = T;
-  static constexpr int kLanes = W;
-  detail::Vector<T, W> v;
-
-  ERGO_INLINE Pack() : v{} {}
-  ERGO_INLINE explicit Pack(T x) : v(x - detail::Vector<T, W>{}) {}  // minus 0, not plus: that would lose the sign of -0
-  // Written out, so that every ABI passes packs in memory: functions compiled for different sets then agree (a user's
-  // functor that is not inlined at -O0), where trivially copied 64-byte vectors are passed in different registers.
-  ERGO_INLINE Pack(const Pack& o) : v(o.v) {}
-  ERGO_INLINE Pack& operator=(const Pack& o) {
-    v = o.v;
-    return *this;
-  }
-
-  // Lanes from memory, of no particular alignment.
-  static ERGO_INLINE Pack load(const T* p) {
-    Pack r;
-    r.v = *reinterpret_cast<const typename detail::VectorOf<T, W>::loose*>(p);
-    return r;
-  }
-  // The first n lanes from memory, which alone is read; the others are 0.
-  static ERGO_INLINE Pack load_part(const T* p, int n) {
-    Pack r;
-    __builtin_memcpy(&r.v, p, std::size_t(n) * sizeof(T));
-    return r;
-  }
-  // Lanes `stride` bytes apart, possibly 0 or negative.
-  static ERGO_INLINE Pack gather(const std::byte* p, std::int64_t stride) {
-    return gather_lanes(p, stride, std::make_integer_sequence<int, W>{});
-  }
-  static ERGO_INLINE Pack gather_part(const std::byte* p, std::int64_t stride, int n) {
-    Pack r;
-    for (int i = 0; i < n; ++i) r.v[i] = lane_at(p + i * stride);
-    return r;
-  }
-  // 0, 1, 2, ...
-  static ERGO_INLINE Pack iota() { return iota_lanes(std::make_integer_sequence<int, W>{}); }
-
-  ERGO_INLINE void store(T* p) const { *reinterpret_cast<typename detail::VectorOf<T, W>::loose*>(p) = v; }
-  ERGO_INLINE void store_part(T* p, int n) const { __builtin_memcpy(p, &v, std::size_t(n) * sizeof(T)); }
-
-  ERGO_INLINE T operator[](int i) const { return v[i]; }
-  ERGO_INLINE void set(int i, T x) { v[i] = x; }
-
-  // Each lane as a U, as static_cast does it: towards zero, and what U cannot hold has no meaning.
-  template <class U>
-  ERGO_INLINE Pack<U, W> to() const {
-    Pack<U, W> r;
-    if constexpr (std::is_same_v<T, U>) {
-      r.v = v;
-    } else if constexpr (std::is_floating_point_v<U> && std::is_integral_v<T> && sizeof(T) < 4) {
-      return to<std::int32_t>().template to<U>();  // machines convert from and to 32 bits
-    } else if constexpr (std::is_floating_point_v<T> && std::is_integral_v<U> && sizeof(U) < 4) {
-      return to<std::int32_t>().template to<U>();
-    } else if constexpr (std::is_integral_v<T> && std::is_integral_v<U> &&
-                         (sizeof(T) > 2 * sizeof(U) || 2 * sizeof(T) < sizeof(U))) {
-      return to<detail::BetweenOf<T, U>>().template to<U>();  // g++ takes longer steps lane by lane
-    } else {
-      r.v = __builtin_convertvector(v, decltype(r.v));
-    }
-    return r;
-  }
-  // The bits of each lane as an integer, and a pack from such.
-  ERGO_INLINE Pack<detail::SignedOf<T>, W> bits() const { return as<detail::SignedOf<T>>(); }
-  static ERGO_INLINE Pack from_bits(const Pack<detail::SignedOf<T>, W>& b) { return b.template as<T>(); }
-  // The bits of each lane as a U of the same size.
-  template <class U>
-  ERGO_INLINE Pack<U, W> as() const {
-    static_assert(sizeof(U) == sizeof(T));
-    Pack<U, W> r;
-    r.v = (decltype(r.v))v;
-    return r;
-  }
-
-  friend ERGO_INLINE Pack operator+(const Pack& a, const Pack& b) { return of((Ring)a.v + (Ring)b.v); }
-  friend ERGO_INLINE Pack operator-(const Pack& a, const Pack& b) { return of((Ring)a.v - (Ring)b.v); }
-  friend ERGO_INLINE Pack operator*(const Pack& a, const Pack& b) { return of((Ring)a.v * (Ring)b.v); }
-  friend ERGO_INLINE Pack operator-(const Pack& a) { return of(-(Ring)a.v); }
-  friend ERGO_INLINE Pack operator/(const Pack& a, const Pack& b)
-    requires std::is_floating_point_v<T>
-  {
-    return of(a.v / b.v);
-  }
-  ERGO_INLINE Pack& operator+=(const Pack& b) { return *this = *this + b; }
-  ERGO_INLINE Pack& operator-=(const Pack& b) { return *this = *this - b; }
-  ERGO_INLINE Pack& operator*=(const Pack& b) { return *this = *this * b; }
-  ERGO_INLINE Pack& operator/=(const Pack& b)
-    requires std::is_floating_point_v<T>
-  {
-    return *this = *this / b;
-  }
-
-  // For integers. A shift is by the same n for every lane, 0 <= n < the bits of T; `>>` repeats the sign of signed lanes.
-  friend ERGO_INLINE Pack operator&(const Pack& a, const Pack& b) { return of(a.v & b.v); }
-  friend ERGO_INLINE Pack operator|(const Pack& a, const Pack& b) { return of(a.v | b.v); }
-  friend ERGO_INLINE Pack operator^(const Pack& a, const Pack& b) { return of(a.v ^ b.v); }
-  friend ERGO_INLINE Pack operator~(const Pack& a) { return of(~a.v); }
-  friend ERGO_INLINE Pack operator<<(const Pack& a, int n) { return of((Ring)a.v << T(n)); }
-  friend ERGO_INLINE Pack operator>>(const Pack& a, int n) { return of(a.v >> T(n)); }
-
-  friend ERGO_INLINE Mask<T, W> operator==(const Pack& a, const Pack& b) { return detail::compare<detail::Equal>(a, b); }
-  friend ERGO_INLINE Mask<T, W> operator<(const Pack& a, const Pack& b) { return detail::compare<detail::Less>(a, b); }
-  friend ERGO_INLINE Mask<T, W> operator<=(const Pack& a, const Pack& b) { return detail::compare<detail::LessEqual>(a, b); }
-  friend ERGO_INLINE Mask<T, W> operator!=(const Pack& a, const Pack& b) { return !(a == b); }
-  friend ERGO_INLINE Mask<T, W> operator>(const Pack& a, const Pack& b) { return b < a; }
-  friend ERGO_INLINE Mask<T, W> operator>=(const Pack& a, const Pack& b) { return b <= a; }
-
-  // f(lane), or f(lane, lane of b), for each lane, one at a time.
-  template <class F>
-  ERGO_INLINE Pack each(F f) const {
-    Pack r;
-    for (int i = 0; i < W; ++i) r.v[i] = f(v[i]);
-    return r;
-  }
-  template <class F>
-  ERGO_INLINE Pack each(F f, const Pack& b) const {
-    Pack r;
-    for (int i = 0; i < W; ++i) r.v[i] = f(v[i], b.v[i]);
-    return r;
-  }
-
-  // Over the lanes, folded by halves: lane i with lane i + W / 2, and so on. A NaN makes `max` and `min` NaN.
-  ERGO_INLINE T sum() const {
-    return fold([](const auto& a, const auto& b) __attribute__((always_inline)) { return a + b; });
-  }
-  ERGO_INLINE T product() const {
-    return fold([](const auto& a, const auto& b) __attribute__((always_inline)) { return a * b; });
-  }
-  ERGO_INLINE T max() const {
-    return fold([](const auto& a, const auto& b) __attribute__((always_inline)) { return maximum(a, b); });
-  }
-  ERGO_INLINE T min() const {
-    return fold([](const auto& a, const auto& b) __attribute__((always_inline)) { return minimum(a, b); });
-  }
-
- private:
-  using Ring = detail::Vector<std::conditional_t<std::is_floating_point_v<T>, T, detail::UnsignedOf<T>>, W>;
-
-  template <class V>
-  static ERGO_INLINE Pack of(const V& v) {
-    Pack r;
-    r.v = (detail::Vector<T, W>)v;
-    return r;
-  }
-  static ERGO_INLINE T lane_at(const std::byte* p) {
-    T x;
-    __builtin_memcpy(&x, p, sizeof(T));
-    return x;
-  }
-  template <int... K>
-  static ERGO_INLINE Pack gather_lanes(const std::byte* p, std::int64_t stride, std::integer_sequence<int, K...>) {
-    Pack r;
-    r.v = detail::Vector<T, W>{lane_at(p + K * stride)...};
-    return r;
-  }
-  template <int... K>
-  static ERGO_INLINE Pack iota_lanes(std::integer_sequence<int, K...>) {
-    Pack r;
-    r.v = detail::Vector<T, W>{T(K)...};
-    return r;
-  }
-  template <class F>
-  ERGO_INLINE T fold(F f) const {
-    if constexpr (W == 1) {
-      return v[0];
-    } else {
-      return f(low(*this), high(*this)).fold(f);
-    }
-  }
-  template <class, int>
-  friend struct Pack;
-};
 
 // Lanes K... of those of a followed by those of b.
 template <int... K, class T, int W>
@@ -358,7 +96,18 @@ ERGO_INLINE Pack<T, W> minimum(const Pack<T, W>& a, const Pack<T, W>& b) {
 // Whether some, whether every lane is true.
 template <class T, int W>
 ERGO_INLINE bool any(const Mask<T, W>& m) {
-  return detail::fold_or(m.bits()) != 0;
+  return any_negative(m.bits());
+}
+// Whether some lane has its sign bit set: the cheapest test of all lanes, without a comparison.
+template <class T, int W>
+ERGO_INLINE bool any_negative(const Pack<T, W>& a) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return any_negative(a.bits());
+  } else if constexpr (sizeof(a.v) > 16) {
+    return any_negative(low(a) | high(a));
+  } else {
+    return detail::sign_bits(a) != 0;
+  }
 }
 template <class T, int W>
 ERGO_INLINE bool all(const Mask<T, W>& m) {
@@ -366,14 +115,6 @@ ERGO_INLINE bool all(const Mask<T, W>& m) {
 }
 
 namespace detail {
-
-template <int First, class T, int W, int... K>
-ERGO_INLINE Pack<T, int(sizeof...(K))> shuffle_from(const Pack<T, W>& a, const Pack<T, W>& b,
-                                                    std::integer_sequence<int, K...>) {
-  Pack<T, int(sizeof...(K))> r;
-  r.v = __builtin_shufflevector(a.v, b.v, (First + K)...);
-  return r;
-}
 
 struct Equal {
   template <class V, class M>
@@ -402,17 +143,6 @@ ERGO_INLINE Mask<T, W> compare(const Pack<T, W>& a, const Pack<T, W>& b) {
     Relation::apply(a.v, b.v, r.v);
   }
   return r;
-}
-
-template <class T, int W>
-ERGO_INLINE std::int64_t fold_or(const Pack<T, W>& a) {
-  if constexpr (sizeof(a.v) > 8) {
-    return fold_or(low(a) | high(a));
-  } else {
-    std::int64_t r = 0;
-    __builtin_memcpy(&r, &a.v, sizeof(a.v));
-    return r;
-  }
 }
 
 }  // namespace detail

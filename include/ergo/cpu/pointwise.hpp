@@ -161,14 +161,30 @@ inline void run_strided(const Strided& s, std::byte* y, DType out, Loop loop, co
 // becomes the result.
 inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, Loop loop, const void* self, Ref<Array>* y,
                       std::uint64_t dying) {
-  const Array* big = nullptr;
-  for (int i = 0; i < n; ++i)
-    if (x[i] && (!big || x[i]->shape.rank() > big->shape.rank() ||
-                 (x[i]->shape.rank() == big->shape.rank() && big->numel() == 1)))
-      big = x[i];
   if (is_storage_only(out)) return detail::pointwise_strided(op, x, n, out, loop, self, y);
   const std::byte* p[kMaxOperands];
   std::int64_t step[kMaxOperands];
+  bool scalars = true;
+  for (int i = 0; i < n; ++i) scalars = scalars && x[i] && x[i]->shape.rank() == 0 && !is_storage_only(x[i]->dtype);
+  if (scalars && !dying) {  // the case where overhead is all there is
+    for (int i = 0; i < n; ++i) {
+      p[i] = x[i]->data;
+      step[i] = 0;
+    }
+    Ref<Array> r = Array::make(out, Shape{});
+    loop(self, r->data, p, step, 1);
+    y[0] = std::move(r);
+    return;
+  }
+  const Array* big = nullptr;
+  std::int64_t count = 1;
+  for (int i = 0; i < n; ++i) {
+    if (!x[i] || (big && x[i]->shape.rank() < big->shape.rank())) continue;
+    const std::int64_t own = x[i]->numel();
+    if (big && (x[i]->shape.rank() == big->shape.rank() && count != 1)) continue;
+    big = x[i];
+    count = own;
+  }
   for (int i = 0; i < n; ++i) {
     if (!x[i]) {
       p[i] = reinterpret_cast<const std::byte*>(detail::kPoison);
@@ -178,9 +194,9 @@ inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, Loop
     p[i] = x[i]->data;
     if (is_storage_only(x[i]->dtype))
       return detail::pointwise_strided(op, x, n, out, loop, self, y);
-    else if (x[i]->contiguous && x[i]->shape == big->shape)
+    else if (x[i] == big ? big->contiguous : x[i]->contiguous && x[i]->shape == big->shape)
       step[i] = size_of(x[i]->dtype);
-    else if (x[i]->numel() == 1 && x[i]->shape.rank() <= big->shape.rank())
+    else if (x[i]->numel() == 1)
       step[i] = 0;
     else
       return detail::pointwise_strided(op, x, n, out, loop, self, y);
@@ -196,7 +212,7 @@ inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, Loop
     }
   }
   if (!r) r = Array::make(out, big->shape);
-  const std::int64_t count = r->numel(), width = size_of(out);
+  const std::int64_t width = size_of(out);
   if (count <= 2 * kPointwiseGrain) {
     if (count) loop(self, r->data, p, step, count);
   } else {

@@ -34,6 +34,15 @@ ERGO_INLINE void replicate(std::byte* to, const std::byte* value, int lanes) {
   for (int i = 0; i < lanes; ++i) std::memcpy(to + i * int(sizeof(T)), value, sizeof(T));
 }
 
+// The few bytes of a tail; one element, the common case of scalars, without a call.
+template <class T>
+ERGO_INLINE void copy_tail(std::byte* to, const std::byte* from, std::size_t count) {
+  if (count == 1)
+    std::memcpy(to, from, sizeof(T));
+  else
+    std::memcpy(to, from, count * sizeof(T));
+}
+
 // The n % W last elements take the same path through padded copies, so that an element does not depend on n and nothing
 // outside is read or written.
 template <Isa I, class Out, class... In, class Eval, std::size_t... K>
@@ -49,8 +58,8 @@ ERGO_INLINE void run_packs(const Eval& eval, std::byte* y, const std::byte* cons
   (((step[K] == 0) ? (replicate<In>(padded[K], x[K], W), void(p[K] = padded[K])) : void()), ...);
   std::byte* q = y;
   std::byte* tail = nullptr;
-  std::int64_t whole = n / W;
-  const auto rest = std::size_t(n % W);
+  std::size_t whole = std::size_t(n) / W;
+  const std::size_t rest = std::size_t(n) % W;
   for (;;) {
     for (; whole > 0; --whole) {
       store_as(reinterpret_cast<Out*>(q),
@@ -59,11 +68,11 @@ ERGO_INLINE void run_packs(const Eval& eval, std::byte* y, const std::byte* cons
       q += W * int(sizeof(Out));
     }
     if (tail) {
-      std::memcpy(tail, last, rest * sizeof(Out));
+      copy_tail<Out>(tail, last, rest);
       return;
     }
     if (rest == 0) return;
-    ((step[K] ? (std::memcpy(padded[K], p[K], rest * sizeof(In)), void(p[K] = padded[K])) : void()), ...);
+    ((step[K] ? (copy_tail<In>(padded[K], p[K], rest), void(p[K] = padded[K])) : void()), ...);
     tail = q;
     q = last;
     whole = 1;

@@ -1,0 +1,154 @@
+// Matrix products: matmul, and linear with its bias and activation.
+#pragma once
+
+#include "ergo/cpu/matmul.hpp"
+#include "ergo/ops/activation.hpp"
+
+namespace ergo::inline ERGO_BUILD {
+
+template <Floating T>
+Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b);
+
+namespace detail {
+
+// The last two axes exchanged: a view.
+template <class T>
+Tensor<T> transposed(const Tensor<T>& x) {
+  const Permute swap{2, {1, 0}};
+  return Tensor<T>(linear_op(swap, static_cast<const AnyTensor&>(x)));
+}
+// All leading axes and rows as rows.
+template <class T>
+Tensor<T> as_matrix(const Tensor<T>& x) {
+  if (x.rank() == 2) return x;
+  const std::int64_t columns = x.shape()[-1];
+  return Tensor<T>(reshape(x.ref(), Shape{columns ? x.numel() / columns : x.shape().first(x.rank() - 1).numel(), columns}));
+}
+// The gradient of the right factor: a^T g, leading axes summed where the factor (shape s) has none.
+template <class T>
+Tensor<T> right_gradient(const Tensor<T>& a, const Tensor<T>& g, const Shape& s) {
+  if (s.rank() == 2 && a.rank() == g.rank()) return matmul(transposed(as_matrix(a)), as_matrix(g));
+  return matmul(transposed(a), g);
+}
+
+struct MatMul {
+  static constexpr auto name = "matmul";
+  static constexpr int core[] = {2, 2};
+  template <class T>
+  Tensor<T> value(const Tensor<T>& a, const Tensor<T>& b) const {
+    return Tensor<T>(cpu::matmul<T>(a.array(), b.array()));
+  }
+  template <int I, class T>
+  Tensor<T> transpose(const Tensor<T>& g, const Tensor<T>& other, const Shape& s) const {
+    if constexpr (I == 0)
+      return matmul(g, transposed(other));
+    else
+      return right_gradient(other, g, s);
+  }
+};
+
+// x w + b on the last axis of x, the bias added while the product is in cache.
+struct Affine {
+  static constexpr auto name = "linear";
+  static constexpr Uses uses = Uses::others;
+  static constexpr int core[] = {2, 2, 1};
+  static constexpr bool has_vjp = true;
+  template <class T>
+  Tensor<T> cpu(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b) const {
+    if (b.rank() > 1) return definition(x, w, b);  // mapped: a bias a lane
+    const Ref<Array> bias = dense(b.array());
+    return Tensor<T>(ergo::cpu::matmul<T>(x.array(), w.array(), data_of<T>(*bias)));
+  }
+  template <class T>
+  Tensor<T> definition(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b) const {
+    if (b.rank() <= 1) return matmul(x, w) + b;
+    return matmul(x, w) + Tensor<T>(reshape(b.ref(), b.shape().first(b.rank() - 1) + Shape{1, b.shape()[-1]}));
+  }
+  template <class T>
+  auto vjp(const Tensor<T>& g, const Tensor<T>&, const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>&, Wanted wanted) const {
+    Tensor<T> dx, dw, db;
+    if (wanted[0]) dx = matmul(g, transposed(w));
+    if (wanted[1]) dw = right_gradient(x, g, Shape{x.shape()[-1], g.shape()[-1]});
+    if (wanted[2]) db = Tensor<T>(sum_to(g.ref(), Shape{g.shape()[-1]}));
+    return std::tuple{std::move(dx), std::move(dw), std::move(db)};
+  }
+};
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_inner(const char* op, Array& a, Array& b, std::int64_t m, std::int64_t n) {
+  Array* in[] = {&a, &b};
+  fail(op, in, 2, "inner sizes " + std::to_string(m) + " and " + std::to_string(n) + " differ");
+}
+
+}  // namespace detail
+
+// (..., m, k) x (..., k, n) gives (..., m, n); leading axes broadcast. A tensor of rank 1 is a row on the left, a column on
+// the right, and its axis vanishes from the result, as in NumPy.
+template <Floating T>
+Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b) {
+  detail::Array* in[] = {&a.array(), &b.array()};
+  if (a.rank() == 0 || b.rank() == 0) detail::fail("matmul", in, 2, "a tensor of rank 0 is no matrix; multiply with *");
+  const std::int64_t ka = a.shape()[-1], kb = b.rank() == 1 ? b.shape()[0] : b.shape()[-2];
+  if (ka != kb) detail::fail_inner("matmul", a.array(), b.array(), ka, kb);
+  if (a.rank() == 1 && b.rank() == 1) return Tensor<T>(detail::dot<T>(a.ref(), b.ref()));
+  if (a.rank() == 1) {
+    const Tensor<T> y = matmul(Tensor<T>(detail::reshape(a.ref(), Shape{1, ka})), b);
+    return Tensor<T>(detail::reshape(y.ref(), y.shape().first(y.rank() - 2) + Shape{y.shape()[-1]}));
+  }
+  if (b.rank() == 1) {
+    const Tensor<T> y = matmul(a, Tensor<T>(detail::reshape(b.ref(), Shape{kb, 1})));
+    return Tensor<T>(detail::reshape(y.ref(), y.shape().first(y.rank() - 1)));
+  }
+  Shape lead = a.shape().first(a.rank() - 2);
+  if (!detail::broadcast(lead, b.shape().first(b.rank() - 2))) detail::fail("matmul", in, 2, "leading axes do not broadcast");
+  return bilinear_op(detail::MatMul{}, a, b);
+}
+
+// What follows a dense layer.
+enum class Activation { none, relu, tanh, sigmoid, gelu, gelu_tanh, silu, softplus };
+
+template <Floating T>
+Tensor<T> activate(Tensor<T> x, Activation activation) {
+  switch (activation) {
+    case Activation::none: return x;
+    case Activation::relu: return relu(std::move(x));
+    case Activation::tanh: return tanh(std::move(x));
+    case Activation::sigmoid: return sigmoid(std::move(x));
+    case Activation::gelu: return gelu(std::move(x));
+    case Activation::gelu_tanh: return gelu_tanh(std::move(x));
+    case Activation::silu: return silu(std::move(x));
+    case Activation::softplus: return softplus(std::move(x));
+  }
+  throw Error("[activate] unknown activation " + std::to_string(int(activation)));
+}
+
+struct LinearOptions {
+  Activation activation = Activation::none;
+};
+
+// activation(x w + b): x (..., in), w (in, out), b (out,) gives (..., out).
+template <Floating T>
+Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b, LinearOptions options = {}) {
+  detail::Array* in[] = {&x.array(), &w.array(), &b.array()};
+  if (x.rank() == 0 || w.rank() != 2 || b.rank() != 1)
+    detail::fail("linear", in, 3, "x (..., in), weight (in, out) and bias (out,) are expected");
+  if (x.shape()[-1] != w.shape()[0])
+    detail::fail("linear", in, 3, "inner sizes " + std::to_string(x.shape()[-1]) + " and " + std::to_string(w.shape()[0]) + " differ");
+  if (b.shape()[0] != w.shape()[1])
+    detail::fail("linear", in, 3, "the bias has " + std::to_string(b.shape()[0]) + " entries, the weight " +
+                                      std::to_string(w.shape()[1]) + " columns");
+  if (x.rank() == 1) {
+    const Tensor<T> y = linear(Tensor<T>(detail::reshape(x.ref(), Shape{1, x.shape()[0]})), w, b, options);
+    return Tensor<T>(detail::reshape(y.ref(), Shape{w.shape()[1]}));
+  }
+  return activate(fused_op(detail::Affine{}, x, w, b), options.activation);
+}
+// Without bias.
+template <Floating T>
+Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, LinearOptions options = {}) {
+  detail::Array* in[] = {&x.array(), &w.array()};
+  if (x.rank() == 0 || w.rank() != 2) detail::fail("linear", in, 2, "x (..., in) and weight (in, out) are expected");
+  if (x.shape()[-1] != w.shape()[0]) detail::fail_inner("linear", x.array(), w.array(), x.shape()[-1], w.shape()[0]);
+  return activate(matmul(x, w), options.activation);
+}
+
+}  // namespace ergo::inline ERGO_BUILD

@@ -1,0 +1,382 @@
+// Packs and masks of every lane type and width against plain scalar arithmetic, at every instruction set of the machine;
+// memory at the edge of a page; all 65,536 patterns of both 16-bit floats, and their rounding from float.
+#include "ergo/cpu/pack.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/mman.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <type_traits>
+#include <vector>
+
+#include "ergo/cpu/isa.hpp"
+#include "ergo/cpu/pack_storage.hpp"
+#include "support/seed.hpp"
+
+namespace {
+
+namespace cpu = ergo::cpu;
+using cpu::Isa;
+using cpu::Mask;
+using cpu::Pack;
+using ergo::bfloat16;
+using ergo::half;
+
+template <class Body, class... A>
+void at_every_isa(A... arguments) {
+  for (int i = 0; i <= int(cpu::machine_isa()); ++i) {
+    cpu::set_isa(Isa(i));
+    cpu::for_isa<Body>(arguments...);
+  }
+}
+
+template <class T>
+std::vector<T> random_values(int n) {
+  static std::mt19937_64 g(test_seed());
+  std::vector<T> x(static_cast<std::size_t>(n));
+  for (T& v : x) {
+    if constexpr (std::is_floating_point_v<T>) {
+      v = std::uniform_real_distribution<T>(-100, 100)(g);
+    } else {
+      v = static_cast<T>(g());
+    }
+  }
+  return x;
+}
+
+// Two integers' bits added, and so on, as the machine does it.
+template <class T>
+T wrapped(T a, T b, char op) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return op == '+' ? a + b : op == '-' ? a - b : a * b;
+  } else {
+    const auto x = static_cast<std::uint64_t>(a), y = static_cast<std::uint64_t>(b);
+    return static_cast<T>(op == '+' ? x + y : op == '-' ? x - y : x * y);
+  }
+}
+
+template <class T, int W>
+struct Arithmetic {
+  template <Isa>
+  static ERGO_INLINE void run(const T* a, const T* b, int* wrong) {
+    using A = Pack<T, W>;
+    const A x = A::load(a), y = A::load(b);
+    const A sum = x + y, difference = x - y, product = x * y, negative = -x, chosen = where(x < y, x, y);
+    const A top = maximum(x, y), bottom = minimum(x, y), fused = fma(x, y, x);
+    const Mask<T, W> less = x < y, least = x <= y, equal = x == A(a[W / 2]), either = (x > y) ^ !least;
+    for (int i = 0; i < W; ++i) {
+      *wrong += sum[i] != wrapped(a[i], b[i], '+');
+      *wrong += difference[i] != wrapped(a[i], b[i], '-');
+      *wrong += product[i] != wrapped(a[i], b[i], '*');
+      *wrong += negative[i] != wrapped(T(0), a[i], '-');
+      *wrong += less[i] != (a[i] < b[i]);
+      *wrong += least[i] != (a[i] <= b[i]);
+      *wrong += equal[i] != (a[i] == a[W / 2]);
+      *wrong += either[i];
+      *wrong += (x != y)[i] != (a[i] != b[i]);
+      *wrong += (x >= y)[i] != (a[i] >= b[i]);
+      *wrong += chosen[i] != (a[i] < b[i] ? a[i] : b[i]);
+      *wrong += top[i] != (a[i] < b[i] ? b[i] : a[i]);
+      *wrong += bottom[i] != (a[i] < b[i] ? a[i] : b[i]);
+      if constexpr (std::is_integral_v<T>) {
+        *wrong += fused[i] != wrapped(wrapped(a[i], b[i], '*'), a[i], '+');
+        *wrong += (x << 3)[i] != static_cast<T>(static_cast<std::make_unsigned_t<T>>(a[i]) << 3);
+        *wrong += (x >> 3)[i] != static_cast<T>(a[i] >> 3);
+        *wrong += ((x & y) | (x ^ ~y))[i] != static_cast<T>((a[i] & b[i]) | (a[i] ^ ~b[i]));
+      } else {
+        *wrong += std::fabs(fused[i] - (a[i] * b[i] + a[i])) > std::numeric_limits<T>::epsilon() * 20000;
+        *wrong += (x / y)[i] != a[i] / b[i];
+      }
+    }
+    *wrong += any(less) != !all(!less);
+    *wrong += any(Mask<T, W>(false)) + !all(Mask<T, W>(true)) + !any(Mask<T, W>(true)) + all(Mask<T, W>(false));
+    *wrong += !any(A::iota() == A(T(W - 1))) + (all(A::iota() == A(T(W - 1))) && W > 1);
+    if constexpr (W > 1) {
+      const A swapped = join(high(x), low(x));
+      for (int i = 0; i < W; ++i) *wrong += swapped[i] != a[(i + W / 2) % W];
+    }
+    T s[W], largest = a[0];
+    std::memcpy(s, a, sizeof(s));
+    for (int h = W / 2; h > 0; h /= 2) {
+      for (int i = 0; i < h; ++i) s[i] = wrapped(s[i], s[i + h], '+');
+    }
+    for (int i = 0; i < W; ++i) largest = a[i] > largest ? a[i] : largest;
+    *wrong += x.sum() != s[0];
+    *wrong += x.max() != largest;
+    const A each = x.each([](T v, T w) { return wrapped(v, w, '-'); }, y);
+    *wrong += !all(each == difference);
+  }
+};
+
+template <class T, int W>
+void arithmetic() {
+  const auto a = random_values<T>(W), b = random_values<T>(W);
+  int wrong = 0;
+  at_every_isa<Arithmetic<T, W>>(a.data(), b.data(), &wrong);
+  INFO(sizeof(T), " bytes, lanes ", W);
+  CHECK(wrong == 0);
+}
+template <class T>
+void every_width() {
+  arithmetic<T, 2>();
+  arithmetic<T, 4>();
+  arithmetic<T, 8>();
+  arithmetic<T, 16>();
+  arithmetic<T, 32>();
+  arithmetic<T, 64>();
+}
+
+template <class T, class U, int W>
+struct Convert {
+  template <Isa>
+  static ERGO_INLINE void run(const T* a, int* wrong) {
+    const auto x = Pack<T, W>::load(a);
+    const auto y = x.template to<U>();
+    const auto mask = (x < Pack<T, W>(a[0])).template to<U>();
+    for (int i = 0; i < W; ++i) {
+      *wrong += y[i] != static_cast<U>(a[i]);
+      *wrong += mask[i] != (a[i] < a[0]);
+    }
+  }
+};
+template <class T, class U>
+void convert() {
+  auto a = random_values<T>(64);
+  if constexpr (std::is_floating_point_v<T> && std::is_unsigned_v<U>) {
+    for (T& v : a) v = std::fabs(v);
+  }
+  int wrong = 0;
+  at_every_isa<Convert<T, U, 2>>(a.data(), &wrong);
+  at_every_isa<Convert<T, U, 8>>(a.data(), &wrong);
+  at_every_isa<Convert<T, U, 16>>(a.data(), &wrong);
+  at_every_isa<Convert<T, U, 64>>(a.data(), &wrong);
+  INFO(sizeof(T), " to ", sizeof(U), " bytes");
+  CHECK(wrong == 0);
+}
+template <class T>
+void convert_from() {
+  convert<T, float>();
+  convert<T, double>();
+  convert<T, std::int32_t>();
+  convert<T, std::int64_t>();
+  convert<T, std::uint8_t>();
+}
+
+// n elements that end where the next page may not be touched, and begin after one that may not.
+template <class T>
+struct Fenced {
+  static constexpr std::size_t kPage = 4096;
+  char* base;
+  T* first;
+  explicit Fenced(int n) : base(static_cast<char*>(mmap(nullptr, 3 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
+    mprotect(base, kPage, PROT_NONE);
+    mprotect(base + 2 * kPage, kPage, PROT_NONE);
+    first = reinterpret_cast<T*>(base + 2 * kPage) - n;
+  }
+  ~Fenced() { munmap(base, 3 * kPage); }
+  Fenced(const Fenced&) = delete;
+  Fenced& operator=(const Fenced&) = delete;
+};
+
+template <class S, class T, int W>
+struct Parts {
+  template <Isa>
+  static ERGO_INLINE void run(S* p, int n, int* wrong) {
+    const auto x = cpu::load_part_as<Pack<T, W>>(p, n);
+    const auto strided = cpu::gather_part_as<Pack<T, W>>(p + n - 1, -std::int64_t(sizeof(S)), n);
+    for (int i = 0; i < W; ++i) {
+      *wrong += x[i] != (i < n ? static_cast<T>(p[i]) : T(0));
+      *wrong += strided[i] != (i < n ? static_cast<T>(p[n - 1 - i]) : T(0));
+    }
+    cpu::store_part_as(p, x + Pack<T, W>(1), n);
+    for (int i = 0; i < n; ++i) *wrong += static_cast<T>(p[i]) != static_cast<T>(S(x[i] + T(1)));
+  }
+};
+template <class S, class T>
+void parts() {
+  for (int n = 1; n <= 16; ++n) {
+    Fenced<S> fenced(n);
+    for (int i = 0; i < n; ++i) fenced.first[i] = S(i * 3);
+    int wrong = 0;
+    at_every_isa<Parts<S, T, 16>>(fenced.first, n, &wrong);
+    CHECK(wrong == 0);
+  }
+}
+
+template <class S>
+struct Widen {
+  template <Isa I>
+  static ERGO_INLINE void run(const S* x, float* y, long n) {
+    constexpr int w = cpu::kRegisterBytes<I> / 4;
+    for (long i = 0; i < n; i += w) cpu::load_as<Pack<float, w>>(x + i).store(y + i);
+  }
+};
+template <class S>
+struct Narrow {
+  template <Isa I>
+  static ERGO_INLINE void run(const float* x, S* y, long n) {
+    constexpr int w = cpu::kRegisterBytes<I> / 4;
+    for (long i = 0; i < n; i += w) cpu::store_as(y + i, Pack<float, w>::load(x + i));
+  }
+};
+
+// The value of a pattern by the definition of the format: e exponent bits, f fraction bits.
+double value_of(unsigned bits, int e, int f) {
+  const int exponent = int(bits >> f & ((1u << e) - 1)), fraction = int(bits & ((1u << f) - 1)), bias = (1 << (e - 1)) - 1;
+  const double sign = bits >> 15 ? -1 : 1;
+  if (exponent == (1 << e) - 1) return fraction ? std::nan("") : sign * std::numeric_limits<double>::infinity();
+  if (exponent == 0) return sign * std::ldexp(fraction, 1 - bias - f);
+  return sign * std::ldexp(fraction + (1 << f), exponent - bias - f);
+}
+
+template <class S>
+void sixteen(int e, int f) {
+  std::vector<S> x(65536), back(65536);
+  std::vector<float> y(65536);
+  for (unsigned i = 0; i < 65536; ++i) x[i].bits = static_cast<std::uint16_t>(i);
+  const int largest = ((1 << e) - 1) << f;  // the pattern of infinity
+  for (int isa = 0; isa <= int(cpu::machine_isa()); ++isa) {
+    cpu::set_isa(Isa(isa));
+    cpu::for_isa<Widen<S>>(static_cast<const S*>(x.data()), y.data(), 65536L);
+    cpu::for_isa<Narrow<S>>(static_cast<const float*>(y.data()), back.data(), 65536L);
+    int wrong = 0;
+    for (unsigned i = 0; i < 65536; ++i) {
+      const double v = value_of(i, e, f);
+      if (v != v) {
+        wrong += y[i] == y[i];
+        wrong += (back[i].bits & 0x7fff) <= largest;
+      } else {
+        wrong += double(y[i]) != v || std::signbit(y[i]) != std::signbit(v);
+        wrong += back[i].bits != i;
+      }
+    }
+    CHECK(wrong == 0);
+
+    // Rounding: the middle between neighbours goes to the even one, anything else to the nearer; over the top, infinity.
+    std::vector<float> z;
+    for (int i = 0; i < largest; ++i) {
+      const double lo = value_of(unsigned(i), e, f), hi = i + 1 == largest ? 2 * lo - value_of(unsigned(i - 1), e, f) : value_of(unsigned(i + 1), e, f);
+      const float middle = float(lo / 2 + hi / 2);
+      for (float v : {std::nextafterf(middle, 0.0f), middle, std::nextafterf(middle, INFINITY)}) z.push_back(v);
+    }
+    while (z.size() % 16) z.push_back(0);
+    std::vector<S> rounded(z.size());
+    cpu::for_isa<Narrow<S>>(static_cast<const float*>(z.data()), rounded.data(), long(z.size()));
+    for (int i = 0; i < largest; ++i) {
+      const auto at = std::size_t(i) * 3;
+      wrong += rounded[at].bits != i;
+      wrong += rounded[at + 1].bits != i + (i & 1);
+      wrong += rounded[at + 2].bits != i + 1;
+    }
+    CHECK(wrong == 0);
+  }
+}
+
+template <class T>
+struct Bools {
+  template <Isa I>
+  static ERGO_INLINE void run(const bool* b, const T* x, bool* y, T* z, long n) {
+    constexpr int w = cpu::kRegisterBytes<I> / int(sizeof(T));
+    for (long i = 0; i < n; i += w) {
+      const auto m = cpu::load_as<Mask<T, w>>(b + i);
+      cpu::store_as(y + i, m ^ (Pack<T, w>::load(x + i) < Pack<T, w>(1)));
+      cpu::load_as<Pack<T, w>>(b + i).store(z + i);
+    }
+  }
+};
+template <class T>
+void bools() {
+  const auto x = random_values<T>(64);
+  bool b[64], y[64];
+  T z[64];
+  for (int i = 0; i < 64; ++i) b[i] = i % 3 == 0;
+  for (int isa = 0; isa <= int(cpu::machine_isa()); ++isa) {
+    cpu::set_isa(Isa(isa));
+    cpu::for_isa<Bools<T>>(static_cast<const bool*>(b), x.data(), static_cast<bool*>(y), static_cast<T*>(z), 64L);
+    for (int i = 0; i < 64; ++i) {
+      CHECK(y[i] == (b[i] != (x[std::size_t(i)] < T(1))));
+      CHECK(z[i] == T(b[i]));
+    }
+  }
+}
+
+struct Streams {
+  template <Isa I>
+  static ERGO_INLINE void run(const float* x, float* y, long n) {
+    constexpr int w = cpu::kRegisterBytes<I> / 4;
+    for (long i = 0; i < n; i += w) cpu::stream(y + i, Pack<float, w>::load(x + i));
+    cpu::stream_fence();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("arithmetic, comparison, selection, folds") {
+  every_width<float>();
+  every_width<double>();
+  every_width<std::int32_t>();
+  every_width<std::int64_t>();
+  every_width<std::uint8_t>();
+  every_width<std::uint32_t>();
+}
+
+TEST_CASE("broadcasting keeps the sign of zero, maximum and max keep NaN") {
+  CHECK(std::signbit(Pack<float, 8>(-0.0f)[3]));
+  CHECK(std::signbit((-Pack<double, 4>(0.0))[1]));
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  Pack<float, 8> x(1);
+  x.set(5, nan);
+  CHECK(std::isnan(x.max()));
+  CHECK(std::isnan(x.min()));
+  CHECK(std::isnan(maximum(x, Pack<float, 8>(2))[5]));
+  CHECK(std::isnan(maximum(Pack<float, 8>(2), x)[5]));
+  CHECK(std::isnan(minimum(Pack<float, 8>(0), x)[5]));
+  CHECK_FALSE((x == x)[5]);
+  CHECK((x != x)[5]);
+  CHECK_FALSE((x < x)[5]);
+  CHECK(any_negative(-x));
+  CHECK_FALSE(any_negative(Pack<double, 8>(0)));
+}
+
+TEST_CASE("conversion of lanes") {
+  convert_from<float>();
+  convert_from<double>();
+  convert_from<std::int32_t>();
+  convert_from<std::int64_t>();
+  convert_from<std::uint8_t>();
+}
+
+TEST_CASE("parts touch their own lanes only") {
+  parts<float, float>();
+  parts<double, double>();
+  parts<std::uint8_t, std::int32_t>();
+  parts<bfloat16, float>();
+  parts<half, float>();
+}
+
+TEST_CASE("16-bit floats: every pattern, and rounding between all neighbours") {
+  sixteen<bfloat16>(8, 7);
+  sixteen<half>(5, 10);
+}
+
+TEST_CASE("masks and bools in memory") {
+  bools<float>();
+  bools<double>();
+  bools<std::int32_t>();
+  bools<std::uint8_t>();
+}
+
+TEST_CASE("streaming stores") {
+  const auto x = random_values<float>(256);
+  alignas(64) float y[256];
+  for (int isa = 0; isa <= int(cpu::machine_isa()); ++isa) {
+    std::memset(y, 0, sizeof(y));
+    cpu::set_isa(Isa(isa));
+    cpu::for_isa<Streams>(x.data(), static_cast<float*>(y), 256L);
+    CHECK(std::memcmp(y, x.data(), sizeof(y)) == 0);
+  }
+}
