@@ -20,7 +20,7 @@ struct bfloat16 {
   explicit constexpr bfloat16(double x);
   template <class I>
     requires std::is_integral_v<I>
-  explicit constexpr bfloat16(I x) : bfloat16(double(x)) {}
+  explicit constexpr bfloat16(I x);
   static constexpr bfloat16 from_bits(std::uint16_t b) {
     bfloat16 r(0.0f);
     r.bits = b;
@@ -91,8 +91,20 @@ constexpr float round_to_odd(double x) {
   const bool away = (double(f) < x) == (x > 0);  // the neighbour with an odd last bit that encloses x
   return std::bit_cast<float>(away ? u + 1 : u - 1);
 }
+// The same from an integer to double.
+template <class I>
+constexpr double integer_to_odd(I x) {
+  if constexpr (sizeof(I) == 8) {
+    constexpr I limit = I(1) << 53;
+    if (x > limit || (std::is_signed_v<I> && x < I(0) - limit)) return double((x >> 11) | I((x & 0x7ff) != 0)) * 2048;
+  }
+  return double(x);
+}
 }  // namespace detail
 constexpr bfloat16::bfloat16(double x) : bfloat16(detail::round_to_odd(x)) {}
+template <class I>
+  requires std::is_integral_v<I>
+constexpr bfloat16::bfloat16(I x) : bfloat16(detail::integer_to_odd(x)) {}
 constexpr half::half(double x) : half(detail::round_to_odd(x)) {}
 
 enum class DType : std::uint8_t { boolean, uint8, int32, int64, half, bfloat16, float32, float64 };

@@ -16,32 +16,54 @@ struct Printed {
   std::string whole, fraction, exponent;  // fraction begins with its point
 };
 
-inline Printed print_number(double x, bool single, bool scientific) {
-  if (x != x) return {"nan", "", ""};
-  if (x - x != 0) return {x > 0 ? "inf" : "-inf", "", ""};
+// The fewest digits behind the first that read back as x, which is finite.
+template <class T>
+int shortest_digits(T x) {
   char text[64];
-  int digits = 0;  // the shortest that read back as x
-  for (const int most = single ? 9 : 17; digits < most; ++digits) {
-    std::snprintf(text, sizeof text, "%.*e", digits, x);
-    if (single ? std::strtof(text, nullptr) == float(x) : std::strtod(text, nullptr) == x) break;
+  int digits = 0;
+  for (; digits < 16; ++digits) {
+    std::snprintf(text, sizeof text, "%.*e", digits, double(x));
+    if constexpr (std::is_same_v<T, float>) {
+      if (std::strtof(text, nullptr) == x) break;
+    } else {
+      if (T(std::strtod(text, nullptr)) == x) break;
+    }
   }
-  if (scientific) {
-    std::snprintf(text, sizeof text, "%.*e", digits < 8 ? digits : 8, x);
-    std::string s = text;
-    const auto e = s.find('e'), point = s.find('.');
-    Printed p{s.substr(0, point < e ? point : e), point < e ? s.substr(point, e - point) : ".", s.substr(e)};
-    return p;
-  }
-  const auto exponent = int(std::strtol(std::string(text).substr(std::string(text).find('e') + 1).c_str(), nullptr, 10));
-  int decimals = digits - exponent;
-  decimals = decimals < 0 ? 0 : decimals > 8 ? 8 : decimals;
-  std::snprintf(text, sizeof text, "%.*f", decimals, x);
-  std::string s = text;
-  auto point = s.find('.');
+  return digits;
+}
+inline std::string digits_of(const char* format, int digits, double x) {
+  char text[400];
+  std::snprintf(text, sizeof text, format, digits, x);
+  return text;
+}
+inline int exponent_of(const std::string& text) { return int(std::strtol(text.c_str() + text.find('e') + 1, nullptr, 10)); }
+inline bool is_finite(double x) { return x - x == 0; }
+inline std::string print_special(double x) { return x != x ? "nan" : x > 0 ? "inf" : "-inf"; }
+
+// x with `decimals` digits and an exponent.
+inline Printed print_scientific(double x, int decimals) {
+  const std::string s = digits_of("%.*e", decimals, x);
+  const auto e = s.find('e'), point = s.find('.');
+  return {s.substr(0, point < e ? point : e), point < e ? s.substr(point, e - point) : ".", s.substr(e)};
+}
+// x with as many decimals as its `digits` need, at most 8.
+inline Printed print_positional(double x, int digits) {
+  const int needed = digits - exponent_of(digits_of("%.*e", digits, x));
+  const std::string s = digits_of("%.*f", needed < 0 ? 0 : needed > 8 ? 8 : needed, x);
+  const auto point = s.find('.');
   if (point == std::string::npos) return {s, ".", ""};
   std::string fraction = s.substr(point);
   while (fraction.size() > 1 && fraction.back() == '0') fraction.pop_back();
   return {s.substr(0, point), fraction, ""};
+}
+// A rank-0 tensor: all digits that count, 1.0 and not 1.
+inline std::string print_scalar(double x, int digits) {
+  if (!is_finite(x)) return print_special(x);
+  const double size = x < 0 ? -x : x;
+  const std::string shortest = digits_of("%.*e", digits, x);
+  if (size >= 1e16 || (size > 0 && size < 1e-4)) return shortest;
+  const int decimals = digits - exponent_of(shortest);
+  return digits_of("%.*f", decimals < 1 ? 1 : decimals, std::strtod(shortest.c_str(), nullptr));
 }
 
 class Printer {
@@ -99,7 +121,7 @@ class Printer {
 };
 
 // Pads the texts of one tensor to a common width.
-inline void align(std::vector<Printed>& parts, bool scientific) {
+inline void align(std::vector<Printed>& parts) {
   std::size_t left = 0, right = 0, exponent = 0;
   for (const Printed& p : parts) {
     if (!p.fraction.empty() && p.whole.size() > left) left = p.whole.size();
@@ -114,7 +136,8 @@ inline void align(std::vector<Printed>& parts, bool scientific) {
       continue;
     }
     p.whole.insert(0, left - p.whole.size(), ' ');
-    p.fraction.append(right - p.fraction.size(), scientific ? '0' : ' ');
+    p.fraction.append(right - p.fraction.size(), ' ');
+    if (exponent) p.exponent.insert(2, exponent - p.exponent.size(), '0');  // behind the sign
   }
 }
 
@@ -135,18 +158,31 @@ std::vector<std::string> print_elements(const Array& a) {
     double largest = 0, smallest = 0;
     for (std::int64_t i : at) {
       const double x = double(p[i]), m = x < 0 ? -x : x;
-      if (m - m != 0 || m == 0) continue;
+      if (!is_finite(m) || m == 0) continue;
       if (m > largest) largest = m;
       if (smallest == 0 || m < smallest) smallest = m;
     }
     const bool scientific = largest >= 1e8 || (largest > 0 && (smallest < 1e-4 || largest / smallest > 1000));
+    std::vector<int> digits;
+    int decimals = 0;
+    for (std::int64_t i : at) {
+      digits.push_back(is_finite(double(p[i])) ? shortest_digits(p[i]) : 0);
+      const int own = digits.back() < 8 ? digits.back() : 8;
+      if (own > decimals) decimals = own;
+    }
     std::vector<Printed> parts;
-    for (std::int64_t i : at) parts.push_back(print_number(double(p[i]), !std::is_same_v<T, double>, scientific));
-    align(parts, scientific);
+    for (std::size_t k = 0; k < at.size(); ++k) {
+      const auto x = double(p[at[k]]);
+      if (!is_finite(x))
+        parts.push_back({print_special(x), "", ""});
+      else
+        parts.push_back(scientific ? print_scientific(x, decimals) : print_positional(x, digits[k]));
+    }
+    align(parts);
     for (std::size_t k = 0; k < at.size(); ++k)
       out[std::size_t(at[k])] = parts[k].whole + parts[k].fraction + parts[k].exponent;
   } else {
-    std::size_t width = 0;
+    std::size_t width = std::is_same_v<T, bool> && a.shape.rank() ? 5 : 0;  // " True" beside "False", or alone
     for (std::int64_t i : at) {
       std::string& s = out[std::size_t(i)];
       if constexpr (std::is_same_v<T, bool>)
@@ -165,6 +201,12 @@ std::vector<std::string> print_elements(const Array& a) {
 template <TensorScalar T>
 std::string to_string(const Tensor<T>& x) {
   const auto a = detail::readable("to_string", x.array());
+  if (a->numel() == 0) return "[]";
+  if constexpr (Floating<T>) {
+    const T v = *detail::data_of<T>(*a);
+    if (a->shape.rank() == 0)
+      return detail::print_scalar(double(v), detail::is_finite(double(v)) ? detail::shortest_digits(v) : 0);
+  }
   const std::vector<std::string> elements = detail::print_elements<T>(*a);
   return detail::Printer(*a, elements).print();
 }

@@ -59,8 +59,8 @@ inline constexpr std::int64_t kMostDots = 16;         // the most rows or column
 inline constexpr std::int64_t kLongDots = 256;        // K that outweighs the folds at the end of a dot product
 inline constexpr std::int64_t kPanelRows = 144;       // the most rows of `panels`
 inline constexpr std::int64_t kPanelBytes = 256 << 10;  // a B that is used in place
-inline constexpr std::int64_t kDepth = 512;           // K of a block: a panel of B is the size of the first cache
-inline constexpr std::int64_t kBlockRows = 72;        // rows of a block of A: with kDepth, a third of the second cache
+inline constexpr std::int64_t kDepth = 384;           // K of a block: a panel of B takes most of the first cache
+inline constexpr std::int64_t kBlockRows = 72;        // rows of a block of A: with kDepth, a fifth (double: two) of the second cache
 inline constexpr std::int64_t kBlockColumns = 4096;   // columns of B packed at a time
 inline constexpr std::int64_t kGroup = 4;             // panels of B packed side by side: whole lines, fewer pages at a time
 

@@ -28,29 +28,28 @@ struct MultiplyRow {
   template <Isa I, class T>
   static ERGO_INLINE void run(const RowTimesMatrix<T>* arguments) {
     constexpr int kLanes = kRegisterBytes<I> / int(sizeof(T)), kRows = 6;
-    using V = Vector<T, kLanes>;
-    using Loose = typename VectorOf<T, kLanes>::loose;
+    using P = Pack<T, kLanes>;
     const RowTimesMatrix<T>& g = *arguments;
     for (std::int64_t j = 0; j < g.columns; ++j) g.y[j] = T(0);
     std::int64_t p = 0;
     for (; p + kRows <= g.k; p += kRows) {
-      V x[kRows];
+      P x[kRows];
       const T* b[kRows];
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        x[r] = g.x[(p + r) * g.x_stride] - V{};
+        x[r] = P(g.x[(p + r) * g.x_stride]);
         b[r] = g.b + (p + r) * g.b_row;
       }
       std::int64_t j = 0;
       for (; j + 2 * kLanes <= g.columns; j += 2 * kLanes) {
-        V left = *reinterpret_cast<const Loose*>(g.y + j), right = *reinterpret_cast<const Loose*>(g.y + j + kLanes);
+        P left = P::load(g.y + j), right = P::load(g.y + j + kLanes);
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
-          left = left + x[r] * *reinterpret_cast<const Loose*>(b[r] + j);
-          right = right + x[r] * *reinterpret_cast<const Loose*>(b[r] + j + kLanes);
+          left = fma(x[r], P::load(b[r] + j), left);
+          right = fma(x[r], P::load(b[r] + j + kLanes), right);
         }
-        *reinterpret_cast<Loose*>(g.y + j) = left;
-        *reinterpret_cast<Loose*>(g.y + j + kLanes) = right;
+        left.store(g.y + j);
+        right.store(g.y + j + kLanes);
       }
       for (; j < g.columns; ++j) {
         T y = g.y[j];
@@ -118,25 +117,14 @@ struct MultiplyDots {
         for (int q = 0; q < Columns; ++q) acc[r][q] = acc[r][q] + x * y[q];
       }
     }
-    T sum[kRows][Columns];
-#pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-      for (int q = 0; q < Columns; ++q) {
-        Pack<T, kLanes> lanes;
-        lanes.v = acc[r][q];
-        sum[r][q] = lanes.sum();
-      }
-    }
-    for (; p < g.k; ++p) {
-      for (int r = 0; r < kRows; ++r) {
-        for (int q = 0; q < Columns; ++q) sum[r][q] = sum[r][q] + a[r][p] * b[q][p];
-      }
-    }
+    T lanes[kRows][Columns][kLanes];
+    __builtin_memcpy(lanes, acc, sizeof lanes);
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t q = 0; q < columns; ++q) {
+        T sum = Pack<T, kLanes>::load(lanes[r][q]).sum();
+        for (std::int64_t t = p; t < g.k; ++t) sum = sum + a[r][t] * b[q][t];
         T& c = g.c[(i + r) * g.c_row + (j + q) * g.c_column];
-        c = g.init ? g.init[(i + r) * g.init_row + (j + q) * g.init_column] + sum[r][q] : sum[r][q];
+        c = g.init ? g.init[(i + r) * g.init_row + (j + q) * g.init_column] + sum : sum;
       }
     }
   }

@@ -220,8 +220,8 @@ ERGO_INLINE Pack<T, W> tanh(const Pack<T, W>& x) {
   const A u = detail::scale_normal(e);
   const A sum = one + u, lost = (one - sum) + u, ratio = (u + u) / sum;
   const A large = one - (ratio - ratio * lost);  // 1 / (sum + lost), for sum is near 1
-  const A small = fma(x * z, detail::polynomial(z, Table::kTanh), x);
-  return where(a < A(Table::kTanhSplit), small, copysign(large, x));
+  const A small = fma(a * z, detail::polynomial(z, Table::kTanh), a);
+  return copysign(where(a < A(Table::kTanhSplit), small, large), x);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cpu

@@ -1,295 +1,172 @@
-// Reductions over the trailing axes of an array of any strides, on a tree that the shape alone fixes: chunks of a fixed
-// number of elements, eight vector accumulators in each, partial results folded by halves. So the bits do not depend on the
-// number of threads, and the error of a float sum grows with the logarithm of its length.
+// Reductions over the trailing axes of an array of any strides, on a tree that shape and strides fix, never the number of
+// threads. Two forms read the array where it lies: rows (the reduced elements are dense) and columns (the kept ones are). Several
+// reduced axes that do not form one run are taken one after the other; what has neither form is copied first.
 #pragma once
 
+#include "ergo/cpu/reduce_run.hpp"
 #include "ergo/cpu/storage.hpp"
 
 namespace ergo::inline ERGO_BUILD::cpu {
 
-// Monoids of reductions: `identity<C>()` and `combine(a, b)` on scalars and packs; `Accumulator<T>` is what T adds up in.
-struct SumOf {
-  template <class T>
-  using Accumulator = std::conditional_t<std::is_integral_v<T>, std::int64_t, Compute<T>>;
-  template <class C>
-  static constexpr C identity() {
-    return C(0);
-  }
-  template <class A>
-  static ERGO_INLINE A combine(const A& a, const A& b) {
-    return a + b;
-  }
-};
-struct ProductOf {
-  template <class T>
-  using Accumulator = SumOf::Accumulator<T>;
-  template <class C>
-  static constexpr C identity() {
-    return C(1);
-  }
-  template <class A>
-  static ERGO_INLINE A combine(const A& a, const A& b) {
-    return a * b;
-  }
-};
-// NaN wins.
-struct MaxOf {
-  template <class T>
-  using Accumulator = std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, Compute<T>>;
-  template <class C>
-  static constexpr C identity() {
-    if constexpr (std::is_floating_point_v<C>)
-      return -C(__builtin_inf());
-    else
-      return std::is_signed_v<C> ? C(C(1) << (sizeof(C) * 8 - 1)) : C(0);
-  }
-  template <class A>
-  static ERGO_INLINE A combine(const A& a, const A& b) {
-    if constexpr (std::is_arithmetic_v<A>)
-      return a < b || b != b ? b : a;
-    else
-      return maximum(a, b);
-  }
-};
-struct MinOf {
-  template <class T>
-  using Accumulator = MaxOf::Accumulator<T>;
-  template <class C>
-  static constexpr C identity() {
-    if constexpr (std::is_floating_point_v<C>)
-      return C(__builtin_inf());
-    else
-      return C(~MaxOf::identity<C>());
-  }
-  template <class A>
-  static ERGO_INLINE A combine(const A& a, const A& b) {
-    if constexpr (std::is_arithmetic_v<A>)
-      return b < a || b != b ? b : a;
-    else
-      return minimum(a, b);
-  }
-};
-
 namespace detail {
 
-inline constexpr std::int64_t kChunk = 16384;    // elements of one run that are reduced without the tree
-inline constexpr std::int64_t kRowsChunk = 256;  // rows that are reduced into a row without the tree
+// Rows and columns of a strided array: the kept axes in the result's order, the reduced ones from the longest stride to the
+// shortest, with axes merged where the strides allow.
+struct ReducePlan {
+  ergo::detail::Walk<1> kept, reduced;
+  const std::byte* base;
 
-
-template <class M, class T>
-using AccumulatorOf = typename M::template Accumulator<T>;
-
-// One dense run of n elements.
-template <class M, class T>
-struct RunBody {
-  using C = AccumulatorOf<M, T>;
-  template <Isa I>
-  static ERGO_INLINE void run(const T* x, std::int64_t n, C* result) {
-    constexpr int W = kRegisterBytes<I> / int(sizeof(C));
-    using P = Pack<C, W>;
-    P acc[8];
-    for (auto& a : acc) a = P(M::template identity<C>());
-    std::int64_t i = 0;
-    for (; i + 8 * W <= n; i += 8 * W)
-      for (int k = 0; k < 8; ++k) acc[k] = M::combine(acc[k], load_as<P>(x + i + k * W));
-    for (; i + W <= n; i += W) acc[0] = M::combine(acc[0], load_as<P>(x + i));
-    if (i < n) {
-      P tail = P(M::template identity<C>());
-      for (int k = 0; i + k < n; ++k) tail.set(k, convert<C>(x[i + k]));
-      acc[1] = M::combine(acc[1], tail);
+  ReducePlan(const Array& x, int axes) : base(x.data) {
+    const int rank = x.shape.rank();
+    std::int64_t extent[kMaxRank], stride[kMaxRank];
+    int n = 0;
+    for (int d = rank - axes; d < rank; ++d) {
+      std::int64_t step = x.stride[d];
+      if (step < 0) {  // the order does not matter
+        base += (x.shape[d] - 1) * step;
+        step = -step;
+      }
+      int at = n++;
+      for (; at > 0 && stride[at - 1] < step; --at) {
+        extent[at] = extent[at - 1];
+        stride[at] = stride[at - 1];
+      }
+      extent[at] = x.shape[d];
+      stride[at] = step;
     }
-    for (int half = 4; half > 0; half /= 2)
-      for (int k = 0; k < half; ++k) acc[k] = M::combine(acc[k], acc[k + half]);
-    if constexpr (std::is_same_v<M, SumOf>)
-      *result = acc[0].sum();
-    else if constexpr (std::is_same_v<M, ProductOf>)
-      *result = acc[0].product();
-    else if constexpr (std::is_same_v<M, MaxOf>)
-      *result = acc[0].max();
-    else
-      *result = acc[0].min();
+    for (int d = 0; d < n; ++d) reduced.add(extent[d], {stride[d]});
+    reduced.finish();
+    for (int d = 0; d < rank - axes; ++d) kept.add(x.shape[d], {x.stride[d]});
+    kept.finish();
   }
-};
-// y[c] combined with each of `rows` rows of n dense columns, in order.
-template <class M, class T>
-struct ColumnsBody {
-  using C = AccumulatorOf<M, T>;
-  template <Isa I>
-  static ERGO_INLINE void run(const std::byte* x, std::int64_t row_stride, std::int64_t rows, std::int64_t n, C* y) {
-    constexpr int W = kRegisterBytes<I> / int(sizeof(C));
-    using P = Pack<C, W>;
-    std::int64_t c = 0;
-    for (; c + 4 * W <= n; c += 4 * W) {
-      P a[4];
-      for (int k = 0; k < 4; ++k) a[k] = P(M::template identity<C>());
-      const std::byte* p = x + c * std::int64_t(sizeof(T));
-      for (std::int64_t r = 0; r < rows; ++r, p += row_stride)
-        for (int k = 0; k < 4; ++k) a[k] = M::combine(a[k], load_as<P>(reinterpret_cast<const T*>(p) + k * W));
-      for (int k = 0; k < 4; ++k) a[k].store(y + c + k * W);
+  static std::int64_t offset(const ergo::detail::Walk<1>& w, std::int64_t index, int axes) {
+    std::int64_t at = 0;
+    for (int d = axes - 1; d >= 0; --d) {
+      at += index % w.extent[d] * w.stride[0][d];
+      index /= w.extent[d];
     }
-    for (; c < n; c += W) {
-      const int part = n - c < W ? int(n - c) : W;
-      P a(M::template identity<C>());
-      const std::byte* p = x + c * std::int64_t(sizeof(T));
-      for (std::int64_t r = 0; r < rows; ++r, p += row_stride)
-        a = M::combine(a, load_part_as<P>(reinterpret_cast<const T*>(p), part));
-      a.store_part(y + c, part);
-    }
+    return at;
   }
 };
 
-template <class M, class C>
-void fold_tree(C* part, std::int64_t parts, std::int64_t width) {  // part[0] gets all, by halves
-  for (std::int64_t h = 1; h < parts; h *= 2)
-    for (std::int64_t i = 0; i + h < parts; i += 2 * h)
-      for (std::int64_t c = 0; c < width; ++c)
-        part[i * width + c] = M::combine(part[i * width + c], part[(i + h) * width + c]);
+// Rows of n dense elements; y[i] for each kept element.
+template <class M, class T>
+void reduce_rows(const ReducePlan& plan, std::int64_t outer, std::int64_t n, AccumulatorOf<M, T>* y) {
+  const auto& kept = plan.kept;
+  if (n > kChunk) {  // few long runs: parallel inside each
+    for (std::int64_t i = 0; i < outer; ++i)
+      y[i] = reduce_run<M, T>(reinterpret_cast<const T*>(plan.base + plan.offset(kept, i, kept.rank)), n);
+    return;
+  }
+  const std::int64_t inner = kept.extent[kept.rank - 1];
+  parallel_for(outer, 1 + (kChunk - 1) / n, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end;) {
+      const std::int64_t rows = inner - i % inner < end - i ? inner - i % inner : end - i;
+      for_isa<RowsBody<M, T>>(plan.base + plan.offset(kept, i, kept.rank), kept.stride[0][kept.rank - 1], rows, n, y + i);
+      i += rows;
+    }
+  });
 }
 
-template <class C>
-struct ScratchRun {  // uninitialised memory of the allocator
-  explicit ScratchRun(std::int64_t n) : bytes(std::size_t(n) * sizeof(C)), p(static_cast<C*>(ergo::detail::allocate(bytes))) {}
-  ScratchRun(const ScratchRun&) = delete;
-  ScratchRun& operator=(const ScratchRun&) = delete;
-  ~ScratchRun() { ergo::detail::deallocate(p, bytes); }
-  std::size_t bytes;
-  C* p;
-};
+// Groups of `rows` rows of n dense columns, `stride` bytes apart. Dense groups of few columns are read as rows of several.
+template <class M, class T>
+void reduce_columns(const ReducePlan& plan, std::int64_t groups, std::int64_t rows, std::int64_t n, AccumulatorOf<M, T>* y) {
+  using C = AccumulatorOf<M, T>;
+  const std::int64_t stride = plan.reduced.stride[0][0];
+  const std::int64_t joined = n < 64 && stride == n * std::int64_t(sizeof(T)) && rows >= 128 ? (127 + n) / n : 1;
+  const std::int64_t wide = n * joined, tall = rows / joined, rest = rows % joined;
+  const std::int64_t parts = (tall + kColumnRows - 1) / kColumnRows, blocks = (wide + kColumnBlock - 1) / kColumnBlock;
+  const bool direct = parts == 1 && joined == 1;
+  const Scratch<C> scratch(direct ? 0 : groups * (parts + 1) * wide);
+  C* part = direct ? y : scratch.data();
+  const std::int64_t pitch = direct ? wide : (parts + 1) * wide;
+  const auto group_at = [&](std::int64_t group) { return plan.base + plan.offset(plan.kept, group, plan.kept.rank - 1); };
 
-template <class M, class T, class C>
-C reduce_run(const T* x, std::int64_t n) {
-  C result = M::template identity<C>();
-  if (n <= kChunk) {
-    if (n) for_isa<RunBody<M, T>>(x, n, &result);
-    return result;
-  }
-  const std::int64_t parts = (n + kChunk - 1) / kChunk;
-  ScratchRun<C> part(parts);
-  parallel_for(n, kChunk, [&](std::int64_t begin, std::int64_t end) {
-    for_isa<RunBody<M, T>>(x + begin, end - begin, part.p + begin / kChunk);
+  const std::int64_t work = (parts == 1 ? tall : kColumnRows) * (wide < kColumnBlock ? wide : kColumnBlock);
+  parallel_for(groups * parts * blocks, 1 + (kChunk - 1) / work, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      const std::int64_t group = t / (parts * blocks), p = t / blocks % parts, c = t % blocks * kColumnBlock;
+      const std::int64_t r = p * kColumnRows, count = tall - r < kColumnRows ? tall - r : kColumnRows;
+      const std::int64_t width = wide - c < kColumnBlock ? wide - c : kColumnBlock;
+      for_isa<ColumnsBody<M, T>>(group_at(group) + r * joined * stride + c * std::int64_t(sizeof(T)), joined * stride, count,
+                                 width, part + group * pitch + p * wide + c);
+    }
   });
-  fold_tree<M>(part.p, parts, 1);
-  return part.p[0];
+  if (direct) return;
+  parallel_for(groups, 1 + (kChunk - 1) / (parts * wide), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t group = begin; group < end; ++group) {
+      C* p = part + group * pitch;
+      fold_tree<M>(p, parts, wide);
+      const T* left = reinterpret_cast<const T*>(group_at(group) + tall * joined * stride);
+      for (std::int64_t i = 0; i < rest * n; ++i) p[i] = M::combine(p[i], convert<C>(left[i]));
+      fold_tree<M>(p, joined, n);
+      for (std::int64_t c = 0; c < n; ++c) y[group * n + c] = p[c];
+    }
+  });
 }
 
 }  // namespace detail
 
-namespace detail {
-// One chunk of the inner product of x and y.
-template <class T>
-struct DotBody {
-  using C = Compute<T>;
-  template <Isa I>
-  static ERGO_INLINE void run(const T* x, const T* y, std::int64_t n, C* result) {
-    constexpr int W = kRegisterBytes<I> / int(sizeof(C));
-    using P = Pack<C, W>;
-    P acc[8];
-    std::int64_t i = 0;
-    for (; i + 8 * W <= n; i += 8 * W)
-      for (int k = 0; k < 8; ++k) acc[k] = fma(load_as<P>(x + i + k * W), load_as<P>(y + i + k * W), acc[k]);
-    for (; i < n; i += W) {
-      const int part = n - i < W ? int(n - i) : W;
-      acc[0] = fma(load_part_as<P>(x + i, part), load_part_as<P>(y + i, part), acc[0]);
-    }
-    for (int half = 4; half > 0; half /= 2)
-      for (int k = 0; k < half; ++k) acc[k] = acc[k] + acc[k + half];
-    *result = acc[0].sum();
-  }
-};
-}  // namespace detail
-
-// The sum of x[i] y[i] over n dense elements, on the fixed tree.
-template <class T>
-Compute<T> inner_product(const T* x, const T* y, std::int64_t n) {
-  using C = Compute<T>;
-  if (n <= detail::kChunk) {
-    C r = 0;
-    if (n) for_isa<detail::DotBody<T>>(x, y, n, &r);
-    return r;
-  }
-  const std::int64_t parts = (n + detail::kChunk - 1) / detail::kChunk;
-  detail::ScratchRun<C> part(parts);
-  parallel_for(n, detail::kChunk, [&](std::int64_t begin, std::int64_t end) {
-    for_isa<detail::DotBody<T>>(x + begin, y + begin, end - begin, part.p + begin / detail::kChunk);
-  });
-  detail::fold_tree<SumOf>(part.p, parts, 1);
-  return part.p[0];
-}
-
-// y = x reduced over its last `axes` axes; the result has the accumulator's type; 16-bit sums are rounded once, at the end. x at depth 0 on the CPU.
+// x reduced over its last `axes` axes; the result, row-major, has the accumulator's type, or T if that is a 16-bit type or
+// bool. x at depth 0 on the CPU.
 template <class M, class T>
   requires(!std::is_same_v<T, half> && !std::is_same_v<T, bfloat16>)
-Ref<Array> reduce_last(const Array& given, int axes) {
+Ref<Array> reduce_last(const Array& x, int axes) {
   using C = detail::AccumulatorOf<M, T>;
-  using Out = std::conditional_t<std::is_same_v<T, bool> && std::is_same_v<C, std::uint8_t>, bool, C>;
-  const int kept = given.shape.rank() - axes;
-  const Shape shape = given.shape.first(kept);
-  const std::int64_t outer = shape.numel(), inner = given.shape.last(axes).numel();
-  Ref<Array> y = Array::make(dtype_of<Out>, shape);
-  Out* out = reinterpret_cast<Out*>(y->data);
-  if (outer == 0) return y;
+  constexpr DType out = std::is_same_v<T, bool> && std::is_same_v<C, std::uint8_t> ? DType::boolean : dtype_of<C>;
+  const Shape shape = x.shape.first(x.shape.rank() - axes);
+  Ref<Array> y = Array::make(out, shape);
+  C* result = reinterpret_cast<C*>(y->data);
+  const std::int64_t outer = shape.numel(), inner = x.shape.last(axes).numel();
+  if (inner == 0)
+    for (std::int64_t i = 0; i < outer; ++i) result[i] = M::template identity<C>();
+  if (outer == 0 || inner == 0) return y;
+
+  const detail::ReducePlan plan(x, axes);
+  const auto& kept = plan.kept;
+  const auto& reduced = plan.reduced;
   constexpr auto width = std::int64_t(sizeof(T));
-
-  // Columns: the reduced axes have one common stride, and the last kept axis is dense.
-  ergo::detail::Walk<1> reduced;
-  for (int d = kept; d < given.shape.rank(); ++d) {
-    const std::int64_t step[1] = {given.stride[d]};
-    reduced.add(given.shape[d], step);
-  }
-  reduced.finish();
-  if (inner > 1 && kept >= 1 && given.stride[kept - 1] == width && given.shape[-axes - 1] >= 8 && reduced.rank == 1 &&
-      reduced.stride[0][0] != width) {
-    const std::int64_t columns = given.shape[-axes - 1], groups = outer / columns, row = reduced.stride[0][0];
-    const std::int64_t parts = (inner + detail::kRowsChunk - 1) / detail::kRowsChunk;
-    ergo::detail::Walk<1> lead;
-    for (int d = 0; d < kept - 1; ++d) {
-      const std::int64_t step[1] = {given.stride[d]};
-      lead.add(given.shape[d], step);
+  if (reduced.rank == 1 && (reduced.stride[0][0] == width || inner == 1)) {
+    detail::reduce_rows<M, T>(plan, outer, inner, result);
+  } else if (reduced.rank == 1 && kept.stride[0][kept.rank - 1] == width && kept.extent[kept.rank - 1] > 1) {
+    const std::int64_t n = kept.extent[kept.rank - 1];
+    detail::reduce_columns<M, T>(plan, outer / n, inner, n, result);
+  } else if (std::is_same_v<T, C> && reduced.rank > 1) {
+    // The axis of the shortest stride first; the others stay in front for the next round.
+    int nearest = x.shape.rank() - axes;
+    for (int d = nearest; d < x.shape.rank(); ++d) {
+      const auto size = [&](int a) { return x.stride[a] < 0 ? -x.stride[a] : x.stride[a]; };
+      if (x.shape[d] > 1 && (x.shape[nearest] == 1 || size(d) < size(nearest))) nearest = d;
     }
-    lead.add(1, {0});
-    lead.finish();
-    detail::ScratchRun<C> part(groups * parts * columns);
-    const std::int64_t grain = 1 + 4 * detail::kChunk / (detail::kRowsChunk * columns);
-    parallel_for(groups * parts, grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t t = begin; t < end; ++t) {
-        const std::int64_t group = t / parts, r = t % parts * detail::kRowsChunk;
-        const std::int64_t rows = inner - r < detail::kRowsChunk ? inner - r : detail::kRowsChunk;
-        std::int64_t at = 0, index = group;
-        for (int d = lead.rank - 1; d >= 0; --d) {
-          at += index % lead.extent[d] * lead.stride[0][d];
-          index /= lead.extent[d];
-        }
-        for_isa<detail::ColumnsBody<M, T>>(static_cast<const std::byte*>(given.data + at + r * row), row, rows, columns,
-                                           part.p + t * columns);
+    const int k = x.shape.rank() - axes;
+    const auto reorder = [](const Array& a, const int* order) {
+      Ref<Array> v = Array::view(a, a.shape);
+      for (int d = 0; d < a.shape.rank(); ++d) {
+        v->shape[d] = a.shape[order[d]];
+        v->stride[d] = a.stride[order[d]];
       }
-    });
-    parallel_for(groups, 1 + detail::kChunk / (parts * columns), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t group = begin; group < end; ++group) {
-        C* p = part.p + group * parts * columns;
-        detail::fold_tree<M>(p, parts, columns);
-        for (std::int64_t c = 0; c < columns; ++c) out[group * columns + c] = convert<Out>(p[c]);
-      }
-    });
-    return y;
+      v->settle();
+      return v;
+    };
+    int order[kMaxRank], n = 0;
+    for (int d = k; d < x.shape.rank(); ++d)
+      if (d != nearest) order[n++] = d;
+    for (int d = 0; d < k; ++d) order[n++] = d;
+    order[n] = nearest;
+    const Ref<Array> once = reduce_last<M, C>(*reorder(x, order), 1);
+    for (int d = 0; d < n; ++d) order[d] = (d + axes - 1) % n;
+    return reduce_last<M, C>(*reorder(*once, order), axes - 1);
+  } else {
+    return reduce_last<M, T>(*ergo::detail::dense(x), axes);
   }
-
-  const Ref<Array> dense = ergo::detail::dense(given);
-  const T* x = reinterpret_cast<const T*>(dense->data);
-  if (inner >= detail::kChunk) {  // few long runs: parallel inside each
-    for (std::int64_t i = 0; i < outer; ++i) out[i] = convert<Out>(detail::reduce_run<M, T, C>(x + i * inner, inner));
-    return y;
-  }
-  parallel_for(outer, 1 + detail::kChunk / (inner + 1), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i)
-      out[i] = convert<Out>(detail::reduce_run<M, T, C>(x + i * inner, inner));
-  });
   return y;
 }
 
+// 16-bit: combined in float, rounded once at the end.
 template <class M, class T>
   requires(std::is_same_v<T, half> || std::is_same_v<T, bfloat16>)
-Ref<Array> reduce_last(const Array& given, int axes) {
-  return narrowed(*reduce_last<M, float>(*widened(given), axes), dtype_of<T>);
+Ref<Array> reduce_last(const Array& x, int axes) {
+  return narrowed(*reduce_last<M, float>(*widened(x), axes), dtype_of<T>);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cpu

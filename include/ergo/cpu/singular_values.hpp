@@ -225,7 +225,7 @@ inline bool diagonalise_bidiagonal(double* d, double* e, std::int64_t n, double*
     if (split) continue;
 
     double shift = 0;
-    if (double(n) * kTolerance * (smallest / largest) > kEpsilon) {
+    if (100 * double(n) * smallest > largest) {  // else a shift would cost the smallest its relative accuracy
       shift = detail::smaller_singular_value(block.diagonal(last - 1), block.above(last - 1), block.diagonal(last));
       const double share = block.diagonal(0) != 0 ? shift / size(block.diagonal(0)) : 0;
       if (share * share < kEpsilon) shift = 0;

@@ -82,19 +82,6 @@ inline AnyTensor sliced(const AnyTensor& x, std::int64_t axis, Bound begin, Boun
   return AnyTensor(dispatch1(op, in));
 }
 
-// Zeros of a shape.
-inline Ref<Array> zeros_of(DType d, const Shape& s) {
-  Ref<Array> r = Array::make(d, s);
-  const std::uint64_t bits = 0;
-  fill_bytes(*r, &bits);
-  return r;
-}
-// Copies x, which broadcasts, into y.
-inline void copy_broadcast(const Array& y, Array& x) {
-  const AnyTensor wide = BroadcastTo{x.shape.rank(), y.shape, x.shape}.value(AnyTensor(Ref<Array>::share(&x)));
-  copy_strided(y, wide.array());
-}
-
 struct SetSlice {
   static constexpr auto name = "set_slice";
   static constexpr bool indexed = false;
@@ -107,13 +94,13 @@ struct SetSlice {
     if (x && y) broadcast(lead, y->shape.first(y->shape.rank() - slice.axis));
     Shape s = lead + one.shape.last(slice.axis);
     s[-slice.axis] = extent;
-    const Ref<Array> r = x ? Array::make(one.dtype, s) : zeros_of(one.dtype, s);
-    if (x) copy_broadcast(*r, *x);
+    const Ref<Array> r = x ? Array::make(one.dtype, s) : cpu::zeros(one.dtype, s);
+    if (x) cpu::assign(*r, *x);
     const Ref<Array> part = slice.view(*r);
     if (y)
-      copy_broadcast(*part, *y);
+      cpu::assign(*part, *y);
     else if (part->numel())
-      copy_broadcast(*part, *zeros_of(one.dtype, Shape{}));
+      cpu::assign(*part, *cpu::zeros(one.dtype, Shape{}));
     return r;
   }
   Ref<Array> of_x(Array& g, Array*) const { return update(*this, &g, nullptr); }

@@ -9,6 +9,7 @@
 // `places` are indices, never differentiated, or nothing at all (`static constexpr bool indexed = false`).
 #pragma once
 
+#include "ergo/cpu/assign.hpp"
 #include "ergo/autograd/structural.hpp"
 
 namespace ergo::inline ERGO_BUILD::detail {

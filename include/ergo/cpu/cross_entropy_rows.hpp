@@ -1,0 +1,103 @@
+// Rows of cross_entropy on integer labels. Log-probabilities are never stored: forward takes a row's maximum and the sum of
+// its exponentials, and where a gradient is wanted the exponentials become (c softmax - target) scale at once.
+//
+// The target of a row with label y has weight[k] ((1 - smoothing) [k = y] + smoothing / n) on class k; c is the sum of it.
+#pragma once
+
+#include "ergo/cpu/softmax_rows.hpp"
+
+namespace ergo::inline ERGO_BUILD::cpu::detail {
+
+// What all rows share. A label of -1 is ignored: loss 0, gradient 0.
+template <class T>
+struct CrossEntropyRows {
+  std::int64_t n;
+  const std::int64_t* label;
+  const T* weight;  // null: ones
+  T smoothing, scale, weights;  // `weights` is the sum of weight
+  T of_label(std::int64_t y) const { return (weight ? weight[y] : T(1)) * (T(1) - smoothing); }
+  T of_all() const { return smoothing / T(n); }
+};
+
+// A row whose maximum is infinite: its loss, and its gradient unless dx is null.
+template <class T>
+[[gnu::noinline, gnu::cold]] T infinite_cross_entropy(const CrossEntropyRows<T>& rows, const T* x, T* dx, std::int64_t y, T top) {
+  T sum = 0;
+  for (std::int64_t i = 0; i < rows.n; ++i) sum += x[i] != x[i] ? x[i] : x[i] == top && top > 0 ? T(1) : T(0);
+  const T own = rows.of_label(y), all = rows.of_all(), total = own + all * rows.weights;
+  T loss = 0;
+  for (std::int64_t i = 0; i < rows.n; ++i) {
+    const T share = (x[i] != x[i] ? x[i] : x[i] == top && top > 0 ? T(1) : T(0)) / sum;
+    const T target = (i == y ? own : T(0)) + all * (rows.weight ? rows.weight[i] : T(1));
+    if (target != 0) loss -= target * log(share);
+    if (dx) dx[i] = (total * share - target) * rows.scale;
+  }
+  return loss;
+}
+
+template <class T, bool Gradient>
+struct CrossEntropyBody {
+  template <Isa I>
+  static ERGO_INLINE void run(const CrossEntropyRows<T>* rows, const T* x, T* dx, T* loss, std::int64_t first, std::int64_t count) {
+    using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
+    constexpr std::int64_t kMost = RowBlocks<P>::kMost + 1;
+    const std::int64_t n = rows->n;
+    const RowBlocks<P> blocks(n);
+    const RowPacks<P> packs(n);
+    const T all = rows->of_all();
+    T highest[64], total[64] = {}, top[kMost], sum[kMost];
+    for (std::int64_t batch = 0; batch < count; batch += 64) {
+      const std::int64_t some = count - batch < 64 ? count - batch : 64;
+      for (std::int64_t r = 0; r < some; ++r) {
+        const T* from = x + (batch + r) * n;
+        const std::int64_t y = rows->label[first + batch + r];
+        if constexpr (!Gradient) {
+          if (y >= 0) row_weight(blocks, from, n, highest + r, total + r);
+        } else {
+          T* to = dx + (batch + r) * n;
+          if (y < 0) {
+            for (std::int64_t i = 0; i < n; ++i) to[i] = 0;
+            continue;
+          }
+          softmax_terms(blocks, from, to, top, sum, highest + r, total + r);
+          if (highest[r] - highest[r] != 0) [[unlikely]] continue;
+          const T own = rows->of_label(y) * rows->scale, q = (own + all * rows->weights * rows->scale) / total[r];
+          for (std::int64_t b = 0; b < blocks.count; ++b)
+            scale_row(blocks[b], to + b * blocks.size, blocks.count == 1 ? q : q * top[b]);
+          if (all != 0) {
+            const P less(all * rows->scale);
+            packs.template each<2>([&](auto, std::int64_t i, const auto& valid) __attribute__((always_inline)) {
+              const P v = P::load(to + i), w = rows->weight ? P::load(rows->weight + i) : P(T(1));
+              where(valid, v - less * w, v).store(to + i);
+            });
+          }
+          to[y] -= own;
+        }
+      }
+      log_weights<P>(total, total, 64);
+      for (std::int64_t r = 0; r < some; ++r) {
+        const T* from = x + (batch + r) * n;
+        const std::int64_t y = rows->label[first + batch + r];
+        T& result = loss[first + batch + r];
+        if (y < 0) {
+          result = 0;
+        } else if (highest[r] - highest[r] != 0) [[unlikely]] {
+          result = infinite_cross_entropy(*rows, from, Gradient ? dx + (batch + r) * n : nullptr, y, highest[r]);
+        } else {
+          result = rows->of_label(y) * (total[r] - (from[y] - highest[r]));
+          if (all != 0) {
+            const P base(highest[r]), logarithm(total[r]);
+            result += all * packs
+                                .sum([&](std::int64_t i) __attribute__((always_inline)) {
+                                  const P w = rows->weight ? P::load(rows->weight + i) : P(T(1));
+                                  return w * (logarithm - (P::load(from + i) - base));
+                                })
+                                .sum();
+          }
+        }
+      }
+    }
+  }
+};
+
+}  // namespace ergo::inline ERGO_BUILD::cpu::detail

@@ -1,0 +1,149 @@
+// Adding rows to places given by indices, with bits that depend on the data alone: what goes to one destination is taken in
+// order of position, in runs of 128; each run is summed in order, the runs' sums by a binary tree (SEMANTICS section 6).
+//
+// A stable counting sort brings the positions of each destination together; then runs are independent, so they are the
+// unit of parallel work, however unevenly the destinations are hit.
+#pragma once
+
+#include "ergo/cpu/assign.hpp"
+#include "ergo/cpu/gather.hpp"
+#include "ergo/cpu/scratch.hpp"
+
+namespace ergo::inline ERGO_BUILD::cpu {
+
+namespace detail {
+
+inline constexpr std::int64_t kScatterRun = 128;
+
+// y[c] = the sum over k < n of rows[order[k]][c], in order; added to what y holds if `adds`.
+template <class T>
+struct SumRowsBody {
+  template <Isa I>
+  static ERGO_INLINE void run(const T* rows, const std::int64_t* order, std::int64_t n, std::int64_t inner, T* y, bool adds) {
+    constexpr int W = kRegisterBytes<I> / int(sizeof(T));
+    using P = Pack<T, W>;
+    std::int64_t c = 0;
+    for (; c + 4 * W <= inner; c += 4 * W) {
+      P sum[4];
+      for (int k = 0; k < 4; ++k) sum[k] = P::load(rows + order[0] * inner + c + k * W);
+      for (std::int64_t r = 1; r < n; ++r)
+        for (int k = 0; k < 4; ++k) sum[k] = sum[k] + P::load(rows + order[r] * inner + c + k * W);
+      for (int k = 0; k < 4; ++k) (adds ? P::load(y + c + k * W) + sum[k] : sum[k]).store(y + c + k * W);
+    }
+    for (; c < inner; ++c) {
+      T sum = rows[order[0] * inner + c];
+      for (std::int64_t r = 1; r < n; ++r) sum = T(sum + rows[order[r] * inner + c]);
+      y[c] = adds ? T(y[c] + sum) : sum;
+    }
+  }
+};
+template <class T>
+void sum_rows(const T* rows, const std::int64_t* order, std::int64_t n, std::int64_t inner, T* y, bool adds) {
+  if constexpr (std::is_floating_point_v<T>)
+    for_isa<SumRowsBody<T>>(rows, order, n, inner, y, adds);
+  else
+    SumRowsBody<T>::template run<Isa::sse2>(rows, order, n, inner, y, adds);
+}
+
+// One set of destinations: y (extent, inner), added to if `adds` (else it holds zeros); rows (n, inner) go to index[0..n).
+template <class T>
+void scatter_rows(T* y, const T* rows, const std::int64_t* index, std::int64_t n, std::int64_t extent, std::int64_t inner,
+                  bool adds) {
+  const std::int64_t first = 0;
+  if (n == 1) return sum_rows(rows, &first, 1, inner, y + index[0] * inner, adds);
+  const Scratch<std::int64_t> starts(extent + 1), positions(n);
+  std::int64_t *start = starts.data(), *order = positions.data();
+  for (std::int64_t d = 0; d <= extent; ++d) start[d] = 0;
+  for (std::int64_t i = 0; i < n; ++i) ++start[index[i] + 1];
+  std::int64_t runs = 0, parts = 0;
+  for (std::int64_t d = 0; d < extent; ++d) {
+    const std::int64_t count = start[d + 1], own = (count + kScatterRun - 1) / kScatterRun;
+    runs += own;
+    if (own > 1) parts += own;
+    start[d + 1] += start[d];
+  }
+  for (std::int64_t i = 0; i < n; ++i) order[start[index[i]]++] = i;  // start[d] is now where d ends
+
+  struct Run {
+    std::int64_t first, count, target;  // target: a destination, or ~ a row of `part`
+  };
+  const Scratch<Run> plan(runs);
+  const Scratch<T> partial(parts * inner);
+  Run* const run = plan.data();
+  T* const part = partial.data();
+  runs = parts = 0;
+  for (std::int64_t d = 0, begin = 0; d < extent; begin = start[d++]) {
+    const std::int64_t end = start[d];
+    const bool whole = end - begin <= kScatterRun;
+    for (std::int64_t i = begin; i < end; i += kScatterRun)
+      run[runs++] = {i, end - i < kScatterRun ? end - i : kScatterRun, whole ? d : ~parts++};
+  }
+  parallel_for(runs, 1 + 16384 * runs / (n * inner), [&](std::int64_t begin, std::int64_t end) {
+    for (const Run* r = run + begin; r < run + end; ++r)
+      if (r->target >= 0)
+        sum_rows(rows, order + r->first, r->count, inner, y + r->target * inner, adds);
+      else
+        sum_rows(rows, order + r->first, r->count, inner, part + ~r->target * inner, false);
+  });
+  if (parts == 0) return;
+  for (std::int64_t d = 0, begin = 0, p = 0; d < extent; begin = start[d++]) {
+    const std::int64_t own = (start[d] - begin + kScatterRun - 1) / kScatterRun;
+    if (own < 2) continue;
+    T* sums = part + p * inner;
+    for (std::int64_t h = 1; h < own; h *= 2)
+      for (std::int64_t i = 0; i + h < own; i += 2 * h)
+        for (std::int64_t c = 0; c < inner; ++c) sums[i * inner + c] = T(sums[i * inner + c] + sums[(i + h) * inner + c]);
+    sum_rows(sums, &first, 1, inner, y + d * inner, adds);
+    p += own;
+  }
+}
+
+// y (places of `at`..., extent, inner), rows and indices (places..., n, inner) and (places..., n).
+template <class T>
+void scatter_all(Array& y, const Array& rows, const Array& indices, const LeadingAxes<2>& at, std::int64_t n,
+                 std::int64_t extent, std::int64_t inner, bool adds) {
+  const std::int64_t sets = at.lead.numel();
+  parallel_for(sets, 1 + 16384 / (extent * inner + n * inner), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t s = begin; s < end; ++s)
+      scatter_rows(reinterpret_cast<T*>(y.data) + s * extent * inner,
+                   reinterpret_cast<const T*>(rows.data + at.offset(0, s)),
+                   reinterpret_cast<const std::int64_t*>(indices.data + at.offset(1, s)), n, extent, inner, adds);
+  });
+}
+
+}  // namespace detail
+
+// x (lead..., extent, rest...), zeros if null, with rows (lead..., places..., rest...) added at indices (lead..., places...).
+// `axis` counts x's axes from the back, `places` the indices' own. Leading axes broadcast. Numbers of any dtype; `indices`
+// come from checked_indices.
+inline Ref<Array> scatter_add(const Array* x, const Array& rows, const Array& indices, int axis, int places,
+                              std::int64_t extent) {
+  if (is_storage_only(rows.dtype)) {
+    const Ref<Array> wide = x ? widened(*x) : Ref<Array>();
+    return narrowed(*scatter_add(wide.get(), *widened(rows), indices, axis, places, extent), rows.dtype);
+  }
+  const Ref<Array> from = ergo::detail::dense(rows);
+  const int r_lead = rows.shape.rank() - (places + axis - 1), i_lead = indices.shape.rank() - places;
+  Shape lead = rows.shape.first(r_lead);
+  ergo::detail::broadcast(lead, indices.shape.first(i_lead));
+  if (x) ergo::detail::broadcast(lead, x->shape.first(x->shape.rank() - axis));
+  const Shape rest = rows.shape.last(axis - 1), s = lead + Shape{extent} + rest;
+  const Ref<Array> y = x ? Array::make(rows.dtype, s) : zeros(rows.dtype, s);
+  if (x) assign(*y, *x);
+  const std::int64_t n = indices.shape.last(places).numel(), inner = rest.numel();
+  if (y->numel() == 0 || n == 0) return y;
+  LeadingAxes<2> at(lead);
+  at.operand(0, *from, r_lead);
+  at.operand(1, indices, i_lead);
+  const bool adds = x != nullptr;
+  switch (rows.dtype) {
+    case DType::float64: detail::scatter_all<double>(*y, *from, indices, at, n, extent, inner, adds); break;
+    case DType::float32: detail::scatter_all<float>(*y, *from, indices, at, n, extent, inner, adds); break;
+    case DType::int64: detail::scatter_all<std::uint64_t>(*y, *from, indices, at, n, extent, inner, adds); break;
+    case DType::int32: detail::scatter_all<std::uint32_t>(*y, *from, indices, at, n, extent, inner, adds); break;
+    default: detail::scatter_all<std::uint8_t>(*y, *from, indices, at, n, extent, inner, adds);
+  }
+  return y;
+}
+
+}  // namespace ergo::inline ERGO_BUILD::cpu

@@ -1,0 +1,93 @@
+// Repetition: tile (the whole, end to end) and repeat (each element in place). Their transposes sum the copies.
+#pragma once
+
+#include "ergo/cpu/assign.hpp"
+#include "ergo/autograd/structural.hpp"
+#include "ergo/ops/axes.hpp"
+
+namespace ergo::inline ERGO_BUILD {
+
+namespace detail {
+AnyTensor tiled(const AnyTensor& x, const Shape& times);
+AnyTensor repeated(const AnyTensor& x, std::int64_t times, std::int64_t axis);
+}  // namespace detail
+
+// x laid out times[i] times along axis i; both are aligned at the last axis, the shorter one filled up with ones.
+template <class T>
+Tensor<T> tile(const Tensor<T>& x, const Shape& times) {
+  return Tensor<T>(detail::tiled(x, times));
+}
+// Each place along the axis `times` times in a row: {1, 2} twice is {1, 1, 2, 2}.
+template <class T>
+Tensor<T> repeat(const Tensor<T>& x, AnyInteger times, AnyInteger axis = -1) {
+  return Tensor<T>(detail::repeated(x, times, axis));
+}
+
+namespace detail {
+
+// The axis as (each, 1, whole) with copies along the middle: `each` the extent and `whole` 1 for repeat, the reverse for
+// tile.
+struct Copies {
+  static constexpr auto name = "repeat";
+  int axis;  // from the back: 1 is the last
+  std::int64_t extent, times;
+  bool in_place;
+  int core_of(int) const { return axis; }
+  // a dense array, whose axis has extent `n`, as (outer, middle, inner).
+  Ref<Array> as_three(const Array& a, std::int64_t middle) const {
+    const std::int64_t behind = a.shape.last(axis - 1).numel(), inner = in_place ? behind : extent * behind;
+    const std::int64_t outer = a.shape.first(a.shape.rank() - axis).numel() * (in_place ? extent : 1);
+    const Ref<Array> r = Array::view(a, Shape{outer, middle, inner});
+    r->set_row_major();
+    return r;
+  }
+  AnyTensor value(const AnyTensor& x) const {
+    Shape s = x.shape();
+    s[-axis] = extent * times;
+    const Ref<Array> r = Array::make(x.dtype(), s), to = as_three(*r, times);
+    cpu::assign(*to, *as_three(*dense(x.array()), 1));
+    return AnyTensor(r);
+  }
+  AnyTensor transpose(const AnyTensor& g, const Shape&) const;
+};
+struct SumCopies {
+  static constexpr auto name = "repeat";
+  Copies copies;
+  int core_of(int) const { return copies.axis; }
+  AnyTensor value(const AnyTensor& g) const {
+    Shape s = g.shape();
+    s[-copies.axis] = copies.extent;
+    const Ref<Array> whole = dense(g.array()), three = copies.as_three(*whole, copies.times);
+    std::swap(three->shape[1], three->shape[2]);
+    std::swap(three->stride[1], three->stride[2]);
+    three->settle();
+    const Ref<Array> r =
+        with_floating(g.dtype(), [&]<class T>(T) { return cpu::reduce_last<cpu::SumOf, T>(*three, 1); });
+    r->shape = s;
+    r->set_row_major();
+    return AnyTensor(r);
+  }
+  AnyTensor transpose(const AnyTensor& g, const Shape&) const { return linear_op(copies, g); }
+};
+inline AnyTensor Copies::transpose(const AnyTensor& g, const Shape&) const { return linear_op(SumCopies{*this}, g); }
+
+inline AnyTensor copied(const char* op, const AnyTensor& x, int axis, std::int64_t times, bool in_place) {
+  const std::int64_t n = x.shape()[axis];
+  std::int64_t together;
+  if (times < 0 || __builtin_mul_overflow(n, times, &together))
+    fail(op, x.array(), "cannot be repeated " + std::to_string(times) + " times along axis " + std::to_string(axis));
+  return times == 1 ? x : linear_op(Copies{x.rank() - axis, n, times, in_place}, x);
+}
+inline AnyTensor tiled(const AnyTensor& x, const Shape& times) {
+  Shape s = x.shape();
+  for (int missing = times.rank() - s.rank(); missing > 0; --missing) s = Shape{1} + s;
+  AnyTensor y(reshape(x.ref(), s));
+  for (int d = 1; d <= times.rank(); ++d) y = copied("tile", y, s.rank() - d, times[-d], false);
+  return y;
+}
+inline AnyTensor repeated(const AnyTensor& x, std::int64_t times, std::int64_t axis) {
+  return copied("repeat", x, resolve_axis("repeat", x.array(), axis), times, true);
+}
+
+}  // namespace detail
+}  // namespace ergo::inline ERGO_BUILD
