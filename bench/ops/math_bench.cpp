@@ -62,12 +62,12 @@ void row(const std::string& name, T lo, T hi, T (*library)(T)) {
   });
 }
 
-#define FUNCTION(f)                              \
-  struct Of_##f {                                \
-    template <class A>                           \
-    static ERGO_INLINE A value(const A& x) {     \
-      return f(x);                               \
-    }                                            \
+#define FUNCTION(f)                          \
+  struct Of_##f {                            \
+    template <class A>                       \
+    static ERGO_INLINE A value(const A& x) { \
+      return f(x);                           \
+    }                                        \
   };
 FUNCTION(exp)
 FUNCTION(exp2)
@@ -89,7 +89,7 @@ FUNCTION(floor)
 FUNCTION(round)
 #undef FUNCTION
 
-#define ROW(f, lo, hi)                                                      \
+#define ROW(f, lo, hi)                                                             \
   row<Of_##f, float>(#f, float(lo), float(hi), [](float x) { return std::f(x); }); \
   row<Of_##f, double>(#f, lo, hi, [](double x) { return std::f(x); });
 

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <stdexcept>
 
 #include <nlohmann/json.hpp>
@@ -15,8 +16,8 @@ namespace {
 
 }  // namespace
 
-Metrics::Metrics(const std::string& path) : path_(path), file_(path) {
-  if (!file_) fail(path_);
+Metrics::Metrics(const std::string& path) : path_(path) {
+  if (!std::ofstream(path_)) fail(path_);
 }
 
 void Metrics::write(Record record) {
@@ -24,8 +25,9 @@ void Metrics::write(Record record) {
   nlohmann::ordered_json line = nlohmann::ordered_json::object();
   for (const auto& entry : record) std::visit([&](const auto& value) { line[entry.first] = value; }, entry.second);
   // Text that is not UTF-8 (a path, say) is replaced, not an exception in the middle of a run.
-  file_ << line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n' << std::flush;
-  if (!file_) fail(path_);
+  std::ofstream file(path_, std::ios::app);
+  file << line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n' << std::flush;
+  if (!file) fail(path_);
 }
 
 }  // namespace examples

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <fstream>
 #include <initializer_list>
 #include <string>
 #include <utility>
@@ -22,13 +21,11 @@ class Metrics {
   // Begins the file anew. A file that cannot be written is an Error, here and later.
   explicit Metrics(const std::string& path);
 
-  // Members in the order given; NaN and infinities become null, which is all that JSON has. The line is on its way to
-  // the disk when this returns.
+  // Appends a line, members in the order given; NaN and infinities become null, which is all that JSON has.
   void write(Record record);
 
  private:
   std::string path_;
-  std::ofstream file_;
 };
 
 }  // namespace examples

@@ -73,7 +73,7 @@ std::string Plot::script(const std::string& path) const {
   s += "set title " + quoted(title_) + " noenhanced\n";
   s += "set xlabel " + quoted(options_.x) + " noenhanced\nset ylabel " + quoted(options_.y) + " noenhanced\n";
   s += "set datafile missing 'NaN'\nset grid lc rgb '#dddddd' lt 1\nset border 3 lc rgb '#666666'\n";
-  s += "set tics nomirror\nset key top right noenhanced\nset boxwidth 0.8 relative\nset offsets graph 0.02, graph 0.02, 0, 0\n";
+  s += "set tics nomirror\nset key top right noenhanced\nset boxwidth 0.8 relative\nset autoscale xfix\nset offsets graph 0.02, graph 0.02, 0, 0\n";
   if (options_.log_x) s += "set logscale x\nset format x '%g'\n";
   if (options_.log_y) s += "set logscale y\nset format y '%g'\n";
   std::string plots;

@@ -7,7 +7,7 @@
 #include <exception>
 #include <filesystem>
 #include <limits>
-#include <type_traits>
+#include <memory>
 #include <utility>
 
 #define CXXOPTS_NO_REGEX
@@ -16,78 +16,73 @@
 namespace examples {
 namespace {
 
-[[noreturn]] void refuse(const std::string& name, const std::string& text, const std::string& wanted) {
-  throw BadUsage("--" + name + ": \"" + text + "\" is not " + wanted);
-}
+// An option's value from the text given, all of it.
+struct Read {
+  const std::string& name;
+  const std::string& text;
+  double least;
 
-// A whole number of type I, all of `text`.
-template <class I>
-I whole_number(const std::string& name, const std::string& text, I least) {
-  const std::string wanted = least == std::numeric_limits<I>::min() ? "a whole number of 64 bits"
-                                                                    : "a whole number from " + std::to_string(least);
-  char* end = nullptr;
-  errno = 0;
-  if (text.empty() || text.find_first_not_of("+-0123456789") != std::string::npos) refuse(name, text, wanted);
-  if constexpr (std::is_unsigned_v<I>) {
-    const unsigned long long value = std::strtoull(text.c_str(), &end, 10);
-    if (errno != 0 || *end != '\0' || text[0] == '-') refuse(name, text, wanted);
-    return I(value);
-  } else {
-    const long long value = std::strtoll(text.c_str(), &end, 10);
-    if (errno != 0 || *end != '\0' || value < least || value > std::numeric_limits<I>::max()) refuse(name, text, wanted);
-    return I(value);
+  void operator()(bool* value) const { *value = true; }
+  void operator()(std::string* value) const { *value = text; }
+  void operator()(int* value) const {
+    const long long n = whole(std::strtoll);
+    if (double(n) < least || n > std::numeric_limits<int>::max()) refuse("a whole number from " + number(least));
+    *value = int(n);
   }
-}
+  void operator()(std::uint64_t* value) const {
+    if (text.find('-') != std::string::npos) refuse("a whole number from 0");
+    *value = whole(std::strtoull);
+  }
+  void operator()(double* value) const {
+    char* end = nullptr;
+    *value = std::strtod(text.c_str(), &end);
+    if (text.empty() || *end != '\0' || !std::isfinite(*value) || *value < least) refuse("a number from " + number(least));
+  }
 
-double real_number(const std::string& name, const std::string& text, double least) {
-  char* end = nullptr;
-  const double value = std::strtod(text.c_str(), &end);
-  if (text.empty() || *end != '\0' || !std::isfinite(value) || value < least)
-    refuse(name, text, "a number from " + number(least));
-  return value;
-}
+ private:
+  template <class N>
+  N whole(N (*convert)(const char*, char**, int)) const {
+    char* end = nullptr;
+    errno = 0;
+    const N n = convert(text.c_str(), &end, 10);
+    if (text.empty() || *end != '\0' || errno != 0) refuse("a whole number from " + number(least));
+    return n;
+  }
+  [[noreturn]] void refuse(const std::string& wanted) const {
+    throw BadUsage("--" + name + ": \"" + text + "\" is not " + wanted);
+  }
+};
 
 }  // namespace
 
 Program::Program(std::string name, std::string purpose) : name_(std::move(name)), purpose_(std::move(purpose)) {
   flags_.out = "out/" + name_;
-  const auto text = [this](const char* flag, std::string& value, const char* help) {
-    options_.push_back({flag, help, value, false, [&value](const std::string& given) { value = given; }});
-  };
-  const auto flag = [this](const char* flag_name, bool& value, const char* help) {
-    options_.push_back({flag_name, help, "", true, [&value](const std::string&) { value = true; }});
-  };
-  options_.push_back({"seed", "of all random numbers", std::to_string(flags_.seed), false, [this](const std::string& given) {
-                        flags_.seed = whole_number<std::uint64_t>("seed", given, 0);
-                      }});
-  text("device", flags_.device, "cpu, cuda or cuda:1");
-  options_.push_back({"threads", "of the processor (default: all)", "", false, [this](const std::string& given) {
-                        flags_.threads = whole_number<int>("threads", given, 1);
-                      }});
-  text("out", flags_.out, "folder for metrics.jsonl and plots");
-  text("data", flags_.data, "folder of a real data set (default: embedded, synthetic data)");
-  flag("quiet", flags_.quiet, "results only");
-  flag("smoke", flags_.smoke, "a run of seconds that checks the program itself");
+  options_ = {{"seed", "of all random numbers", std::to_string(flags_.seed), &flags_.seed},
+              {"device", "cpu, cuda or cuda:1", flags_.device, &flags_.device},
+              {"threads", "of the processor (default: all)", "", &flags_.threads, 1},
+              {"out", "folder for metrics.jsonl and plots", flags_.out, &flags_.out},
+              {"data", "folder of a real data set (default: embedded, synthetic data)", "", &flags_.data},
+              {"quiet", "results only", "", &flags_.quiet},
+              {"smoke", "a run of seconds that checks the program itself", "", &flags_.smoke}};
 }
 
 void Program::option(std::string name, int& value, std::string help, int least) {
-  const auto set = [&value, name, least](const std::string& given) { value = whole_number<int>(name, given, least); };
-  options_.push_back({name, std::move(help), std::to_string(value), false, set});
+  options_.push_back({std::move(name), std::move(help), std::to_string(value), &value, double(least)});
 }
 void Program::option(std::string name, double& value, std::string help, double least) {
-  const auto set = [&value, name, least](const std::string& given) { value = real_number(name, given, least); };
-  options_.push_back({name, std::move(help), number(value), false, set});
+  options_.push_back({std::move(name), std::move(help), number(value), &value, least});
 }
 void Program::option(std::string name, std::string& value, std::string help) {
-  options_.push_back({name, std::move(help), value, false, [&value](const std::string& given) { value = given; }});
+  options_.push_back({std::move(name), std::move(help), value, &value});
 }
 
 bool Program::parse(int argc, char** argv) {
   cxxopts::Options parser(name_, purpose_);
   parser.add_options()("h,help", "prints this");
   for (const Option& option : options_) {
-    auto value = option.is_flag ? std::shared_ptr<cxxopts::Value>(cxxopts::value<bool>())
-                                : std::shared_ptr<cxxopts::Value>(cxxopts::value<std::string>());
+    // Words to cxxopts, numbers to us: its messages name neither the option nor the range.
+    std::shared_ptr<cxxopts::Value> value = cxxopts::value<std::string>();
+    if (std::holds_alternative<bool*>(option.value)) value = cxxopts::value<bool>();
     if (!option.initial.empty()) value = value->default_value(option.initial);
     parser.add_options()(option.name, option.help, value);
   }
@@ -100,7 +95,9 @@ bool Program::parse(int argc, char** argv) {
     if (!given.unmatched().empty()) throw BadUsage("\"" + given.unmatched().front() + "\" belongs to no option");
     for (const Option& option : options_) {
       if (given.count(option.name) == 0) continue;
-      option.set(option.is_flag ? std::string() : given[option.name].as<std::string>());
+      const bool flag = std::holds_alternative<bool*>(option.value);
+      const std::string text = flag ? std::string() : given[option.name].as<std::string>();
+      std::visit(Read{option.name, text, option.least}, option.value);
     }
   } catch (const cxxopts::exceptions::exception& e) {
     throw BadUsage(e.what());
@@ -108,11 +105,11 @@ bool Program::parse(int argc, char** argv) {
   return true;
 }
 
-int Program::run_guarded(int argc, char** argv, const std::function<void()>& body) {
+int Program::run_guarded(int argc, char** argv, void (*body)(const void*), const void* argument) {
   try {
     if (!parse(argc, argv)) return 0;
-    start_ = std::chrono::steady_clock::now();
-    body();
+    start_ = now();
+    body(argument);
     return finish();
   } catch (const BadUsage& e) {
     std::fprintf(stderr, "%s: %s (%s --help lists the options)\n", name_.c_str(), e.what(), name_.c_str());
@@ -133,10 +130,6 @@ void Program::begin(const std::string& backend) {
   if (!flags_.quiet) print(name_ + ": " + purpose_);
   fact("backend", backend);
   fact("seed", std::to_string(flags_.seed));
-}
-
-double Program::seconds() const {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
 void Program::fact(const std::string& name, const std::string& text) {

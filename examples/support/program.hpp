@@ -17,11 +17,10 @@
 // sense. The sources beside this header know nothing of ergo, so they are compiled once for every kind of build.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
-#include <functional>
 #include <stdexcept>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <ergo/core/device.hpp>
@@ -65,17 +64,18 @@ class Program {
   // exception becomes a message and an exit status.
   template <class Body>
   int run(int argc, char** argv, const Body& body) {
-    return run_guarded(argc, argv, [&] {
+    const auto whole = [this, &body] {
       begin(use_backend(flags_));
       body();
-    });
+    };
+    return run_guarded(argc, argv, [](const void* f) { (*static_cast<decltype(&whole)>(f))(); }, &whole);
   }
 
   std::uint64_t seed() const { return flags_.seed; }
   const std::string& data() const { return flags_.data; }
   bool smoke() const { return flags_.smoke; }
   // Since the body began.
-  double seconds() const;
+  double seconds() const { return now() - start_; }
   // `file` in the folder --out.
   std::string path(const std::string& file) const { return flags_.out + "/" + file; }
 
@@ -98,9 +98,9 @@ class Program {
 
  private:
   struct Option {
-    std::string name, help, initial;
-    bool is_flag;
-    std::function<void(const std::string&)> set;  // throws BadUsage
+    std::string name, help, initial;  // `initial`: the default in words
+    std::variant<bool*, int*, std::uint64_t*, double*, std::string*> value;
+    double least = 0;
   };
 
   // Makes device and threads the defaults of all that follows; returns them in words.
@@ -118,7 +118,7 @@ class Program {
            (threads == 1 ? " thread)" : " threads)");
   }
 
-  int run_guarded(int argc, char** argv, const std::function<void()>& body);
+  int run_guarded(int argc, char** argv, void (*body)(const void*), const void* argument);
   bool parse(int argc, char** argv);  // false: --help was asked for and given
   void begin(const std::string& backend);
   void add(Criterion row);
@@ -129,7 +129,7 @@ class Program {
   std::vector<Option> options_;
   std::vector<Criterion> criteria_;
   Metrics metrics_;
-  std::chrono::steady_clock::time_point start_;
+  double start_ = 0;
 };
 
 }  // namespace examples

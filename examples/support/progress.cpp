@@ -37,7 +37,7 @@ std::string repeated(const char* piece, int times) {
 }  // namespace
 
 Progress::Progress(std::string what, std::int64_t total, std::FILE* stream)
-    : what_(std::move(what)), total_(std::max<std::int64_t>(total, 1)), stream_(stream) {
+    : what_(std::move(what)), total_(std::max<std::int64_t>(total, 1)), start_(now()), stream_(stream) {
   if (stream_ == nullptr) return;
   const char* kind = std::getenv("TERM");
   terminal_ = isatty(fileno(stream_)) != 0 && !(kind != nullptr && std::string(kind) == "dumb");
@@ -46,7 +46,7 @@ Progress::Progress(std::string what, std::int64_t total, std::FILE* stream)
 }
 
 Progress::~Progress() {
-  if (stream_ != nullptr) draw(std::chrono::duration<double>(Clock::now() - start_).count(), true);
+  if (stream_ != nullptr) draw(now() - start_, true);
 }
 
 void Progress::advance(const char* label, double figure) {
@@ -54,7 +54,7 @@ void Progress::advance(const char* label, double figure) {
   if (stream_ == nullptr) return;
   if (label_ != label) label_ = label;
   figure_ = figure;
-  const double elapsed = std::chrono::duration<double>(Clock::now() - start_).count();
+  const double elapsed = now() - start_;
   const std::int64_t tenths = 10 * done_ / total_;
   if (terminal_ ? elapsed - drawn_at_ >= 0.1 : tenths > tenths_ && tenths < 10 && elapsed - drawn_at_ >= 1) {
     tenths_ = tenths;

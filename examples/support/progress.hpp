@@ -5,7 +5,6 @@
 //   for (...) progress.advance("loss", loss);
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -25,15 +24,13 @@ class Progress {
   void advance(const char* label = "", double figure = 0);
 
  private:
-  using Clock = std::chrono::steady_clock;
   void draw(double elapsed, bool last);
 
   std::string what_, label_;
   std::int64_t total_, done_ = 0, tenths_ = 0;
-  double figure_ = 0, drawn_at_ = 0;
+  double figure_ = 0, start_, drawn_at_ = 0;
   std::FILE* stream_;
   bool terminal_ = false, unicode_ = false;
-  Clock::time_point start_ = Clock::now();
 };
 
 }  // namespace examples

@@ -1,5 +1,6 @@
 #include "support/text.hpp"
 
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 
@@ -33,5 +34,7 @@ std::string duration(double seconds) {
     std::snprintf(text, sizeof text, "%lld h %lld min", whole / 3600, whole % 3600 / 60);
   return text;
 }
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace examples

@@ -1,4 +1,4 @@
-// Numbers as the programs print them.
+// Numbers as the programs print them, and the clock they go by.
 #pragma once
 
 #include <cstdint>
@@ -14,5 +14,8 @@ std::string number(double x);
 
 // Durations: "0.8 s", "42 s", "3 min 20 s", "2 h 5 min".
 std::string duration(double seconds);
+
+// Seconds of a clock that never goes back.
+double now();
 
 }  // namespace examples

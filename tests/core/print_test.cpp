@@ -233,7 +233,7 @@ TEST_CASE("more than a thousand elements are summarised") {
 TEST_CASE("exactly a thousand elements are printed in full") {
   const std::string text = to_string(arange<float>(1000));
   CHECK(text.starts_with("[  0.   1.   2.   3.   4.   5.   6.   7.   8.   9.  10.  11.  12.  13.\n  14.  15."));
-  CHECK(text.ends_with(" 994. 995. 996. 997.\n 998. 999.]"));
+  CHECK(text.ends_with("\n 994. 995. 996. 997. 998. 999.]"));
 }
 
 TEST_CASE("views print what they show, streams print the same text") {
@@ -244,6 +244,15 @@ TEST_CASE("views print what they show, streams print the same text") {
   std::ostringstream out;
   out << x << " " << x.shape() << " " << Shape{} << " " << Shape{7};
   CHECK(out.str() == to_string(x) + " (2, 3) () (7,)");
+}
+
+TEST_CASE("lines end with room for all brackets that may close") {
+  CHECK(to_string(full<std::int32_t>({1, 1, 24}, 10)) ==
+        R"([[[10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10
+   10]]])");
+  CHECK(to_string(full<std::int32_t>({25}, 10)) ==
+        R"([10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10 10
+ 10])");
 }
 
 TEST_CASE("what the ellipsis hides has no say in the format") {

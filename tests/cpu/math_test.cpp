@@ -107,7 +107,8 @@ std::vector<T> sample(const std::vector<Range<T>>& ranges, int per_range) {
       const T lo = side == 0 ? std::fmax(r.lo, T(0)) : std::fmax(-r.hi, T(0)), hi = side == 0 ? r.hi : -r.lo;
       if (!(hi > lo)) continue;
       std::uniform_int_distribution<Bits> bits(std::bit_cast<Bits>(lo), std::bit_cast<Bits>(hi));
-      for (int i = 0; i < per_range; ++i) x.push_back(side == 0 ? std::bit_cast<T>(bits(g)) : -std::bit_cast<T>(bits(g)));
+      for (int i = 0; i < per_range; ++i)
+        x.push_back(side == 0 ? std::bit_cast<T>(bits(g)) : -std::bit_cast<T>(bits(g)));
     }
   }
   return x;
@@ -117,9 +118,29 @@ template <class T>
 std::vector<T> specials() {
   using L = std::numeric_limits<T>;
   std::vector<T> r;
-  for (T v : {T(0), L::infinity(), L::quiet_NaN(), L::denorm_min(), 3 * L::denorm_min(), L::min() / 2, L::min(), L::max(),
-              L::max() / 4, T(1), T(2), T(3), T(0.5), T(1.5), T(2.5), T(100), T(1000), T(1e7), T(1e30), L::epsilon(),
-              L::epsilon() / 8, std::nextafter(T(1), T(0)), std::nextafter(T(1), T(2))}) {
+  for (T v : {T(0),
+              L::infinity(),
+              L::quiet_NaN(),
+              L::denorm_min(),
+              3 * L::denorm_min(),
+              L::min() / 2,
+              L::min(),
+              L::max(),
+              L::max() / 4,
+              T(1),
+              T(2),
+              T(3),
+              T(0.5),
+              T(1.5),
+              T(2.5),
+              T(100),
+              T(1000),
+              T(1e7),
+              T(1e30),
+              L::epsilon(),
+              L::epsilon() / 8,
+              std::nextafter(T(1), T(0)),
+              std::nextafter(T(1), T(2))}) {
     r.push_back(v);
     r.push_back(-v);
   }
@@ -177,18 +198,19 @@ void check(const Case<T>& c) {
       for (long i = 0; i < n; ++i) different += !(z[std::size_t(i)] == expected[i] || expected[i] != expected[i]);
       CHECK(different == 0);
     }
-    INFO(std::string(c.name), sizeof(T) == 4 ? " of float " : " of double ", std::string(cpu::name(isa)), " at ", x[at]);
+    INFO(std::string(c.name), sizeof(T) == 4 ? " of float " : " of double ", std::string(cpu::name(isa)), " at ",
+         x[at]);
     CHECK(worst <= (isa == Isa::sse2 ? c.limit_without_fma : c.limit));
   }
   cpu::set_isa(Isa::avx512);
 }
 
-#define FUNCTION(f)                          \
-  struct Of_##f {                            \
-    template <class A>                       \
-    static ERGO_INLINE A of(const A& x) {    \
-      return f(x);                           \
-    }                                        \
+#define FUNCTION(f)                       \
+  struct Of_##f {                         \
+    template <class A>                    \
+    static ERGO_INLINE A of(const A& x) { \
+      return f(x);                        \
+    }                                     \
   };
 FUNCTION(exp)
 FUNCTION(exp2)
@@ -225,10 +247,13 @@ void wide(const T* x, T* y, long n) {
   cpu::for_isa<Wide<F, T>>(x, y, n);
 }
 
-#define ROW(f, limit, without_fma, ...)                                                                       \
-  Case<T> {                                                                                      \
-    #f, ours<Of_##f, T>, wide<Of_##f, T>, [](long double x) -> long double { return std::f(x); }, #f "q", limit, without_fma, \
-        std::vector<Range<T>> { __VA_ARGS__ }                                                    \
+#define ROW(f, limit, without_fma, ...)                                                     \
+  Case<T> {                                                                                 \
+#f, ours < Of_##f, T>, wide < Of_##f, T>,                                               \
+        [](long double x) -> long double { return std::f(x); }, #f "q", limit, without_fma, \
+                                                             std::vector < Range < T>> {    \
+      __VA_ARGS__                                                                           \
+    }                                                                                       \
   }
 
 template <class T>
@@ -258,18 +283,24 @@ std::vector<Case<T>> cases() {
       ROW(floor, 0, 0, R{-max, max}, R{-100, 100}),
       ROW(ceil, 0, 0, R{-max, max}, R{-100, 100}),
       ROW(trunc, 0, 0, R{-max, max}, R{-100, 100}),
-      Case<T>{"round", ours<Of_round, T>, wide<Of_round, T>, [](long double x) { return std::nearbyint(x); }, "nearbyintq", 0, 0,
+      Case<T>{"round",
+              ours<Of_round, T>,
+              wide<Of_round, T>,
+              [](long double x) { return std::nearbyint(x); },
+              "nearbyintq",
+              0,
+              0,
               {R{-max, max}, R{-100, 100}}},
   };
 }
 #undef ROW
 
-#define FUNCTION(f)                                 \
-  struct Of_##f {                                   \
-    template <class A>                              \
+#define FUNCTION(f)                                   \
+  struct Of_##f {                                     \
+    template <class A>                                \
     static ERGO_INLINE A of(const A& x, const A& y) { \
-      return f(x, y);                               \
-    }                                               \
+      return f(x, y);                                 \
+    }                                                 \
   };
 FUNCTION(pow)
 FUNCTION(fmod)
@@ -282,7 +313,8 @@ void check_pairs(const char* name, std::vector<T> a, std::vector<T> b, double li
   std::vector<T> y(a.size());
   for (Isa isa : machine_isas()) {
     cpu::set_isa(isa);
-    cpu::for_isa<Binary<F, T>>(static_cast<const T*>(a.data()), static_cast<const T*>(b.data()), y.data(), long(a.size()));
+    cpu::for_isa<Binary<F, T>>(static_cast<const T*>(a.data()), static_cast<const T*>(b.data()), y.data(),
+                               long(a.size()));
     double worst = 0;
     std::size_t at = 0;
     for (std::size_t i = 0; i < a.size(); ++i) {
@@ -300,7 +332,8 @@ void check_pairs(const char* name, std::vector<T> a, std::vector<T> b, double li
 template <class T>
 void check_powers() {
   const T big = sizeof(T) == 4 ? 40 : 300;
-  std::vector<T> a = sample<T>({{0, 10}, {T(0.9), T(1.1)}, {-4, 4}}, 40000), b = sample<T>({{-big, big}, {-3, 3}}, 60000);
+  std::vector<T> a = sample<T>({{0, 10}, {T(0.9), T(1.1)}, {-4, 4}}, 40000),
+                 b = sample<T>({{-big, big}, {-3, 3}}, 60000);
   std::mt19937_64 g(test_seed());
   std::shuffle(b.begin(), b.end(), g);
   b.resize(a.size(), T(2));
@@ -334,7 +367,8 @@ void check_scalar(T x) {
   cpu::set_isa(Isa::sse2);
   T y[7];
   const T in = x;
-  ours<Of_exp, T>(&in, y, 1), ours<Of_log, T>(&in, y + 1, 1), ours<Of_tanh, T>(&in, y + 2, 1), ours<Of_sin, T>(&in, y + 3, 1);
+  ours<Of_exp, T>(&in, y, 1), ours<Of_log, T>(&in, y + 1, 1), ours<Of_tanh, T>(&in, y + 2, 1),
+      ours<Of_sin, T>(&in, y + 3, 1);
   ours<Of_erfc, T>(&in, y + 4, 1), ours<Of_floor, T>(&in, y + 5, 1), ours<Of_cbrt, T>(&in, y + 6, 1);
   const T z[7] = {cpu::exp(x), cpu::log(x), cpu::tanh(x), cpu::sin(x), cpu::erfc(x), cpu::floor(x), cpu::cbrt(x)};
   for (int i = 0; i < 7; ++i) CHECK((y[i] == z[i] || (y[i] != y[i] && z[i] != z[i])));
@@ -367,7 +401,8 @@ TEST_CASE("rsqrt is within two roundings") {
     cpu::set_isa(isa);
     ours<Of_rsqrt, float>(x.data(), y.data(), long(x.size()));
     double worst = 0;
-    for (std::size_t i = 0; i < x.size(); ++i) worst = std::fmax(worst, ulps(y[i], 1 / std::sqrt(static_cast<long double>(x[i]))));
+    for (std::size_t i = 0; i < x.size(); ++i)
+      worst = std::fmax(worst, ulps(y[i], 1 / std::sqrt(static_cast<long double>(x[i]))));
     CHECK(worst <= 1.5);
   }
   cpu::set_isa(Isa::avx512);
@@ -375,7 +410,9 @@ TEST_CASE("rsqrt is within two roundings") {
 TEST_CASE("floor, ceil, trunc, abs and rounding keep special values") {
   for (float v : specials<float>()) {
     const Pack<float, 8> x(v);
-    const auto same = [](float a, float b) { return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) || (a != a && b != b); };
+    const auto same = [](float a, float b) {
+      return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) || (a != a && b != b);
+    };
     CHECK(same(floor(x)[3], std::floor(v)));
     CHECK(same(ceil(x)[3], std::ceil(v)));
     CHECK(same(trunc(x)[3], std::trunc(v)));
@@ -383,5 +420,6 @@ TEST_CASE("floor, ceil, trunc, abs and rounding keep special values") {
     CHECK(same(abs(x)[3], std::fabs(v)));
     CHECK(same(copysign(Pack<float, 8>(2), x)[3], std::copysign(2.0f, v)));
   }
-  CHECK(abs(Pack<std::int32_t, 4>(std::numeric_limits<std::int32_t>::min()))[0] == std::numeric_limits<std::int32_t>::min());
+  CHECK(abs(Pack<std::int32_t, 4>(std::numeric_limits<std::int32_t>::min()))[0] ==
+        std::numeric_limits<std::int32_t>::min());
 }

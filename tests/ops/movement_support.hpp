@@ -31,7 +31,6 @@ template <class T>
 Tensor<T> draw(const Shape& s) {
   std::vector<T> v;
   std::uniform_int_distribution<int> whole(0, std::is_same_v<T, bool> ? 1 : 100);
-  std::vector<std::uint8_t> bits;
   for (std::int64_t i = 0; i < s.numel(); ++i) v.push_back(convert<T>(whole(generator())));
   Tensor<T> r = zeros<T>(s);
   for (std::size_t i = 0; i < v.size(); ++i) detail::data_of<T>(r.array())[i] = v[i];
@@ -61,27 +60,45 @@ std::vector<Tensor<T>> layouts(const Tensor<T>& x) {
   return r;
 }
 
-// y has the shape, and its element at each place is what `expected` says.
-template <class T>
-void check_places(const Tensor<T>& y, const Shape& shape, const std::function<T(const Place&)>& expected) {
-  REQUIRE(y.shape() == shape);
-  const std::vector<T> have = y.to_vector();
+// Where the element at a place of the result comes from: a place of x, row-major, or none, which means zero.
+using Source = std::function<std::int64_t(const Place&)>;
+inline constexpr std::int64_t kZero = -1;
+
+inline std::vector<std::int64_t> sources(const Shape& shape, const Source& source) {
+  std::vector<std::int64_t> r;
   Place at(std::size_t(shape.rank()), 0);
-  int wrong = 0;
-  for (std::size_t i = 0; i < have.size(); ++i) {
-    if (!(have[i] == expected(at)) && ++wrong < 3) FAIL_CHECK("element " << i << " of " << to_string(shape) << " differs");
+  for (std::int64_t i = 0; i < shape.numel(); ++i) {
+    r.push_back(source(at));
     for (int d = shape.rank() - 1; d >= 0; --d) {
       if (++at[std::size_t(d)] < shape[d]) break;
       at[std::size_t(d)] = 0;
     }
   }
-  CHECK(wrong == 0);
+  return r;
 }
 template <class T>
-T element(const Tensor<T>& x, const Place& at) {
-  std::int64_t offset = 0;
-  for (int d = 0; d < x.rank(); ++d) offset = offset * x.shape()[d] + at[std::size_t(d)];
-  return x.contiguous().span()[std::size_t(offset)];
+void check_places(const Tensor<T>& y, const Tensor<T>& x, const Shape& shape, const std::vector<std::int64_t>& from) {
+  REQUIRE(y.shape() == shape);
+  const std::vector<T> have = y.to_vector(), given = x.to_vector();
+  int wrong = 0;
+  for (std::size_t i = 0; i < have.size(); ++i)
+    wrong += !(have[i] == (from[i] == kZero ? convert<T>(0) : given[std::size_t(from[i])]));
+  CHECK(wrong == 0);
+}
+// op, of every dtype and layout, gives `shape` with elements from those sources.
+template <class... T, class Op>
+void check_moves_of(const Shape& input, Op op, const Shape& shape, const Source& source) {
+  const auto from = sources(shape, source);
+  const auto one = [&]<class U>(U) {
+    const auto x = draw<U>(input);
+    for (const auto& strided : layouts(x)) check_places<U>(op(strided), x, shape, from);
+  };
+  (one(T{}), ...);
+}
+template <class Op>
+void check_moves(const Shape& input, Op op, const Shape& shape, const Source& source) {
+  INFO("from " << to_string(input) << " to " << to_string(shape));
+  check_moves_of<bool, std::uint8_t, std::int32_t, std::int64_t, half, bfloat16, float, double>(input, op, shape, source);
 }
 
 using Function = Tensor<double> (*)(const Tensor<double>&);
@@ -94,18 +111,11 @@ inline double gap(const Tensor<double>& a, const Tensor<double>& b) {
   return worst;
 }
 
-// A scalar that is cubic in a linear f, so that its third derivative is the last that is not zero.
-template <Function f>
-Tensor<double> cubic(const Tensor<double>& x) {
-  const auto y = f(x);
-  return tree::dot(y, y * y);
-}
-
 // A function as every transform sees it: adjointness, orders 2 and 3 by two spellings, vmap against a loop, layouts.
 inline void check_transforms(const std::string& what, Function f, const Shape& shape) {
   INFO(what << " of " << to_string(shape));
   const auto call = [f](const Tensor<double>& x) { return f(x); };
-  const auto loss = [f](const Tensor<double>& x) {
+  const auto loss = [f](const Tensor<double>& x) {  // cubic, so that its third derivative is the last that is not zero
     const auto y = f(x);
     return tree::dot(y, y * y);
   };
@@ -166,5 +176,3 @@ void check_error(F call, const std::string& text) {
 }
 
 }  // namespace movement
-
-#define ALL_DTYPES bool, std::uint8_t, std::int32_t, std::int64_t, ergo::half, ergo::bfloat16, float, double

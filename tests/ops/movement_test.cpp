@@ -6,31 +6,24 @@
 using namespace ergo;
 using namespace movement;
 
-TEST_CASE_TEMPLATE("values, every dtype and layout", T, ALL_DTYPES) {
-  const auto base = draw<T>({2, 3, 4});
-  for (const auto& x : layouts(base)) {
-    const auto at = [&](std::int64_t i, std::int64_t j, std::int64_t k) { return element(base, {i, j, k}); };
-    const auto flat = [&](std::int64_t i) { return at(i / 12, i / 4 % 3, i % 4); };
-    check_places<T>(reshape(x, {6, -1}), {6, 4}, [&](const Place& p) { return flat(p[0] * 4 + p[1]); });
-    check_places<T>(reshape(x, {4, 1, 6}), {4, 1, 6}, [&](const Place& p) { return flat(p[0] * 6 + p[2]); });
-    check_places<T>(flatten(x), {24}, [&](const Place& p) { return flat(p[0]); });
-    check_places<T>(flatten(x, 1), {2, 12}, [&](const Place& p) { return flat(p[0] * 12 + p[1]); });
-    check_places<T>(permute(x, {1, -1, 0}), {3, 4, 2}, [&](const Place& p) { return at(p[2], p[0], p[1]); });
-    check_places<T>(transpose(x), {4, 3, 2}, [&](const Place& p) { return at(p[2], p[1], p[0]); });
-    check_places<T>(transpose(x, {0, 2, 1}), {2, 4, 3}, [&](const Place& p) { return at(p[0], p[2], p[1]); });
-    check_places<T>(swap_axes(x, 0, -1), {4, 3, 2}, [&](const Place& p) { return at(p[2], p[1], p[0]); });
-    check_places<T>(move_axis(x, 0, -1), {3, 4, 2}, [&](const Place& p) { return at(p[2], p[0], p[1]); });
-    check_places<T>(move_axis(x, {0, 1}, {2, 0}), {3, 4, 2}, [&](const Place& p) { return at(p[2], p[0], p[1]); });
-    check_places<T>(expand_dims(x, {0, -1}), {1, 2, 3, 4, 1}, [&](const Place& p) { return at(p[1], p[2], p[3]); });
-    check_places<T>(squeeze(expand_dims(x, {1, 3}), 1), {2, 3, 1, 4}, [&](const Place& p) { return at(p[0], p[1], p[3]); });
-    check_places<T>(squeeze(expand_dims(x, {0, 2, 4})), {2, 3, 4}, [&](const Place& p) { return at(p[0], p[1], p[2]); });
-    check_places<T>(broadcast_to(expand_dims(x, 1), {2, 2, 5, 3, 4}), {2, 2, 5, 3, 4},
-                    [&](const Place& p) { return at(p[1], p[3], p[4]); });
-  }
-  const auto grid = meshgrid({draw<T>({2}), draw<T>({3})});
-  CHECK(grid.size() == 2);
-  check_places<T>(grid[0], {2, 3}, [&](const Place& p) { return element(grid[0], {p[0], 0}); });
-  check_places<T>(grid[1], {2, 3}, [&](const Place& p) { return element(grid[1], {0, p[1]}); });
+TEST_CASE("values, every dtype and layout") {
+  const Shape s{2, 3, 4};
+  const auto at = [](std::int64_t i, std::int64_t j, std::int64_t k) { return (i * 3 + j) * 4 + k; };
+  check_moves(s, [](const auto& x) { return reshape(x, {6, -1}); }, {6, 4}, [](const Place& p) { return p[0] * 4 + p[1]; });
+  check_moves(s, [](const auto& x) { return flatten(x, 1); }, {2, 12}, [](const Place& p) { return p[0] * 12 + p[1]; });
+  check_moves(s, [](const auto& x) { return flatten(x); }, {24}, [](const Place& p) { return p[0]; });
+  check_moves(s, [](const auto& x) { return permute(x, {1, -1, 0}); }, {3, 4, 2}, [&](const Place& p) { return at(p[2], p[0], p[1]); });
+  check_moves(s, [](const auto& x) { return transpose(x); }, {4, 3, 2}, [&](const Place& p) { return at(p[2], p[1], p[0]); });
+  check_moves(s, [](const auto& x) { return transpose(x, {0, 2, 1}); }, {2, 4, 3}, [&](const Place& p) { return at(p[0], p[2], p[1]); });
+  check_moves(s, [](const auto& x) { return swap_axes(x, 0, -1); }, {4, 3, 2}, [&](const Place& p) { return at(p[2], p[1], p[0]); });
+  check_moves(s, [](const auto& x) { return move_axis(x, 0, -1); }, {3, 4, 2}, [&](const Place& p) { return at(p[2], p[0], p[1]); });
+  check_moves(s, [](const auto& x) { return move_axis(x, {0, 1}, {2, 0}); }, {3, 4, 2}, [&](const Place& p) { return at(p[2], p[0], p[1]); });
+  check_moves(s, [](const auto& x) { return expand_dims(x, {0, -1}); }, {1, 2, 3, 4, 1}, [&](const Place& p) { return at(p[1], p[2], p[3]); });
+  check_moves({2, 1, 3, 1}, [](const auto& x) { return squeeze(x, 1); }, {2, 3, 1}, [](const Place& p) { return p[0] * 3 + p[1]; });
+  check_moves({2, 1, 3, 1}, [](const auto& x) { return squeeze(x); }, {2, 3}, [](const Place& p) { return p[0] * 3 + p[1]; });
+  check_moves({2, 1, 4}, [](const auto& x) { return broadcast_to(x, {5, 2, 3, 4}); }, {5, 2, 3, 4}, [](const Place& p) { return p[1] * 4 + p[3]; });
+  check_moves({3}, [](const auto& x) { return meshgrid({slice(x, 0, 0, 2), x})[0]; }, {2, 3}, [](const Place& p) { return p[0]; });
+  check_moves({3}, [](const auto& x) { return meshgrid({slice(x, 0, 0, 2), x})[1]; }, {2, 3}, [](const Place& p) { return p[1]; });
 }
 
 TEST_CASE("views where strides allow") {

@@ -3,7 +3,8 @@
 // operations) is the fast first-order rule.
 //
 // `cpu` may return a tuple: the result, then residuals that only `vjp` reads (y is then that tuple). A definition never
-// reads residuals: what depends on the inputs is computed from them, or second derivatives would miss it.
+// reads residuals: what depends on the inputs is computed from them, or second derivatives would miss it. It gives none
+// either: where forward mode lies below, `vjp` meets undefined residuals and must do without.
 #pragma once
 
 #include <tuple>
@@ -43,7 +44,11 @@ struct FusedOp final : CopiedOp<FusedOp<F, Y, In...>> {
     store(y, call(x, std::index_sequence_for<In...>{}, [&](const In&... t) { return f.cpu(t...); }));
   }
   void definition(Args x, Ref<Array>* y) const override {
-    y[0] = call(x, std::index_sequence_for<In...>{}, [&](const In&... t) { return f.definition(t...); }).ref();
+    auto r = call(x, std::index_sequence_for<In...>{}, [&](const In&... t) { return f.definition(t...); });
+    if constexpr (std::is_base_of_v<AnyTensor, decltype(r)>)
+      y[0] = std::move(r.ref());
+    else
+      store(y, std::move(r));
   }
   void vjp(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx) const override {
     if constexpr (kVjp) back(g, y, x, wanted, dx, std::index_sequence_for<In...>{});
@@ -102,6 +107,18 @@ auto fused_op(F f, const X&... x) {
   detail::Ref<detail::Array> y[detail::outputs_of<Y>];
   detail::dispatch(op, in, y);
   return Result(std::move(y[0]));
+}
+// The whole tuple that `cpu` returns, all of it results: for rules with several. `definition` returns a tuple too.
+template <class F, class... X>
+auto fused_ops(F f, const X&... x) {
+  using Y = decltype(f.cpu(x...));
+  const detail::FusedOp<F, Y, X...> op(std::move(f));
+  detail::Array* in[] = {&x.array()...};
+  detail::Ref<detail::Array> y[detail::outputs_of<Y>];
+  detail::dispatch(op, in, y);
+  Y r;
+  std::apply([&, k = 0](auto&... t) mutable { (void(t.ref() = std::move(y[k++])), ...); }, r);
+  return r;
 }
 
 }  // namespace ergo::inline ERGO_BUILD

@@ -71,8 +71,9 @@ inline constexpr int kMaxPointwise = 4;
 struct PointwiseOp final : Op {
   struct Rule {
     const Op* op;  // null: the constant
-    int constant;  // 0: not differentiated
+    int constant;  // 0: not differentiated; kByOp: op says
     int operand;   // op is the product with this one of (s, y, x...); 0: the partial's own
+    static constexpr int kByOp = 2;
   };
   cpu::Loop loop;
   DType out;
@@ -85,7 +86,7 @@ struct PointwiseOp final : Op {
     int i = 0;
     for (const Rule& r : rules) {
       partial[i++] = r;
-      if (r.op || r.constant) differentiable = true;
+      if (r.constant) differentiable = true;  // not r.op: g++ -fsanitize=undefined holds no address constant
     }
   }
   void value(Args x, Ref<Array>* y, std::uint64_t dying) const override {
@@ -202,9 +203,9 @@ constexpr PointwiseOp::Rule rule_of() {
     if constexpr (constant_of<P> != 99)
       return {nullptr, constant_of<P>, 0};
     else if constexpr (operand_of<P> >= 0)
-      return {product_op<Out>(), 0, operand_of<P>};
+      return {product_op<Out>(), PointwiseOp::Rule::kByOp, operand_of<P>};
     else
-      return {&PartialOf<F, I, Out, In...>::op, 0, 0};
+      return {&PartialOf<F, I, Out, In...>::op, PointwiseOp::Rule::kByOp, 0};
   }
 }
 template <class F, class Out, class... In, std::size_t... I>

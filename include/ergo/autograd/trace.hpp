@@ -168,6 +168,7 @@ inline void trace_batch(const Op& op, int depth, std::uint64_t id, Args x, Array
   }
   dispatch(op, low, y);
   for (int k = 0; k < op.n_out; ++k) {
+    if (!y[k]) continue;  // a residual: a definition gives none
     const Shape shape = y[k]->shape.last(y[k]->shape.rank() - 1);
     Ref<Array> wrapper = Array::husk(y[k]->dtype, shape, y[k]->device);
     y[k] = wrap(std::move(wrapper), depth, id, std::move(y[k]), shape);
@@ -234,6 +235,7 @@ inline void trace_reverse(const Op& op, int depth, const Level& level, Args x, A
     dispatch(op, low, y, dying);
     for (int i = 0; i < n; ++i) keep_shape(i, y[0]->shape);
     for (int k = 0; k < op.n_out; ++k) {
+      if (!y[k]) continue;  // a residual: a definition gives none
       Slot* s = node->out() + k;
       if (int(op.uses) & int(Uses::output)) s->y = y[k];
       const Shape shape = y[k]->shape;

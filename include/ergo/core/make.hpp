@@ -26,6 +26,11 @@ Tensor<T> generated(const Shape& s, Device d, Make make) {
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_make(const char* op, const std::string& why) {
   throw Error(std::string("[") + op + "] " + why);
 }
+template <Integer I>
+std::int64_t bound_of(I n) {
+  if (!std::in_range<std::int64_t>(n)) fail_make("arange", "the number " + std::to_string(n) + " is beyond 2^63 - 1");
+  return std::int64_t(n);
+}
 
 // A number or a list of such, to depth 4: the argument of `tensor<T>({{1, 2}, {3, 4}})`.
 template <class T>
@@ -96,11 +101,16 @@ Tensor<T> eye(I n, Device device = default_device()) {
 template <TensorScalar T, Number B, Number E, Number S>
   requires(!std::is_same_v<T, bool>)
 Tensor<T> arange(B begin, E end, S step, Device device = default_device()) {
-  if (step == S(0) || step != step) detail::fail_make("arange", "the step is zero");
+  if (step == S(0) || step != step) detail::fail_make("arange", "the step is zero or not a number");
   if constexpr (Integer<B> && Integer<E> && Integer<S>) {
-    const auto b = std::int64_t(begin), e = std::int64_t(end), s = std::int64_t(step);
-    const std::int64_t n = (s > 0 ? e > b : e < b) ? (e - b + s - (s > 0 ? 1 : -1)) / s : 0;
-    return detail::generated<T>({n}, device, [=](std::int64_t i) { return detail::scalar_of<T>("arange", b + i * s); });
+    const std::int64_t b = detail::bound_of(begin), e = detail::bound_of(end), s = detail::bound_of(step);
+    // Distances as unsigned numbers: from the least to the greatest bound is more than an int64 holds.
+    const auto distance = s > 0 ? std::uint64_t(e) - std::uint64_t(b) : std::uint64_t(b) - std::uint64_t(e);
+    const auto stride = s > 0 ? std::uint64_t(s) : -std::uint64_t(s);
+    const std::uint64_t n = (s > 0 ? e > b : e < b) ? (distance - 1) / stride + 1 : 0;
+    return detail::generated<T>(Shape{n}, device, [=](std::int64_t i) {
+      return detail::scalar_of<T>("arange", std::int64_t(std::uint64_t(b) + std::uint64_t(i) * std::uint64_t(s)));
+    });
   } else {
     static_assert(Floating<T>, "arange<T> of an integer T takes integers");
     const double b = double(begin), s = double(step), count = (double(end) - b) / s;

@@ -109,7 +109,8 @@ struct LocalCache {
   Magazine active[kLocalClasses], full[kLocalClasses];
   std::int64_t balance;      // bytes of small blocks taken less given back since the last report
   std::int64_t fail_in;      // tests: the allocation that many from now throws; 0: never
-  bool guarded, closed;
+  int limit;                 // of a magazine: kMagazine once the guard stands, which gives all back when the thread ends
+  bool closed;
 };
 inline constinit thread_local LocalCache local_cache{};
 
@@ -118,12 +119,20 @@ struct Store {
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   Block* chains[kClasses] = {};
   std::int64_t live = 0, peak = 0, cached = 0;
+  bool fork_handler = false;
 };
 inline constinit Store store{};
 struct StoreLock {
-  StoreLock() { pthread_mutex_lock(&store.mutex); }
+  StoreLock() {
+    lock();
+    if (!store.fork_handler) store.fork_handler = pthread_atfork(&lock, &unlock, &unlock) == 0;  // nobody else is inside
+  }
   StoreLock(const StoreLock&) = delete;
-  ~StoreLock() { pthread_mutex_unlock(&store.mutex); }
+  ~StoreLock() { unlock(); }
+
+ private:
+  static void lock() { pthread_mutex_lock(&store.mutex); }
+  static void unlock() { pthread_mutex_unlock(&store.mutex); }
 };
 
 inline void report(std::int64_t& balance) {  // with the lock held
@@ -151,9 +160,17 @@ inline void close_local_cache() {
 struct LocalCacheGuard {
   ~LocalCacheGuard() {
     close_local_cache();
+    local_cache.limit = 0;
     local_cache.closed = true;
   }
 };
+// Before this thread's first block, taken or given back.
+inline void guard_local_cache() {
+  if (local_cache.limit) return;
+  local_cache.limit = kMagazine;
+  static thread_local LocalCacheGuard guard;
+  (void)&guard;
+}
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_memory(std::size_t bytes) {
   const long pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
@@ -177,11 +194,7 @@ void release_store();
   if (bytes > std::size_t(1) << 62) fail_memory(bytes);
   const int c = size_class(bytes);
   if (c < kLocalClasses && !l.closed) {
-    if (!l.guarded) {
-      l.guarded = true;
-      static thread_local LocalCacheGuard guard;
-      (void)&guard;
-    }
+    guard_local_cache();
     if (l.full[c].head) {
       std::swap(l.active[c], l.full[c]);
     } else {
@@ -237,28 +250,30 @@ void release_store();
   LocalCache& l = local_cache;
   auto* b = static_cast<Block*>(p);
   const auto bytes = std::int64_t(class_bytes(c));
-  if (c < kLocalClasses && !l.closed && kReuseBlocks) {  // the active magazine is full
-    if (l.full[c].head) {
-      StoreLock lock;
-      store.cached += std::int64_t(l.full[c].count) * bytes;
-      give_chain(l.full[c].head, c);
+  if (c < kLocalClasses && !l.closed) {
+    guard_local_cache();
+    if (!kReuseBlocks) return std::free(p);
+    Magazine& m = l.active[c];
+    if (m.count == kMagazine) {
+      if (l.full[c].head) {
+        StoreLock lock;
+        store.cached += std::int64_t(l.full[c].count) * bytes;
+        give_chain(l.full[c].head, c);
+      }
+      l.full[c] = m;
+      m = {};
     }
-    l.full[c] = l.active[c];
-    b->next = nullptr;
-    l.active[c] = {b, 1};
+    b->next = m.head;
+    m.head = b;
+    ++m.count;
     return;
   }
-  if (c >= kLocalClasses || l.closed) {
-    StoreLock lock;
-    store.live -= bytes;
-    if (kReuseBlocks) {
-      b->next = nullptr;
-      give_chain(b, c);
-      store.cached += bytes;
-      return;
-    }
-  }
-  std::free(p);
+  StoreLock lock;
+  store.live -= bytes;
+  if (!kReuseBlocks) return std::free(p);
+  b->next = nullptr;
+  give_chain(b, c);
+  store.cached += bytes;
 }
 
 [[gnu::cold, gnu::noinline]] inline void report_locally() {
@@ -295,7 +310,7 @@ ERGO_INLINE void deallocate(void* p, std::size_t bytes) {
     l.balance -= std::int64_t(class_bytes(c));
     if (l.balance < -kReportBytes) [[unlikely]] report_locally();
     Magazine& m = l.active[c];
-    if (kReuseBlocks && m.count < kMagazine) [[likely]] {
+    if (kReuseBlocks && m.count < l.limit) [[likely]] {
       auto* b = static_cast<Block*>(p);
       b->next = m.head;
       m.head = b;

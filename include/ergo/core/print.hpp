@@ -56,12 +56,15 @@ inline Printed print_positional(double x, int digits) {
   while (fraction.size() > 1 && fraction.back() == '0') fraction.pop_back();
   return {s.substr(0, point), fraction, ""};
 }
+// From here on numbers get an exponent: beyond the digits that T surely has.
+template <class T>
+inline constexpr double exponent_from = sizeof(T) == 2 ? 1e3 : sizeof(T) == 4 ? 1e6 : 1e16;
 // A rank-0 tensor: all digits that count, 1.0 and not 1.
-inline std::string print_scalar(double x, int digits) {
+inline std::string print_scalar(double x, int digits, double large) {
   if (!is_finite(x)) return print_special(x);
   const double size = x < 0 ? -x : x;
   const std::string shortest = digits_of("%.*e", digits, x);
-  if (size >= 1e16 || (size > 0 && size < 1e-4)) return shortest;
+  if (size >= large || (size > 0 && size < 1e-4)) return shortest;
   const int decimals = digits - exponent_of(shortest);
   return digits_of("%.*f", decimals < 1 ? 1 : decimals, std::strtod(shortest.c_str(), nullptr));
 }
@@ -79,41 +82,41 @@ class Printer {
 
  private:
   void walk(int axis, std::int64_t at, std::int64_t block) {
-    if (axis == shape_.rank()) {
-      const std::string& e = elements_[std::size_t(at)];
-      if (shape_.rank() && column_ + e.size() + 1 > 75) {
-        while (text_.back() == ' ') text_.pop_back();
-        text_ += "\n" + std::string(std::size_t(shape_.rank()), ' ');
-        column_ = std::size_t(shape_.rank());
-      }
-      text_ += e;
-      column_ += e.size() + 1;
-      return;
-    }
+    if (axis == shape_.rank()) return put(elements_[std::size_t(at)]);
+    if (axis == shape_.rank() - 1) column_ = indent();
     text_ += "[";
     const std::int64_t n = shape_[axis], inner = n ? block / n : 0;
-    bool gap = false, first = true;
+    bool gap = false;
     for (std::int64_t i = 0; i < n; ++i) {
-      if (!shown(shape_, shape_.numel(), axis, i)) {
-        if (!gap) separate(axis, first), text_ += "...", column_ += 4;
-        gap = true, first = false;
-        continue;
-      }
-      separate(axis, first);
-      first = false;
-      walk(axis + 1, at + i * inner, inner);
+      const bool visible = shown(shape_, shape_.numel(), axis, i);
+      if (!visible && gap) continue;
+      if (i) separate(axis);
+      if (visible)
+        walk(axis + 1, at + i * inner, inner);
+      else
+        put("...");
+      gap = !visible;
     }
     text_ += "]";
   }
-  void separate(int axis, bool first) {
+  // A word, on a new line where the brackets that must follow would end beyond column 75.
+  void put(const std::string& word) {
+    if (shape_.rank() && column_ + word.size() + indent() > 75) {
+      while (text_.back() == ' ') text_.pop_back();
+      text_ += "\n" + std::string(indent(), ' ');
+      column_ = indent();
+    }
+    text_ += word;
+    column_ += word.size() + 1;
+  }
+  void separate(int axis) {
     const int below = shape_.rank() - axis - 1;
-    if (below) column_ = std::size_t(axis) + 1;
-    if (first) return;
     if (below == 0)
       text_ += " ";
     else
       text_ += std::string(std::size_t(below), '\n') + std::string(std::size_t(axis) + 1, ' ');
   }
+  std::size_t indent() const { return std::size_t(shape_.rank()); }
   Shape shape_;
   const std::vector<std::string>& elements_;
   std::string text_;
@@ -162,7 +165,8 @@ std::vector<std::string> print_elements(const Array& a) {
       if (m > largest) largest = m;
       if (smallest == 0 || m < smallest) smallest = m;
     }
-    const bool scientific = largest >= 1e8 || (largest > 0 && (smallest < 1e-4 || largest / smallest > 1000));
+    const double large = exponent_from<T> < 1e8 ? exponent_from<T> : 1e8;
+    const bool scientific = largest >= large || (largest > 0 && (smallest < 1e-4 || largest / smallest > 1000));
     std::vector<int> digits;
     int decimals = 0;
     for (std::int64_t i : at) {
@@ -205,7 +209,8 @@ std::string to_string(const Tensor<T>& x) {
   if constexpr (Floating<T>) {
     const T v = *detail::data_of<T>(*a);
     if (a->shape.rank() == 0)
-      return detail::print_scalar(double(v), detail::is_finite(double(v)) ? detail::shortest_digits(v) : 0);
+      return detail::print_scalar(double(v), detail::is_finite(double(v)) ? detail::shortest_digits(v) : 0,
+                                  detail::exponent_from<T>);
   }
   const std::vector<std::string> elements = detail::print_elements<T>(*a);
   return detail::Printer(*a, elements).print();

@@ -4,6 +4,8 @@
 // The target of a row with label y has weight[k] ((1 - smoothing) [k = y] + smoothing / n) on class k; c is the sum of it.
 #pragma once
 
+#include "ergo/cpu/gather.hpp"
+#include "ergo/cpu/reduce_run.hpp"
 #include "ergo/cpu/softmax_rows.hpp"
 
 namespace ergo::inline ERGO_BUILD::cpu::detail {
@@ -99,5 +101,54 @@ struct CrossEntropyBody {
     }
   }
 };
+
+// Labels of any integer type as int64, dense; one that equals *ignored (if there is such) as -1. Another outside [0, classes)
+// is an Error.
+inline Ref<Array> read_labels(const Array& labels, const Array* logits, std::int64_t classes, const std::int64_t* ignored) {
+  constexpr IndexNames names{"cross_entropy", "labels", "logits", "label"};
+  const Ref<Array> from = ergo::detail::dense(labels), r = Array::make(DType::int64, labels.shape);
+  auto* to = reinterpret_cast<std::int64_t*>(r->data);
+  const auto read = [&]<class I>(I) {
+    const I* p = reinterpret_cast<const I*>(from->data);
+    for (std::int64_t i = 0, n = r->numel(); i < n; ++i) {
+      const auto label = std::int64_t(p[i]);
+      const bool skipped = ignored && label == *ignored;
+      if (!skipped && std::uint64_t(label) >= std::uint64_t(classes)) [[unlikely]]
+        fail_index(names, labels, logits, i, label, classes);
+      to[i] = skipped ? -1 : label;
+    }
+  };
+  if (labels.dtype == DType::int32)
+    read(std::int32_t());
+  else if (labels.dtype == DType::uint8)
+    read(std::uint8_t());
+  else
+    read(std::int64_t());
+  return r;
+}
+
+// All rows of one problem: their losses, and, unless dx is null, the gradient of the loss, which is their sum, their mean
+// (over the weights of the counted labels) or themselves. Gives the number that the sum is to be divided by.
+template <class T>
+T cross_entropy(CrossEntropyRows<T> rows, const T* x, T* dx, std::int64_t count, bool mean, T* loss) {
+  T counted = 0;
+  if (mean) {
+    const Scratch<T> own(count);
+    for (std::int64_t r = 0; r < count; ++r)
+      own.data()[r] = rows.label[r] < 0 ? T(0) : rows.weight ? rows.weight[rows.label[r]] : T(1);
+    counted = reduce_run<SumOf, T>(own.data(), count);
+    rows.scale = counted != 0 ? T(1) / counted : kNaN<T>;
+  }
+  rows.weights = rows.weight ? reduce_run<SumOf, T>(rows.weight, rows.n) : T(rows.n);
+  const T* const in[] = {x};
+  T* const out[] = {dx};
+  for_rows(in, out, count, rows.n, [&](const T* const* p, T* const* q, std::int64_t first, std::int64_t some) {
+    if (dx)
+      for_isa<CrossEntropyBody<T, true>>(static_cast<const CrossEntropyRows<T>*>(&rows), p[0], q[0], loss, first, some);
+    else
+      for_isa<CrossEntropyBody<T, false>>(static_cast<const CrossEntropyRows<T>*>(&rows), p[0], q[0], loss, first, some);
+  });
+  return counted;
+}
 
 }  // namespace ergo::inline ERGO_BUILD::cpu::detail

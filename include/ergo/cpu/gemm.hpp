@@ -80,33 +80,39 @@ FinishTile<T> finish_with() {
   }
 }
 
+// Moves rows between `wide` (contiguous, n columns) and C, either way.
+template <class S, class T>
+[[gnu::noinline]] void move_rows(std::int64_t rows, std::int64_t m, std::int64_t n, S* c, std::int64_t c_batch,
+                                 std::int64_t c_row, std::int64_t c_column, T* wide, bool to_wide) {
+  parallel_for(rows, 1 + 16384 / n, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      S* narrow = c + r / m * c_batch + r % m * c_row;
+      T* row = wide + r * n;
+      if (to_wide) {
+        for (std::int64_t j = 0; j < n; ++j) row[j] = T(narrow[j * c_column]);
+      } else {
+        for (std::int64_t j = 0; j < n; ++j) narrow[j * c_column] = S(row[j]);
+      }
+    }
+  });
+}
+
 // Products whose result cannot be written in place: 16-bit, or a C without a contiguous direction. The result is made in
 // scratch memory, in the type of computation, and moved to C in one pass.
 template <class S, class T>
 void gemm_through_scratch(GemmProblem<S, T> problem, S* c, std::int64_t c_batch, std::int64_t c_row,
                           std::int64_t c_column, const S* bias) {
-  const std::int64_t m = problem.m, n = problem.n;
-  const Scratch<T> result(problem.count * m * n);
-  const Scratch<T> wide_bias(bias ? n : 0);
+  const std::int64_t m = problem.m, n = problem.n, rows = problem.count * m;
+  const Scratch<T> result(rows * n), wide_bias(bias ? n : 0);
   const GemmPlan<S, T> plan(problem);
   for (std::int64_t j = 0; bias && j < n; ++j) wide_bias.data()[j] = T(bias[j]);
-  const auto for_rows = [&](const auto& move) {
-    const std::int64_t grain = 1 + 4096 / n;
-    parallel_for(problem.count * m, grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t r = begin; r < end; ++r) {
-        S* to = c + r / m * c_batch + r % m * c_row;
-        T* from = result.data() + r * n;
-        for (std::int64_t j = 0; j < n; ++j) move(to[j * c_column], from[j]);
-      }
-    });
-  };
-  if (problem.accumulate) for_rows([](const S& x, T& y) { y = T(x); });
+  if (problem.accumulate) move_rows(rows, m, n, c, c_batch, c_row, c_column, result.data(), true);
   problem.c = result.data();
   problem.c_batch = m * n;
   problem.c_row = n;
   problem.bias = wide_bias.data();
   plan.run(problem);
-  for_rows([](S& x, const T& y) { x = S(y); });
+  move_rows(rows, m, n, c, c_batch, c_row, c_column, result.data(), false);
 }
 
 }  // namespace detail

@@ -1,8 +1,9 @@
-// The register-tile kernel of matrix products, and the loop over the tiles of a block: C = A B for a block that one thread
-// computes without further blocking. A tile of C, 6 rows by 2 vectors (4 with AVX-512), is held in registers while K runs;
-// B comes in rows of whole vectors, unit stride along N; A is broadcast from memory with any strides, so that it may be
-// used in place or transposed. Every tile sums over k in ascending order from zero, whatever its height and width, so a
-// row's bits do not depend on the tile that it falls in.
+// The register-tile kernel of matrix products and convolutions, and the loop over the tiles of a block: C = A B for a block
+// that one thread computes without further blocking. A tile of C, 6 rows by 2 vectors (4 with AVX-512), is held in
+// registers while K runs; B comes in rows of whole vectors, unit stride along N; A is broadcast from memory, each row of
+// the tile from an address of its own, so that it may be used in place, transposed, or shifted by the taps of a
+// convolution. Every tile sums over K in ascending order from zero, whatever its height and width, so a row's bits do not
+// depend on the tile that it falls in.
 #pragma once
 
 #include <cstdint>
@@ -49,8 +50,8 @@ struct GemmBlock {
   const T* b_last;
   T* c;
   std::int64_t c_row;
-  const T* init;  // C itself, a row vector (init_row = 0), or null for zero
-  std::int64_t init_row;
+  const T* init;             // added: C itself (init_by_row = 1), a row vector (0); null for zero
+  std::int64_t init_by_row;
   FinishTile<T> finish;  // or null
 };
 
@@ -58,129 +59,155 @@ struct GemmBlock {
 // rows take as long as one of 4, for latency.
 ERGO_INLINE int next_rows(std::int64_t left) { return left <= 4 || left == 7 || left == 8 ? 4 : kTileRows; }
 
-// Columns of a tile that is not stored from registers: T tile[Rows][columns of a row] goes to the `rows` x `columns` part
-// of C that exists. One copy serves all kernels.
+// One tile of C. K runs over `segments` runs of k elements: in each, row i of A begins offsets[i] elements behind a, and the
+// next segment's offsets follow kTileRows later. Row i of C lies c_offset[i] elements behind c; `rows` of them exist (what
+// the kernel computes beyond them is dropped, but must be readable), and so do `columns` columns.
 template <class T>
-[[gnu::noinline]] void store_part_of_tile(const T* tile, std::int64_t tile_row, std::int64_t rows, std::int64_t columns,
-                                          T* c, std::int64_t c_row, const T* init, std::int64_t init_row) {
-  for (std::int64_t i = 0; i < rows; ++i, tile += tile_row, c += c_row) {
-    if (init) {
-      for (std::int64_t j = 0; j < columns; ++j) c[j] = init[i * init_row + j] + tile[j];
-    } else {
-      for (std::int64_t j = 0; j < columns; ++j) c[j] = tile[j];
-    }
+struct GemmTile {
+  std::int64_t segments, k;
+  const T* a;
+  const std::int64_t* offsets;
+  std::int64_t a_column;
+  const T* b;
+  std::int64_t b_row, b_skip;  // b_skip elements of B are passed over after each segment
+  T* c;
+  std::int64_t c_offset[kTileRows];
+  std::int64_t rows, columns;
+  const T* init;             // added, null for zero:
+  std::int64_t init_by_row;  // laid out as C (1), or one row for all (0)
+};
+
+// Stores the part of a tile that exists, from memory: the kernels' last resort. One copy serves all of them.
+template <class T>
+[[gnu::noinline]] void store_part_of_tile(const GemmTile<T>& tile, const T* part, std::int64_t part_row) {
+  for (std::int64_t i = 0; i < tile.rows; ++i, part += part_row) {
+    T* c = tile.c + tile.c_offset[i];
+    const T* init = tile.init + tile.init_by_row * tile.c_offset[i];
+    for (std::int64_t j = 0; j < tile.columns; ++j) c[j] = tile.init ? init[j] + part[j] : part[j];
   }
 }
 
-// One tile of C: `rows` rows (what the kernel computes beyond them repeats the last) and `columns` columns. Row i of A
-// begins a_offset[i] elements behind a.
-template <class T>
-struct GemmTile {
-  std::int64_t k;
-  const T* a;
-  std::int64_t a_offset[kTileRows];
-  std::int64_t a_column;
-  const T* b;
-  std::int64_t b_row;
-  T* c;
-  std::int64_t c_row, rows, columns;
-  const T* init;
-  std::int64_t init_row;
-};
-
-template <class T, int Bytes, int Rows, int Vectors>
-ERGO_INLINE void compute_tile(const GemmTile<T>& tile) {
-  constexpr int kLanes = Bytes / int(sizeof(T)), kColumns = Vectors * kLanes;
-  using V = Vector<T, kLanes>;
-  using Loose = typename VectorOf<T, kLanes>::loose;
-  V acc[Rows][Vectors] = {};
+template <int Rows, bool Half>
+struct ComputeTile {
+  template <Isa I, class T>
+  static ERGO_INLINE void run(const GemmTile<T>* arguments) {
+    constexpr int kVectors = Half ? kTileVectors<I> / 2 : kTileVectors<I>, kLanes = kRegisterBytes<I> / int(sizeof(T));
+    constexpr int kColumns = kVectors * kLanes;
+    using V = Vector<T, kLanes>;
+    using Loose = typename VectorOf<T, kLanes>::loose;
+    const GemmTile<T>& tile = *arguments;
 #pragma GCC unroll 8
-  for (int i = 0; i < Rows; ++i) __builtin_prefetch(tile.c + (i < tile.rows ? i * tile.c_row : 0), 1, 3);
-  std::int64_t offset[Rows];
+    for (int i = 0; i < Rows; ++i) __builtin_prefetch(tile.c + tile.c_offset[i], 1, 3);
+    V acc[Rows][kVectors] = {};
+    const T* b = tile.b;
+    const std::int64_t* offsets = tile.offsets;
+    const std::int64_t a_column = tile.a_column, b_row = tile.b_row;
+    for (std::int64_t s = tile.segments; s > 0; --s, offsets += kTileRows, b += tile.b_skip) {
+      std::int64_t offset[Rows];
 #pragma GCC unroll 8
-  for (int i = 0; i < Rows; ++i) offset[i] = tile.a_offset[i];
-  const T* a = tile.a;
-  const T* b = tile.b;
-  const std::int64_t a_column = tile.a_column, b_row = tile.b_row;
-  for (std::int64_t p = tile.k; p > 0; --p) {
-    V row[Vectors];
+      for (int i = 0; i < Rows; ++i) offset[i] = offsets[i];
+      const T* a = tile.a;
+      for (std::int64_t p = tile.k; p > 0; --p) {
+        V row[kVectors];
 #pragma GCC unroll 8
-    for (int j = 0; j < Vectors; ++j) row[j] = reinterpret_cast<const Loose*>(b)[j];
+        for (int j = 0; j < kVectors; ++j) row[j] = reinterpret_cast<const Loose*>(b)[j];
 #pragma GCC unroll 8
-    for (int i = 0; i < Rows; ++i) {
-      const V x = a[offset[i]] - V{};
+        for (int i = 0; i < Rows; ++i) {
+          const V x = a[offset[i]] - V{};
 #pragma GCC unroll 8
-      for (int j = 0; j < Vectors; ++j) acc[i][j] = acc[i][j] + x * row[j];
-    }
-    a += a_column;
-    b += b_row;
-    // Keeps one pointer and Rows offsets in registers, instead of Rows pointers to be advanced each time.
-    asm("" : "+r"(a));
-  }
-  T* c = tile.c;
-  if (tile.rows == Rows && tile.columns == kColumns) {
-    if (tile.init) {
-#pragma GCC unroll 8
-      for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 8
-        for (int j = 0; j < Vectors; ++j) {
-          acc[i][j] = reinterpret_cast<const Loose*>(tile.init + i * tile.init_row)[j] + acc[i][j];
+          for (int j = 0; j < kVectors; ++j) acc[i][j] = acc[i][j] + x * row[j];
         }
+        a += a_column;
+        b += b_row;
+        // Keeps one pointer and Rows offsets in registers, instead of Rows pointers to be advanced each time.
+        asm("" : "+r"(a));
       }
     }
+    if (tile.rows == Rows && tile.columns == kColumns) {
+      if (tile.init) {
 #pragma GCC unroll 8
-    for (int i = 0; i < Rows; ++i) {
+        for (int i = 0; i < Rows; ++i) {
+          const Loose* init = reinterpret_cast<const Loose*>(tile.init + tile.init_by_row * tile.c_offset[i]);
 #pragma GCC unroll 8
-      for (int j = 0; j < Vectors; ++j) reinterpret_cast<Loose*>(c + i * tile.c_row)[j] = acc[i][j];
+          for (int j = 0; j < kVectors; ++j) acc[i][j] = init[j] + acc[i][j];
+        }
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < Rows; ++i) {
+        Loose* c = reinterpret_cast<Loose*>(tile.c + tile.c_offset[i]);
+#pragma GCC unroll 8
+        for (int j = 0; j < kVectors; ++j) c[j] = acc[i][j];
+      }
+    } else {
+      alignas(64) T part[Rows * kColumns];
+      __builtin_memcpy(part, acc, sizeof part);
+      store_part_of_tile(tile, part, kColumns);
     }
-  } else {
-    alignas(64) T part[Rows * kColumns];
-#pragma GCC unroll 8
-    for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 8
-      for (int j = 0; j < Vectors; ++j) reinterpret_cast<Loose*>(part + i * kColumns)[j] = acc[i][j];
-    }
-    store_part_of_tile(part, kColumns, tile.rows, tile.columns, c, tile.c_row, tile.init, tile.init_row);
   }
+};
+
+template <class T>
+using TileFunction = void (*)(const GemmTile<T>*);
+
+// The kernels for tiles of 6 and of 4 rows, compiled for the set in use. (SSE2, where speed no longer matters but compile
+// time does, computes 4 rows by 6.)
+template <class T>
+struct TileFunctions {
+  TileFunction<T> tall, low;
+};
+template <bool Half, class T>
+TileFunctions<T> tile_functions() {
+#if defined(__x86_64__)
+  switch (isa()) {
+    case Isa::avx512:
+      return {&run_avx512<ComputeTile<6, Half>, const GemmTile<T>*>, &run_avx512<ComputeTile<4, Half>, const GemmTile<T>*>};
+    case Isa::avx2:
+      return {&run_avx2<ComputeTile<6, Half>, const GemmTile<T>*>, &run_avx2<ComputeTile<4, Half>, const GemmTile<T>*>};
+    case Isa::sse2: break;
+  }
+#endif
+  return {&run_sse2<ComputeTile<6, Half>, const GemmTile<T>*>, &run_sse2<ComputeTile<6, Half>, const GemmTile<T>*>};
+}
+// For tiles of so many columns.
+template <class T>
+TileFunctions<T> tile_functions(std::int64_t columns) {
+  return columns > tile_columns<T>() / 2 ? tile_functions<false, T>() : tile_functions<true, T>();
 }
 
 // Computes one block: panel by panel of B, which stays in the nearest cache while the rows of A pass by.
-struct MultiplyBlock {
-  template <Isa I, class T>
-  static ERGO_INLINE void run(const GemmBlock<T>* block) {
-    constexpr int kVectors = kTileVectors<I>, kBytes = kRegisterBytes<I>, kColumns = kTileColumns<T, I>;
-    const GemmBlock<T>& g = *block;
-    GemmTile<T> tile;
-    tile.k = g.k;
-    tile.a_column = g.a_column;
-    tile.c_row = g.c_row;
-    tile.init_row = g.init_row;
-    const T* b = g.b;
-    for (std::int64_t j = 0; j < g.columns; j += kColumns, b += g.b_panel) {
-      tile.columns = g.columns - j < kColumns ? g.columns - j : kColumns;
-      const bool copied = tile.columns < kColumns && g.b_last;
-      tile.b = copied ? g.b_last : b;
-      tile.b_row = copied ? kColumns : g.b_row;
-      const bool half = tile.columns <= kColumns / 2;
-      for (std::int64_t i = 0; i < g.rows; i += tile.rows) {
-        const int height = next_rows(g.rows - i);
-        tile.rows = g.rows - i < height ? g.rows - i : height;
-        tile.a = g.a;
-        for (int r = 0; r < kTileRows; ++r) {
-          const std::int64_t row = i + (r < tile.rows ? r : tile.rows - 1);
-          tile.a_offset[r] = row / kTileRows * g.a_tile + row % kTileRows * g.a_row;
-        }
-        tile.c = g.c + i * g.c_row + j;
-        tile.init = g.init ? g.init + i * g.init_row + j : nullptr;
-        if (height == kTileRows || I == Isa::sse2) {
-          half ? compute_tile<T, kBytes, kTileRows, kVectors / 2>(tile) : compute_tile<T, kBytes, kTileRows, kVectors>(tile);
-        } else if constexpr (I != Isa::sse2) {  // where speed no longer matters, compile time does
-          half ? compute_tile<T, kBytes, 4, kVectors / 2>(tile) : compute_tile<T, kBytes, 4, kVectors>(tile);
-        }
-        if (g.finish) g.finish(tile.c, tile.rows, tile.columns, g.c_row);
+template <class T>
+[[gnu::noinline]] void multiply_block(const GemmBlock<T>& g) {
+  const std::int64_t width = tile_columns<T>();
+  std::int64_t offsets[kTileRows];
+  GemmTile<T> tile;
+  tile.segments = 1;
+  tile.k = g.k;
+  tile.a = g.a;
+  tile.offsets = offsets;
+  tile.a_column = g.a_column;
+  tile.b_skip = 0;
+  tile.init_by_row = g.init_by_row;
+  const T* b = g.b;
+  for (std::int64_t j = 0; j < g.columns; j += width, b += g.b_panel) {
+    tile.columns = g.columns - j < width ? g.columns - j : width;
+    const bool copied = tile.columns < width && g.b_last;
+    tile.b = copied ? g.b_last : b;
+    tile.b_row = copied ? width : g.b_row;
+    const TileFunctions<T> compute = tile_functions<T>(tile.columns);
+    for (std::int64_t i = 0; i < g.rows; i += tile.rows) {
+      const int height = next_rows(g.rows - i);
+      tile.rows = g.rows - i < height ? g.rows - i : height;
+      for (int r = 0; r < kTileRows; ++r) {
+        const std::int64_t row = i + (r < tile.rows ? r : tile.rows - 1);
+        offsets[r] = row / kTileRows * g.a_tile + row % kTileRows * g.a_row;
+        tile.c_offset[r] = (row - i) * g.c_row;
       }
+      tile.c = g.c + i * g.c_row + j;
+      tile.init = g.init ? g.init + g.init_by_row * i * g.c_row + j : nullptr;
+      (height == kTileRows ? compute.tall : compute.low)(&tile);
+      if (g.finish) g.finish(tile.c, tile.rows, tile.columns, g.c_row);
     }
   }
-};
+}
 
 }  // namespace ergo::inline ERGO_BUILD::cpu::detail

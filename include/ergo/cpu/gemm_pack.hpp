@@ -42,11 +42,13 @@ ERGO_INLINE void transpose_square(Pack<double, 2> (&r)[2]) {
 // Copies `columns` elements, `step` apart, and fills up with zeros to `width`.
 template <class S, class T>
 inline void pack_row(const S* from, std::int64_t step, std::int64_t columns, T* to, std::int64_t width) {
-  constexpr int kLanes = 16 / int(sizeof(T));
-  using P = Pack<T, kLanes>;
+  constexpr int kLine = 64 / int(sizeof(T)), kLanes = 16 / int(sizeof(T));
   std::int64_t j = 0;
   if (step == 1) {
-    for (; j + kLanes <= columns; j += kLanes) load_as<P>(from + j).store(to + j);
+    for (; j + kLine <= columns; j += kLine) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kLine; v += kLanes) load_as<Pack<T, kLanes>>(from + j + v).store(to + j + v);
+    }
   }
   for (; j < columns; ++j) to[j] = T(from[j * step]);
   for (; j < width; ++j) to[j] = T(0);

@@ -58,7 +58,10 @@ inline constexpr std::int64_t kRowChunk = 4096;        // columns of a `row` pro
 inline constexpr std::int64_t kMostDots = 16;         // the most rows or columns of `dots`
 inline constexpr std::int64_t kLongDots = 256;        // K that outweighs the folds at the end of a dot product
 inline constexpr std::int64_t kPanelRows = 144;       // the most rows of `panels`
-inline constexpr std::int64_t kPanelBytes = 256 << 10;  // a B that is used in place
+// Packing B pays from so many rows of A on: 24 if B outgrows the second cache, 112 otherwise.
+inline constexpr std::int64_t kPackRows = 112;
+inline constexpr std::int64_t kPackRowsLarge = 24;
+inline constexpr std::int64_t kLargeBytes = 512 << 10;
 inline constexpr std::int64_t kDepth = 384;           // K of a block: a panel of B takes most of the first cache
 inline constexpr std::int64_t kBlockRows = 72;        // rows of a block of A: with kDepth, a fifth (double: two) of the second cache
 inline constexpr std::int64_t kBlockColumns = 4096;   // columns of B packed at a time
@@ -102,10 +105,9 @@ class GemmPlan {
     return g.m <= kPanelRows || !packs_b(g) ? Route::panels : Route::blocks;
   }
 
-  // B is used in place if its rows are contiguous, and few enough to stay in the second cache or used too seldom.
   static bool packs_b(const GemmProblem<S, T>& g) {
     if (kWiden || g.b_column != 1) return true;
-    return g.m > 32 && g.k * g.n * std::int64_t(sizeof(T)) > 64 * 1024;
+    return g.m >= (g.k * g.n * std::int64_t(sizeof(T)) > kLargeBytes ? kPackRowsLarge : kPackRows);
   }
 
   // K of a block, nearly equal for all.
@@ -210,7 +212,7 @@ class GemmPlan {
     block.c_row = g.c_row;
     if (first > 0 || g.accumulate) {
       block.init = block.c;
-      block.init_row = g.c_row;
+      block.init_by_row = 1;
     } else if (g.bias) {
       block.init = g.bias + j;
     }
@@ -281,7 +283,7 @@ class GemmPlan {
           pack_rows(PackArguments<S, T>{from, g.b_row, 1, block.k, last, packed_b, tile_, 0});
           block.b_last = packed_b;
         }
-        for_isa<MultiplyBlock, const GemmBlock<T>*>(&block);
+        multiply_block(block);
         return;
       }
     }
@@ -293,7 +295,7 @@ class GemmPlan {
       block.columns = columns - j < group ? columns - j : group;
       pack_rows(PackArguments<S, T>{b + j * g.b_column, g.b_row, g.b_column, block.k, block.columns, packed_b, tile_,
                                     block.b_panel});
-      for_isa<MultiplyBlock, const GemmBlock<T>*>(&block);
+      multiply_block(block);
       block.c += group;
       if (block.init) block.init += group;
     }
@@ -329,8 +331,8 @@ class GemmPlan {
           block.b_row = tile_;
           block.b_panel = tile_ * block.k;
           block.c += begin * g.c_row;
-          if (block.init) block.init += begin * block.init_row;
-          for_isa<MultiplyBlock, const GemmBlock<T>*>(&block);
+          if (block.init) block.init += begin * block.init_by_row * g.c_row;
+          multiply_block(block);
         }, threads_);
         first += depth_;
       } while (first < g.k);

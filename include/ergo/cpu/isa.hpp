@@ -1,7 +1,7 @@
 // Instruction sets, chosen when the program runs. A loop is written once, as a static always-inline member template
-// `run<I>`, and `for_isa` calls it inside a function compiled for the best set I of this machine: one binary, built without
-// any -m flag, uses SSE2, AVX2 or AVX-512. Such functions differ by their template argument only, never by a macro that
-// depends on the compiler's flags, so translation units built with different -m flags link safely.
+// `run<I>`, and `for_isa` calls it inside a function compiled for the best set I of this machine: one binary, built
+// without any -m flag, uses SSE2, AVX2 or AVX-512. Such functions differ by their template argument only, never by a
+// macro that depends on the compiler's flags, so translation units built with different -m flags link safely.
 #pragma once
 
 #include <cstdlib>
@@ -15,7 +15,9 @@ enum class Isa : int { sse2, avx2, avx512 };
 
 // Bytes of a vector register of I.
 template <Isa I>
-inline constexpr int kRegisterBytes = I == Isa::avx512 ? 64 : I == Isa::avx2 ? 32 : 16;
+inline constexpr int kRegisterBytes = I == Isa::avx512 ? 64
+                                      : I == Isa::avx2 ? 32
+                                                       : 16;
 
 // The name that ERGO_ISA takes: "sse2", "avx2", "avx512".
 inline const char* name(Isa isa);
@@ -99,9 +101,12 @@ template <class Body, class... A>
 inline void for_isa(A... arguments) {
 #if defined(__x86_64__)
   switch (isa()) {
-    case Isa::avx512: return detail::run_avx512<Body, A...>(arguments...);
-    case Isa::avx2: return detail::run_avx2<Body, A...>(arguments...);
-    case Isa::sse2: break;
+    case Isa::avx512:
+      return detail::run_avx512<Body, A...>(arguments...);
+    case Isa::avx2:
+      return detail::run_avx2<Body, A...>(arguments...);
+    case Isa::sse2:
+      break;
   }
 #endif
   detail::run_sse2<Body, A...>(arguments...);

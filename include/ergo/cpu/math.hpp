@@ -1,6 +1,6 @@
 // The elementary functions, of packs and of single numbers: the same formula, so that an element does not depend on
-// whether it fell into a whole register. Accuracy in units of the last place, all of it measured in tests/cpu/math_test.cpp:
-// float exp log tanh erf erfc within 1, all else within 2; special values as C defines them.
+// whether it fell into a whole register. Accuracy in units of the last place, all of it measured in
+// tests/cpu/math_test.cpp: float exp log tanh erf erfc within 1, all else within 2; special values as C defines them.
 #pragma once
 
 #include "ergo/cpu/math_basic.hpp"
@@ -12,13 +12,9 @@
 
 namespace ergo::inline ERGO_BUILD::cpu {
 
-#define ERGO_SCALAR(f)                       \
-  ERGO_INLINE float f(float x) {             \
-    return f(Pack<float, 4>(x))[0];          \
-  }                                          \
-  ERGO_INLINE double f(double x) {           \
-    return f(Pack<double, 2>(x))[0];         \
-  }
+#define ERGO_SCALAR(f)                                             \
+  ERGO_INLINE float f(float x) { return f(Pack<float, 4>(x))[0]; } \
+  ERGO_INLINE double f(double x) { return f(Pack<double, 2>(x))[0]; }
 ERGO_SCALAR(abs)
 ERGO_SCALAR(round)
 ERGO_SCALAR(trunc)
@@ -44,13 +40,9 @@ ERGO_SCALAR(erf)
 ERGO_SCALAR(erfc)
 #undef ERGO_SCALAR
 
-#define ERGO_SCALAR(f)                                         \
-  ERGO_INLINE float f(float x, float y) {                      \
-    return f(Pack<float, 4>(x), Pack<float, 4>(y))[0];         \
-  }                                                            \
-  ERGO_INLINE double f(double x, double y) {                   \
-    return f(Pack<double, 2>(x), Pack<double, 2>(y))[0];       \
-  }
+#define ERGO_SCALAR(f)                                                                         \
+  ERGO_INLINE float f(float x, float y) { return f(Pack<float, 4>(x), Pack<float, 4>(y))[0]; } \
+  ERGO_INLINE double f(double x, double y) { return f(Pack<double, 2>(x), Pack<double, 2>(y))[0]; }
 ERGO_SCALAR(copysign)
 ERGO_SCALAR(fmod)
 ERGO_SCALAR(pow)

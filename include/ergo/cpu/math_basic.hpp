@@ -1,5 +1,5 @@
-// Pointwise functions of packs that are exact or one instruction: sign and rounding, square root, remainder. All are as C
-// defines them: NaN in, NaN out, and the sign of zero kept.
+// Pointwise functions of packs that are exact or one instruction: sign and rounding, square root, remainder. All are as
+// C defines them: NaN in, NaN out, and the sign of zero kept.
 #pragma once
 
 #include "ergo/cpu/pack.hpp"
@@ -93,7 +93,8 @@ ERGO_INLINE Pack<float, W> in_double(const Pack<float, W>& x, F f) {
   if constexpr (W == 1) {
     return f(x.template to<double>()).template to<float>();
   } else {
-    return join(f(low(x).template to<double>()).template to<float>(), f(high(x).template to<double>()).template to<float>());
+    return join(f(low(x).template to<double>()).template to<float>(),
+                f(high(x).template to<double>()).template to<float>());
   }
 }
 

@@ -17,42 +17,46 @@ struct ErrorTable;
 template <>
 struct ErrorTable<float> {
   // erf(x) / x - 1 in x^2 on |x| <= 1, 2^-29
-  static constexpr float kSmall[] = {0x1.06eba8p-3f,  -0x1.81273ep-2f,  0x1.ce2ce6p-4f, -0x1.b7f71ap-6f,
+  static constexpr float kSmall[] = {0x1.06eba8p-3f, -0x1.81273ep-2f,  0x1.ce2ce6p-4f, -0x1.b7f71ap-6f,
                                      0x1.53f224p-8f, -0x1.a3515ep-11f, 0x1.4771f8p-14f};
   // log erfc(x) + 2 x on [kSplit, 4], 2^-29 of the erf that comes of it; from 4 on that is 1
   static constexpr float kSplit = 0.9f;
-  static constexpr float kLogTail[] = {-0x1.3bd644p-13f, 0x1.be88d4p-1f,  -0x1.461376p-1f, -0x1.aad686p-4f,
+  static constexpr float kLogTail[] = {-0x1.3bd644p-13f, 0x1.be88d4p-1f, -0x1.461376p-1f, -0x1.aad686p-4f,
                                        0x1.6e5af8p-6f,   -0x1.93478p-9f, 0x1.a217aap-13f};
   // (x + c) e^(x^2) erfc(x) in (x - c) / (x + c) on [0, 10.3], 2^-28, for floats by way of double
   static constexpr double kCentre = 3.0, kLargest = 10.25;
-  static constexpr double kTail[] = {0x1.12f21de16a65ap0,   -0x1.c44c47f246d13p-1,  0x1.2e3266468dbp-1,
-                                     -0x1.3deadff0a1b09p-2, 0x1.e997db97b252bp-4,   -0x1.b7b2f55f997a9p-6,
+  static constexpr double kTail[] = {0x1.12f21de16a65ap0,    -0x1.c44c47f246d13p-1, 0x1.2e3266468dbp-1,
+                                     -0x1.3deadff0a1b09p-2,  0x1.e997db97b252bp-4,  -0x1.b7b2f55f997a9p-6,
                                      -0x1.4210b92712225p-10, 0x1.925ac454b8767p-9,  -0x1.faa8816e5e44ap-12,
                                      -0x1.45acc70894d1fp-12, 0x1.155adfb11e63ep-17};
 };
 template <>
 struct ErrorTable<double> {
   // 2^-56
-  static constexpr double kSmall[] = {0x1.06eba8214db69p-3,  -0x1.812746b037a11p-2,  0x1.ce2f21a044572p-4,
-                                      -0x1.b82ce312fe4a2p-6, 0x1.565bcd20b73fcp-8,   -0x1.c02db75e58adfp-11,
-                                      0x1.f9a38aa860956p-14, -0x1.f4d9dd76fa817p-17, 0x1.ba46224584031p-20,
-                                      -0x1.628862d244203p-23, 0x1.0e212b892f158p-26, -0x1.a8b3e1c673efp-30,
+  static constexpr double kSmall[] = {0x1.06eba8214db69p-3,   -0x1.812746b037a11p-2,  0x1.ce2f21a044572p-4,
+                                      -0x1.b82ce312fe4a2p-6,  0x1.565bcd20b73fcp-8,   -0x1.c02db75e58adfp-11,
+                                      0x1.f9a38aa860956p-14,  -0x1.f4d9dd76fa817p-17, 0x1.ba46224584031p-20,
+                                      -0x1.628862d244203p-23, 0x1.0e212b892f158p-26,  -0x1.a8b3e1c673efp-30,
                                       0x1.18fa8050fd248p-33};
   static constexpr double kSplit = 1.0;
   // e^(x^2) erfc(x) in x - 3/2 on [3/4, 9/4], 2^-59, its first coefficient in two parts
-  static constexpr double kNearFirst = 0x1.494daffa2ad68p-2, kNear[] = {
-      0x1.3168e29ff478dp-56, -0x1.4f1988444caf7p-3, 0x1.37ea271bc54c8p-4, -0x1.0dc51d2941e4ep-5, 0x1.b65944f34e321p-7,
-      -0x1.513ed7600ea6fp-8, 0x1.ee705e7449a0ap-10, -0x1.5b0abfe5d815p-11, 0x1.d4509cbc4563ep-13,
-      -0x1.30c0ec85d27dep-14, 0x1.7f998988ac0f4p-16, -0x1.d41571b206826p-18, 0x1.156a8f7f8fa88p-19,
-      -0x1.40044cbaf2f7p-21, 0x1.681d8f4b708e3p-23, -0x1.8b066413c1a2ap-25, 0x1.a05d1bf3eecdap-27,
-      -0x1.b745d035361ecp-29, 0x1.1165f24c724ebp-30, -0x1.0c5498ccde95fp-32};
+  static constexpr double kNearFirst = 0x1.494daffa2ad68p-2,
+                          kNear[] = {0x1.3168e29ff478dp-56,  -0x1.4f1988444caf7p-3, 0x1.37ea271bc54c8p-4,
+                                     -0x1.0dc51d2941e4ep-5,  0x1.b65944f34e321p-7,  -0x1.513ed7600ea6fp-8,
+                                     0x1.ee705e7449a0ap-10,  -0x1.5b0abfe5d815p-11, 0x1.d4509cbc4563ep-13,
+                                     -0x1.30c0ec85d27dep-14, 0x1.7f998988ac0f4p-16, -0x1.d41571b206826p-18,
+                                     0x1.156a8f7f8fa88p-19,  -0x1.40044cbaf2f7p-21, 0x1.681d8f4b708e3p-23,
+                                     -0x1.8b066413c1a2ap-25, 0x1.a05d1bf3eecdap-27, -0x1.b745d035361ecp-29,
+                                     0x1.1165f24c724ebp-30,  -0x1.0c5498ccde95fp-32};
   // x e^(x^2) erfc(x) in (x - 5) / (x + 5) on [9/4, 28], 2^-59
-  static constexpr double kFarFirst = 0x1.1b676431ca63p-1, kFar[] = {
-      0x1.5e90b004cdep-56, 0x1.4b03636580961p-5, -0x1.2912bc377cd6p-4, 0x1.73ae9a86c34b3p-4, -0x1.7f815ff38537cp-4,
-      0x1.5748f1cc9279bp-4, -0x1.0ff7ddce7bc8p-4, 0x1.8049fb1e065c5p-5, -0x1.e468c3dc1a32cp-6, 0x1.0ee73e5a3693ap-6,
-      -0x1.09a35cf740b76p-7, 0x1.be8672a0c212cp-9, -0x1.33bb0b9085084p-10, 0x1.3859284c300f2p-12,
-      -0x1.214469c0f2919p-15, -0x1.a422194952bf1p-17, 0x1.13261f0573fb4p-17, -0x1.dfffa3187ec54p-20,
-      -0x1.78bcf3820ee42p-24, 0x1.969e362665279p-24};
+  static constexpr double kFarFirst = 0x1.1b676431ca63p-1,
+                          kFar[] = {0x1.5e90b004cdep-56,    0x1.4b03636580961p-5,  -0x1.2912bc377cd6p-4,
+                                    0x1.73ae9a86c34b3p-4,   -0x1.7f815ff38537cp-4, 0x1.5748f1cc9279bp-4,
+                                    -0x1.0ff7ddce7bc8p-4,   0x1.8049fb1e065c5p-5,  -0x1.e468c3dc1a32cp-6,
+                                    0x1.0ee73e5a3693ap-6,   -0x1.09a35cf740b76p-7, 0x1.be8672a0c212cp-9,
+                                    -0x1.33bb0b9085084p-10, 0x1.3859284c300f2p-12, -0x1.214469c0f2919p-15,
+                                    -0x1.a422194952bf1p-17, 0x1.13261f0573fb4p-17, -0x1.dfffa3187ec54p-20,
+                                    -0x1.78bcf3820ee42p-24, 0x1.969e362665279p-24};
 };
 
 // erfc(a) for a >= 0, good to a float's last bit. a is one, so that its square is exact.
@@ -71,8 +75,8 @@ ERGO_INLINE Pack<double, W> head_of(const Pack<double, W>& x) {
   return (x.bits() & Pack<std::int64_t, W>(-0x8000000)).template as<double>();
 }
 
-// erfc(a) for a >= 3/4. a^2 is taken in two parts, for the exponential magnifies its rounding; g (1 + q) / a with what the
-// sum and the quotient lose, for three roundings more would be too many.
+// erfc(a) for a >= 3/4. a^2 is taken in two parts, for the exponential magnifies its rounding; g (1 + q) / a with what
+// the sum and the quotient lose, for three roundings more would be too many.
 template <int W>
 ERGO_INLINE Pack<double, W> erfc_of_magnitude(const Pack<double, W>& magnitude) {
   using A = Pack<double, W>;
@@ -96,11 +100,12 @@ ERGO_INLINE Pack<double, W> erfc_of_magnitude(const Pack<double, W>& magnitude) 
 template <class T, int W>
 ERGO_INLINE Pack<T, W> erfc(const Pack<T, W>& x) {
   if constexpr (std::is_same_v<T, float>) {
-    return detail::in_double(x, [](const auto& d) __attribute__((always_inline)) {
-      using D = std::remove_cvref_t<decltype(d)>;
-      const D tail = detail::erfc_for_float(abs(d));
-      return where(d < D{}, D(2) - tail, tail);
-    });
+    return detail::in_double(
+        x, [](const auto& d) __attribute__((always_inline)) {
+          using D = std::remove_cvref_t<decltype(d)>;
+          const D tail = detail::erfc_for_float(abs(d));
+          return where(d < D{}, D(2) - tail, tail);
+        });
   } else {
     using A = Pack<T, W>;
     const A a = abs(x), tail = detail::erfc_of_magnitude(a);

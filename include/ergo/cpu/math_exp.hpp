@@ -1,6 +1,6 @@
 // The exponential function and its kin on packs. x = k ln 2 + r with k whole and |r| <= ln 2 / 2; e^r is a minimax
-// polynomial kept as 1 + r + t, so that whoever needs e^x - 1 or its last bit adds in the right order; the scale 2^k comes
-// in two factors where the result may be subnormal. Measured errors: tests/cpu/math_test.cpp.
+// polynomial kept as 1 + r + t, so that whoever needs e^x - 1 or its last bit adds in the right order; the scale 2^k
+// comes in two factors where the result may be subnormal. Measured errors: tests/cpu/math_test.cpp.
 #pragma once
 
 #include "ergo/cpu/math_basic.hpp"
@@ -28,10 +28,10 @@ struct ExpTable;
 template <>
 struct ExpTable<float> {
   static constexpr float kLog2e = 0x1.715476p0f;
-  static constexpr float kLn2 = 0x1.62e43p-1f, kLn2Rest = -0x1.05c61p-29f;      // ln 2 in two floats
+  static constexpr float kLn2 = 0x1.62e43p-1f, kLn2Rest = -0x1.05c61p-29f;    // ln 2 in two floats
   static constexpr float kLn2High = 0x1.62e4p-1f, kLn2Low = 0x1.7f7d1cp-20f;  // the first with 8 bits free for k
-  static constexpr float kHighest = 89.0f, kLowest = -104.0f;  // beyond: infinity, 0
-  static constexpr float kNormal = 87.0f, kNormal2 = 125.0f;   // of smaller |x| e^x and 2^x are normal numbers
+  static constexpr float kHighest = 89.0f, kLowest = -104.0f;                 // beyond: infinity, 0
+  static constexpr float kNormal = 87.0f, kNormal2 = 125.0f;  // of smaller |x| e^x and 2^x are normal numbers
   static constexpr float kHighest2 = 128.0f, kLowest2 = -151.0f;
   static constexpr float kLinear = 0x1p-25f;  // |x| below which e^x - 1 is x
   // (e^r - 1 - r) / r^2 on |r| <= 0.3486, 2^-28 of e^r
@@ -40,7 +40,7 @@ struct ExpTable<float> {
   static constexpr float kSinh[] = {0x1.555556p-3f, 0x1.1110e4p-7f, 0x1.a01fc4p-13f, 0x1.75f062p-19f};
   // (tanh(x) / x - 1) / x^2 in x^2 on |x| <= kTanhSplit, 2^-30
   static constexpr float kTanhSplit = 1.0f, kTanhOne = 10.0f;  // from the second on tanh is 1
-  static constexpr float kTanh[] = {-0x1.555552p-2f,  0x1.11103cp-3f, -0x1.b9f6dep-5f,  0x1.64c0a4p-6f,
+  static constexpr float kTanh[] = {-0x1.555552p-2f, 0x1.11103cp-3f, -0x1.b9f6dep-5f,  0x1.64c0a4p-6f,
                                     -0x1.18de98p-7f, 0x1.8f9f52p-9f, -0x1.aee91ap-11f, 0x1.e86d3ap-14f};
 };
 template <>
@@ -166,7 +166,8 @@ ERGO_INLINE Pack<T, W> exp2(const Pack<T, W>& x) {
   return detail::scale(detail::exp_of(e), e.exponent());
 }
 
-// 2 (s r + (s - 1/2) + s t) with s = 2^(k - 1), which is finite where 2^k is not. The least arguments are their own result.
+// 2 (s r + (s - 1/2) + s t) with s = 2^(k - 1), which is finite where 2^k is not. The least arguments are their own
+// result.
 template <class T, int W>
 ERGO_INLINE Pack<T, W> expm1(const Pack<T, W>& x) {
   using A = Pack<T, W>;

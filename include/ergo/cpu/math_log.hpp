@@ -1,5 +1,5 @@
-// Logarithms of packs. x = 2^k m with m in [sqrt(1/2), sqrt(2)); log m is kept as f + t with f = m - 1, which is exact, so
-// that the sum with k ln 2 rounds once. Zero gives minus infinity, negative numbers NaN.
+// Logarithms of packs. x = 2^k m with m in [sqrt(1/2), sqrt(2)); log m is kept as f + t with f = m - 1, which is exact,
+// so that the sum with k ln 2 rounds once. Zero gives minus infinity, negative numbers NaN.
 #pragma once
 
 #include "ergo/cpu/math_basic.hpp"
@@ -98,7 +98,8 @@ ERGO_INLINE Pack<T, W> log_of_special(const Pack<T, W>& x, const Pack<T, W>& fin
 // `finish` of the parts of x, and what C says where there are none.
 template <class T, int W, class F>
 ERGO_INLINE Pack<T, W> logarithm(const Pack<T, W>& x, F finish) {
-  if (!any_special(x)) [[likely]] return finish(log_parts(x, false));
+  if (!any_special(x)) [[likely]]
+    return finish(log_parts(x, false));
   return log_of_special(x, finish(log_parts(x, true)));
 }
 
@@ -116,27 +117,29 @@ template <class T, int W>
 ERGO_INLINE Pack<T, W> log(const Pack<T, W>& x) {
   using A = Pack<T, W>;
   using Table = detail::LogTable<T>;
-  return detail::logarithm(x, [](const auto& e) __attribute__((always_inline)) {
-    return fma(e.k, A(Table::kLn2High), e.f + fma(e.k, A(Table::kLn2Low), e.t));
-  });
+  return detail::logarithm(
+      x, [](const auto& e) __attribute__((always_inline)) {
+        return fma(e.k, A(Table::kLn2High), e.f + fma(e.k, A(Table::kLn2Low), e.t));
+      });
 }
 
 template <class T, int W>
 ERGO_INLINE Pack<T, W> log2(const Pack<T, W>& x) {
   using Table = detail::LogTable<T>;
-  return detail::logarithm(x, [](const auto& e) __attribute__((always_inline)) {
-    return e.k + detail::times(e, Table::kLog2e, Table::kLog2eRest);
-  });
+  return detail::logarithm(
+      x, [](const auto& e)
+             __attribute__((always_inline)) { return e.k + detail::times(e, Table::kLog2e, Table::kLog2eRest); });
 }
 
 template <class T, int W>
 ERGO_INLINE Pack<T, W> log10(const Pack<T, W>& x) {
   using A = Pack<T, W>;
   using Table = detail::LogTable<T>;
-  return detail::logarithm(x, [](const auto& e) __attribute__((always_inline)) {
-    const A fraction = fma(e.k, A(Table::kLog10Of2Low), detail::times(e, Table::kLog10e, Table::kLog10eRest));
-    return fma(e.k, A(Table::kLog10Of2High), fraction);
-  });
+  return detail::logarithm(
+      x, [](const auto& e) __attribute__((always_inline)) {
+        const A fraction = fma(e.k, A(Table::kLog10Of2Low), detail::times(e, Table::kLog10e, Table::kLog10eRest));
+        return fma(e.k, A(Table::kLog10Of2High), fraction);
+      });
 }
 
 // log(u) + c / u, with u = 1 + x rounded and c what the rounding lost.
@@ -145,9 +148,10 @@ ERGO_INLINE Pack<T, W> log1p(const Pack<T, W>& x) {
   using A = Pack<T, W>;
   using Table = detail::LogTable<T>;
   const A one(1), u = one + x, back = u - one, c = (one - (u - back)) + (x - back);
-  const A y = detail::logarithm(u, [&](const auto& e) __attribute__((always_inline)) {
-    return fma(e.k, A(Table::kLn2High), e.f + (e.t + fma(e.k, A(Table::kLn2Low), c / u)));
-  });
+  const A y = detail::logarithm(
+      u, [&](const auto& e) __attribute__((always_inline)) {
+        return fma(e.k, A(Table::kLn2High), e.f + (e.t + fma(e.k, A(Table::kLn2Low), c / u)));
+      });
   return where(abs(x) < A(Table::kLinear), x, y);
 }
 

@@ -20,7 +20,7 @@ template <class T>
 struct CbrtTable;
 template <>
 struct CbrtTable<float> {
-  static constexpr float kLift = 0x1p24f, kDrop = 0x1p-8f;  // a subnormal times the first is normal
+  static constexpr float kLift = 0x1p24f, kDrop = 0x1p-8f;                  // a subnormal times the first is normal
   static constexpr float kSecond = 0x1.965feap-1f, kThird = 0x1.428a3p-1f;  // 2^(-1/3), 2^(-2/3)
   // m^(-1/3) on [1, 2], 2^-11
   static constexpr float kInverse[] = {0x1.8ab912p0f, -0x1.9eb304p-1f, 0x1.456206p-2f, -0x1.991522p-5f};
@@ -35,8 +35,8 @@ struct CbrtTable<double> {
 
 }  // namespace detail
 
-// |x| = 8^q y with y in [1, 8). A polynomial gives y^(-1/3), one step of third order refines it, and the root itself gets
-// Newton's step: t - (t^3 - y) / (3 t^2).
+// |x| = 8^q y with y in [1, 8). A polynomial gives y^(-1/3), one step of third order refines it, and the root itself
+// gets Newton's step: t - (t^3 - y) / (3 t^2).
 template <class T, int W>
 ERGO_INLINE Pack<T, W> cbrt(const Pack<T, W>& x) {
   using A = Pack<T, W>;

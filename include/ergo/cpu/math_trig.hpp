@@ -1,5 +1,6 @@
-// Sine, cosine, tangent of packs. x = k pi / 2 + r with |r| <= pi / 4, the multiple subtracted in pieces of pi / 2 whose
-// products with k are exact: good to the last bit up to |x| = 2^20; larger arguments go one at a time through the C library.
+// Sine, cosine, tangent of packs. x = k pi / 2 + r with |r| <= pi / 4, the multiple subtracted in pieces of pi / 2
+// whose products with k are exact: good to the last bit up to |x| = 2^20; larger arguments go one at a time through the
+// C library.
 #pragma once
 
 #include "ergo/cpu/math_basic.hpp"
@@ -95,7 +96,8 @@ ERGO_INLINE Pack<T, W> cos_reduced(const Reduced<Pack<T, W>>& e) {
   return high + fma(-e.r, e.rest, low);
 }
 
-// Lanes beyond the limit, through the C library. Never inlined: it is rare and its calls would cost every loop registers.
+// Lanes beyond the limit, through the C library. Never inlined: it is rare and its calls would cost every loop
+// registers.
 template <class T>
 __attribute__((noinline, cold)) inline void trig_beyond(int which, const T* x, T* y, int n) {
   for (int i = 0; i < n; ++i) {
@@ -109,7 +111,8 @@ __attribute__((noinline, cold)) inline void trig_beyond(int which, const T* x, T
 }
 template <class T, int W>
 ERGO_INLINE Pack<T, W> with_beyond(int which, const Pack<T, W>& x, const Pack<T, W>& y) {
-  if (!any(Pack<T, W>(T(TrigTable<double>::kLimit)) < abs(x))) [[likely]] return y;
+  if (!any(Pack<T, W>(T(TrigTable<double>::kLimit)) < abs(x))) [[likely]]
+    return y;
   T in[W], out[W];
   x.store(in);
   y.store(out);
@@ -144,17 +147,18 @@ template <class T, int W>
 ERGO_INLINE Pack<T, W> tan(const Pack<T, W>& x) {
   using A = Pack<T, W>;
   if constexpr (std::is_same_v<T, float>) {
-    const A y = detail::in_double(x, [](const auto& d) __attribute__((always_inline)) {
-      using D = std::remove_cvref_t<decltype(d)>;
-      using I = Pack<std::int64_t, D::kLanes>;
-      using Table = detail::TrigTable<double>;
-      const D magic(detail::FloatBits<double>::kMagic), sum = fma(d, D(Table::kTwoOverPi), magic);
-      const D r = detail::reduce_short(d, sum - magic), z = r * r;
-      const D s = fma(z * r, detail::polynomial(z, Table::kSinShort), r);
-      const D c = fma(z * z, detail::polynomial(z, Table::kCosShort), fma(z, D(-0.5), D(1)));
-      const auto odd = (sum.bits() & I(1)) == I(1);
-      return where(odd, -c, s) / where(odd, s, c);
-    });
+    const A y = detail::in_double(
+        x, [](const auto& d) __attribute__((always_inline)) {
+          using D = std::remove_cvref_t<decltype(d)>;
+          using I = Pack<std::int64_t, D::kLanes>;
+          using Table = detail::TrigTable<double>;
+          const D magic(detail::FloatBits<double>::kMagic), sum = fma(d, D(Table::kTwoOverPi), magic);
+          const D r = detail::reduce_short(d, sum - magic), z = r * r;
+          const D s = fma(z * r, detail::polynomial(z, Table::kSinShort), r);
+          const D c = fma(z * z, detail::polynomial(z, Table::kCosShort), fma(z, D(-0.5), D(1)));
+          const auto odd = (sum.bits() & I(1)) == I(1);
+          return where(odd, -c, s) / where(odd, s, c);
+        });
     return detail::with_beyond(2, x, where(x == A{}, x, y));
   } else {
     // Numerator and denominator as sums; the quotient of the leading parts gets the first-order correction.
@@ -164,7 +168,8 @@ ERGO_INLINE Pack<T, W> tan(const Pack<T, W>& x) {
     const A one(1), z = e.r * e.r, half = z * A(0.5);
     const A s_low = fma(e.rest, one - half, z * e.r * detail::polynomial(z, Table::kSin));
     const A s = e.r + s_low, s_lost = (e.r - s) + s_low;
-    const A c_high = one - half, c_low = fma(-e.r, e.rest, fma(z * z, detail::polynomial(z, Table::kCos), (one - c_high) - half));
+    const A c_high = one - half,
+            c_low = fma(-e.r, e.rest, fma(z * z, detail::polynomial(z, Table::kCos), (one - c_high) - half));
     const A c = c_high + c_low, c_lost = (c_high - c) + c_low;
     const auto odd = (e.quadrant & I(1)) == I(1);
     const A p = where(odd, -c, s), p_lost = where(odd, -c_lost, s_lost);

@@ -1,8 +1,9 @@
 // SIMD registers as values. `Pack<T, W>` is W lanes of T (float, double, integers) with the arithmetic of T on each,
-// `Mask<T, W>` what comparing two of them gives; their members are in cpu/pack_type.hpp, here is what goes between packs:
-// selection, lanes moved about, tests of all lanes. A pack should not be wider than a register of the instruction set that
-// the loop is compiled for: W = kRegisterBytes<I> / sizeof(T). Floating arithmetic is IEEE's; integers wrap. Storage types
-// (bool, the 16-bit floats) are read and written by cpu/pack_storage.hpp, the elementary functions are in cpu/math.hpp.
+// `Mask<T, W>` what comparing two of them gives; their members are in cpu/pack_type.hpp, here is what goes between
+// packs: selection, lanes moved about, tests of all lanes. A pack should not be wider than a register of the
+// instruction set that the loop is compiled for: W = kRegisterBytes<I> / sizeof(T). Floating arithmetic is IEEE's;
+// integers wrap. Storage types (bool, the 16-bit floats) are read and written by cpu/pack_storage.hpp, the elementary
+// functions are in cpu/math.hpp.
 #pragma once
 
 #include "ergo/cpu/pack_type.hpp"

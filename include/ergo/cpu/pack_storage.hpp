@@ -1,6 +1,6 @@
 // How packs meet memory that holds another type: the 16-bit floats, bools, integers. `load_as<P>` widens, `store_as`
-// rounds once, to nearest even (NaN stays NaN, what is too large becomes an infinity, subnormals are right); the `_part`
-// forms touch n lanes of memory only. `stream` writes past the caches.
+// rounds once, to nearest even (NaN stays NaN, what is too large becomes an infinity, subnormals are right); the
+// `_part` forms touch n lanes of memory only. `stream` writes past the caches.
 #pragma once
 
 #include "ergo/core/dtype.hpp"
@@ -62,7 +62,8 @@ inline constexpr bool kSixteen = std::is_same_v<S, bfloat16> || std::is_same_v<S
 
 // How S lies in memory, as a type that vectors can have.
 template <class S>
-using StoredOf = std::conditional_t<kSixteen<S>, std::uint16_t, std::conditional_t<std::is_same_v<S, bool>, std::uint8_t, S>>;
+using StoredOf =
+    std::conditional_t<kSixteen<S>, std::uint16_t, std::conditional_t<std::is_same_v<S, bool>, std::uint8_t, S>>;
 
 template <class P, class S>
 ERGO_INLINE P widen(const Pack<StoredOf<S>, P::kLanes>& a) {

@@ -1,5 +1,5 @@
-// The two types behind cpu/pack.hpp: `Pack<T, W>`, W lanes of T with the arithmetic of T on each, and `Mask<T, W>`, what
-// comparing two of them gives. Both wrap a vector of the compiler's own vector extension, so they are compiled for
+// The two types behind cpu/pack.hpp: `Pack<T, W>`, W lanes of T with the arithmetic of T on each, and `Mask<T, W>`,
+// what comparing two of them gives. Both wrap a vector of the compiler's own vector extension, so they are compiled for
 // whatever instruction set the loop around them is compiled for (cpu/isa.hpp).
 #pragma once
 
@@ -29,9 +29,8 @@ using UnsignedOf = std::make_unsigned_t<SignedOf<T>>;
 
 // Half the larger of the two, with the sign of T: a step on the way from one to the other.
 template <class T, class U, std::size_t Size = (sizeof(T) > sizeof(U) ? sizeof(T) : sizeof(U)) / 2>
-using BetweenOf = std::conditional_t<
-    std::is_signed_v<T>, std::conditional_t<Size == 2, std::int16_t, std::int32_t>,
-    std::conditional_t<Size == 2, std::uint16_t, std::uint32_t>>;
+using BetweenOf = std::conditional_t<std::is_signed_v<T>, std::conditional_t<Size == 2, std::int16_t, std::int32_t>,
+                                     std::conditional_t<Size == 2, std::uint16_t, std::uint32_t>>;
 
 // The compiler's vector of W lanes, and the same without alignment and type-based aliasing, to load and store through.
 template <class T, int W>
@@ -42,8 +41,9 @@ struct VectorOf {
 template <class T, int W>
 using Vector = typename VectorOf<T, W>::type;
 
-// g++ chooses the type of a comparison's result for the function that it parses, not for the one that it is inlined into:
-// comparisons of 64-byte vectors, and selections by them, would fall apart into scalars. They are taken in halves there.
+// g++ chooses the type of a comparison's result for the function that it parses, not for the one that it is inlined
+// into: comparisons of 64-byte vectors, and selections by them, would fall apart into scalars. They are taken in halves
+// there.
 #if defined(__clang__)
 inline constexpr std::size_t kMaskBytes = 64;
 #else
@@ -120,7 +120,8 @@ struct Pack {
   detail::Vector<T, W> v;
 
   ERGO_INLINE Pack() : v{} {}
-  ERGO_INLINE explicit Pack(T x) : v(x - detail::Vector<T, W>{}) {}  // minus 0, not plus: that would lose the sign of -0
+  ERGO_INLINE explicit Pack(T x)
+      : v(x - detail::Vector<T, W>{}) {}  // minus 0, not plus: that would lose the sign of -0
   // Written out, so that every ABI passes packs in memory: functions compiled for different sets then agree (a user's
   // functor that is not inlined at -O0), where trivially copied 64-byte vectors are passed in different registers.
   ERGO_INLINE Pack(const Pack& o) : v(o.v) {}
@@ -193,21 +194,16 @@ struct Pack {
   friend ERGO_INLINE Pack operator-(const Pack& a, const Pack& b) { return of((Ring)a.v - (Ring)b.v); }
   friend ERGO_INLINE Pack operator*(const Pack& a, const Pack& b) { return of((Ring)a.v * (Ring)b.v); }
   friend ERGO_INLINE Pack operator-(const Pack& a) { return of(-(Ring)a.v); }
-  friend ERGO_INLINE Pack operator/(const Pack& a, const Pack& b)
-    requires std::is_floating_point_v<T>
-  {
+  friend ERGO_INLINE Pack operator/(const Pack& a, const Pack& b) requires std::is_floating_point_v<T> {
     return of(a.v / b.v);
   }
   ERGO_INLINE Pack& operator+=(const Pack& b) { return *this = *this + b; }
   ERGO_INLINE Pack& operator-=(const Pack& b) { return *this = *this - b; }
   ERGO_INLINE Pack& operator*=(const Pack& b) { return *this = *this * b; }
-  ERGO_INLINE Pack& operator/=(const Pack& b)
-    requires std::is_floating_point_v<T>
-  {
-    return *this = *this / b;
-  }
+  ERGO_INLINE Pack& operator/=(const Pack& b) requires std::is_floating_point_v<T> { return *this = *this / b; }
 
-  // For integers. A shift is by the same n for every lane, 0 <= n < the bits of T; `>>` repeats the sign of signed lanes.
+  // For integers. A shift is by the same n for every lane, 0 <= n < the bits of T; `>>` repeats the sign of signed
+  // lanes.
   friend ERGO_INLINE Pack operator&(const Pack& a, const Pack& b) { return of(a.v & b.v); }
   friend ERGO_INLINE Pack operator|(const Pack& a, const Pack& b) { return of(a.v | b.v); }
   friend ERGO_INLINE Pack operator^(const Pack& a, const Pack& b) { return of(a.v ^ b.v); }
@@ -215,9 +211,13 @@ struct Pack {
   friend ERGO_INLINE Pack operator<<(const Pack& a, int n) { return of((Ring)a.v << T(n)); }
   friend ERGO_INLINE Pack operator>>(const Pack& a, int n) { return of(a.v >> T(n)); }
 
-  friend ERGO_INLINE Mask<T, W> operator==(const Pack& a, const Pack& b) { return detail::compare<detail::Equal>(a, b); }
+  friend ERGO_INLINE Mask<T, W> operator==(const Pack& a, const Pack& b) {
+    return detail::compare<detail::Equal>(a, b);
+  }
   friend ERGO_INLINE Mask<T, W> operator<(const Pack& a, const Pack& b) { return detail::compare<detail::Less>(a, b); }
-  friend ERGO_INLINE Mask<T, W> operator<=(const Pack& a, const Pack& b) { return detail::compare<detail::LessEqual>(a, b); }
+  friend ERGO_INLINE Mask<T, W> operator<=(const Pack& a, const Pack& b) {
+    return detail::compare<detail::LessEqual>(a, b);
+  }
   friend ERGO_INLINE Mask<T, W> operator!=(const Pack& a, const Pack& b) { return !(a == b); }
   friend ERGO_INLINE Mask<T, W> operator>(const Pack& a, const Pack& b) { return b < a; }
   friend ERGO_INLINE Mask<T, W> operator>=(const Pack& a, const Pack& b) { return b <= a; }

@@ -118,8 +118,10 @@ Ref<Array> reduce_last(const Array& x, int axes) {
   Ref<Array> y = Array::make(out, shape);
   C* result = reinterpret_cast<C*>(y->data);
   const std::int64_t outer = shape.numel(), inner = x.shape.last(axes).numel();
-  if (inner == 0)
-    for (std::int64_t i = 0; i < outer; ++i) result[i] = M::template identity<C>();
+  if (inner == 0) {
+    constexpr C nothing = M::template identity<C>();
+    for (std::int64_t i = 0; i < outer; ++i) result[i] = std::is_same_v<T, bool> ? C(nothing != 0) : nothing;
+  }
   if (outer == 0 || inner == 0) return y;
 
   const detail::ReducePlan plan(x, axes);

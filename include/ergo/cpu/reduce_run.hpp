@@ -154,17 +154,20 @@ struct DotBody {
   static ERGO_INLINE void run(const T* x, const T* y, std::int64_t n, C* result) {
     constexpr int W = kRegisterBytes<I> / int(sizeof(C));
     using P = Pack<C, W>;
-    P acc[8];
+    P total[8];
     std::int64_t i = 0;
-    for (; i + 8 * W <= n; i += 8 * W)
-      for (int k = 0; k < 8; ++k) acc[k] = fma(load_as<P>(x + i + k * W), load_as<P>(y + i + k * W), acc[k]);
-    for (; i < n; i += W) {
-      const int part = n - i < W ? int(n - i) : W;
-      acc[0] = fma(load_part_as<P>(x + i, part), load_part_as<P>(y + i, part), acc[0]);
+    while (i + 8 * W <= n) {
+      P acc[8];
+      for (int step = 0; step < 32 && i + 8 * W <= n; ++step, i += 8 * W)
+        for (int k = 0; k < 8; ++k) acc[k] = fma(load_as<P>(x + i + k * W), load_as<P>(y + i + k * W), acc[k]);
+      for (int k = 0; k < 8; ++k) total[k] = total[k] + acc[k];
     }
+    for (; i + W <= n; i += W) total[0] = fma(load_as<P>(x + i), load_as<P>(y + i), total[0]);
     for (int half = 4; half > 0; half /= 2)
-      for (int k = 0; k < half; ++k) acc[k] = acc[k] + acc[k + half];
-    *result = acc[0].sum();
+      for (int k = 0; k < half; ++k) total[k] = total[k] + total[k + half];
+    C rest = 0;
+    for (; i < n; ++i) rest += C(x[i]) * C(y[i]);
+    *result = total[0].sum() + rest;
   }
 };
 }  // namespace detail

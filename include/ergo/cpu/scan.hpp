@@ -92,8 +92,8 @@ struct SumRowBody {  // the sum of n elements, for the carry of the chunks behin
 template <class T, class Out>
 void scan_run(const T* x, Out* y, std::int64_t n, ScanOptions options) {
   using C = ScanOf<T>;
-  constexpr std::int64_t kChunk = 16384;
-  const std::int64_t chunks = (n + kChunk - 1) / kChunk, step = options.reverse ? -1 : 1;
+  constexpr std::int64_t kScanChunk = 16384;
+  const std::int64_t chunks = (n + kScanChunk - 1) / kScanChunk, step = options.reverse ? -1 : 1;
   const auto scan = [&](std::int64_t begin, std::int64_t end, C* carry) {
     const std::int64_t from = options.reverse ? end - 1 : begin;
     for_isa<ScanRowBody<T, Out>>(x + from, y + from, end - begin, step, options.exclusive, carry);
@@ -104,8 +104,8 @@ void scan_run(const T* x, Out* y, std::int64_t n, ScanOptions options) {
   }
   const Scratch<C> carries(chunks);
   C* carry = carries.data();
-  parallel_for(n, kChunk, [&](std::int64_t begin, std::int64_t end) {
-    for_isa<SumRowBody<T>>(x + begin, end - begin, carry + begin / kChunk);
+  parallel_for(n, kScanChunk, [&](std::int64_t begin, std::int64_t end) {
+    for_isa<SumRowBody<T>>(x + begin, end - begin, carry + begin / kScanChunk);
   });
   C sum = 0;
   for (std::int64_t k = 0; k < chunks; ++k) {
@@ -114,7 +114,7 @@ void scan_run(const T* x, Out* y, std::int64_t n, ScanOptions options) {
     here = sum;
     sum = next;
   }
-  parallel_for(n, kChunk, [&](std::int64_t begin, std::int64_t end) { scan(begin, end, carry + begin / kChunk); });
+  parallel_for(n, kScanChunk, [&](std::int64_t begin, std::int64_t end) { scan(begin, end, carry + begin / kScanChunk); });
 }
 
 }  // namespace detail

@@ -91,18 +91,25 @@ template <class T>
   return sum != 0;
 }
 
-// The maximum of a row and the sum of e^(x - maximum), lifted. Where the maximum is infinite the sum is 1, or NaN.
+// Takes a part's maximum and lifted sum into those of the parts before. An infinite maximum has the sum 1, or NaN.
+template <class T>
+ERGO_INLINE void add_weight(T top, T sum, T* all_top, T* all_sum) {
+  const bool raised = top > *all_top;
+  const T down = raised ? *all_top - top : top - *all_top, factor = down == down ? exp(down) : T(1);
+  if (*all_sum == *all_sum && sum == sum && top - top != 0 && (raised || top == *all_top))
+    *all_sum = sum;
+  else
+    *all_sum = raised ? *all_sum * factor + sum : *all_sum + sum * factor;
+  if (raised) *all_top = top;
+}
+// The maximum of a row and the sum of e^(x - maximum), lifted.
 template <class P, class T>
 ERGO_INLINE void row_weight(const RowBlocks<P>& blocks, const T* x, std::int64_t n, T* top_of_row, T* sum_of_row) {
   T top = row_max(blocks[0], x), sum = exp_sum<false, P, T>(blocks[0], x, nullptr, top - top == 0 ? top : T(0));
   for (std::int64_t b = 1; b < blocks.count; ++b) {
     const T* at = x + b * blocks.size;
-    const T highest = row_max(blocks[b], at), more = exp_sum<false, P, T>(blocks[b], at, nullptr, highest - highest == 0 ? highest : T(0));
-    const bool raised = highest > top;
-    const T down = raised ? top - highest : highest - top;
-    const T factor = down == down ? exp(down) : T(1);
-    sum = raised ? sum * factor + more : sum + more * factor;
-    if (raised) top = highest;
+    const T highest = row_max(blocks[b], at);
+    add_weight(highest, exp_sum<false, P, T>(blocks[b], at, nullptr, highest - highest == 0 ? highest : T(0)), &top, &sum);
   }
   if (top - top != 0) [[unlikely]] {
     sum = T(1) / kUnlift<T>;
@@ -199,22 +206,62 @@ struct LogSoftmaxBody {
   }
 };
 
-// y[r] = log sum exp of row r.
+// Maximum and lifted sum of each row.
 template <class T>
-struct LogSumExpBody {
+struct WeightBody {
   template <Isa I>
-  static ERGO_INLINE void run(const T* x, T* y, std::int64_t rows, std::int64_t n) {
+  static ERGO_INLINE void run(const T* x, T* top, T* sum, std::int64_t rows, std::int64_t n) {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
     const RowBlocks<P> blocks(n);
-    T top[64], sum[64] = {};
-    for (std::int64_t first = 0; first < rows; first += 64) {
-      const std::int64_t count = rows - first < 64 ? rows - first : 64;
-      for (std::int64_t r = 0; r < count; ++r) row_weight(blocks, x + (first + r) * n, n, top + r, sum + r);
-      log_weights<P>(sum, sum, 64);
-      for (std::int64_t r = 0; r < count; ++r) y[first + r] = top[r] + sum[r];
-    }
+    for (std::int64_t r = 0; r < rows; ++r) row_weight(blocks, x + r * n, n, top + r, sum + r);
   }
 };
+// y = top + log of the lifted sum, n of them in room for a register more.
+template <class T>
+struct LogWeightBody {
+  template <Isa I>
+  static ERGO_INLINE void run(const T* top, const T* sum, T* y, std::int64_t n) {
+    using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
+    RowPacks<P>(n).template each<1>([&](auto, std::int64_t i, const auto&) __attribute__((always_inline)) {
+      (P::load(top + i) + log(P::load(sum + i) * P(kUnlift<T>))).store(y + i);
+    });
+  }
+};
+
+// y[r] = log sum exp of row r of n elements.
+template <class T>
+void log_sum_exp(const T* x, T* y, std::int64_t rows, std::int64_t n) {
+  constexpr std::int64_t kRoom = 64;
+  const std::int64_t parts = n > 65536 ? (n + kRowGrain - 1) / kRowGrain : 1;
+  const Scratch<T> scratch(2 * (rows + kRoom));
+  T *top = scratch.data(), *sum = top + rows + kRoom;
+  if (n == 0) {
+    for (std::int64_t r = 0; r < rows; ++r) y[r] = -kInfinity<T>;
+    return;
+  }
+  if (parts == 1) {
+    const T* const in[] = {x};
+    T* const out[] = {static_cast<T*>(nullptr)};
+    for_rows(in, out, rows, n, [&](const T* const* p, T* const*, std::int64_t first, std::int64_t some) {
+      for_isa<WeightBody<T>>(p[0], top + first, sum + first, some, n);
+    });
+  } else {  // long runs: parallel inside each, parts taken together in order
+    const Scratch<T> several(2 * parts);
+    T *tops = several.data(), *sums = tops + parts;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      parallel_for(n, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+        const std::int64_t p = begin / kRowGrain;
+        for_isa<WeightBody<T>>(x + r * n + begin, tops + p, sums + p, std::int64_t(1), end - begin);
+      });
+      top[r] = tops[0];
+      sum[r] = sums[0];
+      for (std::int64_t p = 1; p < parts; ++p) add_weight(tops[p], sums[p], top + r, sum + r);
+    }
+  }
+  T* result = top;  // y has no room behind it
+  for_isa<LogWeightBody<T>>(static_cast<const T*>(top), static_cast<const T*>(sum), result, rows);
+  std::memcpy(y, result, std::size_t(rows) * sizeof(T));
+}
 
 // From the cotangent g and the result y of softmax: y (g - sum(g y)).
 template <class T>

@@ -22,9 +22,7 @@ HutchinsonTrace hutchinson_trace(const Key& key, const Op& op, const Tree& like,
   const auto probes = std::int64_t(n);
   double mean = 0, squares = 0;  // Welford's running mean and sum of squared deviations
   for (std::int64_t i = 0; i < probes; ++i) {
-    const Key own = fold_in(key, i);
-    std::int64_t leaf = 0;
-    const Tree v = tree::map([&]<class T>(const Tensor<T>& x) { return rademacher<T>(fold_in(own, leaf++), x.shape()); }, like);
+    const Tree v = tree::rademacher_like(fold_in(key, i), like);
     const Tree image = op(v);
     detail::check_like("hutchinson_trace", shapes, image);
     const double sample = double(tree::dot(v, image).item());

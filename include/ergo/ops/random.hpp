@@ -78,7 +78,7 @@ struct RequireOp final : CopiedOp<RequireOp> {
   [[noreturn, gnu::cold]] void fail_at(const Array& a, std::int64_t i, double v) const {
     Shape at = a.shape;
     for (int d = at.rank(); d-- > 0; i /= a.shape[d]) at[d] = i % a.shape[d];
-    fail(name, a, std::string(quantity) + " is " + std::to_string(v) + (at.rank() ? " at " + to_string(at) : "") + ", not " +
+    fail(name, a, std::string(quantity) + " is " + digits_of("%.*g", 6, v) + (at.rank() ? " at " + to_string(at) : "") + ", not " +
                       (what == Requirement::positive          ? "positive"
                        : what == Requirement::positive_finite ? "positive and finite"
                        : what == Requirement::not_negative    ? "finite and at least 0"
@@ -116,7 +116,7 @@ Tensor<T> uniform(const Key& key, const Shape& shape, const A& lo = 0, const B& 
   if constexpr (!is_tensor<A> && !is_tensor<B>) {
     const C low = C(convert<T>(lo)), high = C(convert<T>(hi));
     if (!(low < high) || !(high - low < C(__builtin_inf())))
-      throw Error("[uniform] bounds " + std::to_string(low) + " and " + std::to_string(high) +
+      throw Error("[uniform] bounds " + detail::digits_of("%.*g", 6, low) + " and " + detail::digits_of("%.*g", 6, high) +
                   ": the first must be below the second, both finite");
     if (detail::is_plain<T, A> || (low == 0 && high == 1))
       return detail::draw<T>("uniform", cpu::UniformDraw<C, detail::uniform_bits<T>>{low, high}, key, shape);
@@ -134,7 +134,7 @@ Tensor<T> normal(const Key& key, const Shape& shape, const A& mean = 0, const B&
   using C = Compute<T>;
   if constexpr (!is_tensor<A> && !is_tensor<B>) {
     const C m = C(convert<T>(mean)), d = C(convert<T>(deviation));
-    if (!(d >= 0)) throw Error("[normal] the standard deviation " + std::to_string(d) + " is negative or NaN");
+    if (!(d >= 0)) throw Error("[normal] the standard deviation " + detail::digits_of("%.*g", 6, d) + " is negative or NaN");
     return detail::draw<T>("normal", cpu::NormalDraw<C>{m, d}, key, shape);
   } else {
     const Tensor<T> z = detail::draw<T>("normal", cpu::NormalDraw<C>{}, key, shape);

@@ -1,0 +1,147 @@
+// The gradient of convolution weights: for each tap, the product of the shifted input, transposed, with the output's
+// gradient, summed over all pixels. Input channels are the rows of a tile and pixels are K: the kernel reads the input in
+// place, one segment for each row of pixels. The gradient's columns are packed by blocks of pixels that stay in the nearest
+// cache for all taps and channels.
+//
+// The pixels are cut into a fixed number of parts, each summed in order into a buffer of its own, and the buffers are added
+// in order: the bits do not depend on the number of threads.
+#pragma once
+
+#include <cstdint>
+
+#include "ergo/core/parallel.hpp"
+#include "ergo/cpu/gemm_kernel.hpp"
+#include "ergo/cpu/gemm_pack.hpp"
+#include "ergo/cpu/scratch.hpp"
+
+namespace ergo::inline ERGO_BUILD::cpu::detail {
+
+// dw[tap][row][column] = sum over images and pixels of x[image, pixel * step + tap][row] dy[image, pixel][column].
+template <class T>
+struct WeightProduct {
+  std::int64_t images, out_h, out_w;
+  const T* x;  // (images, h, w, x_pixel), of which `rows` elements from x on are used at each tap
+  std::int64_t h, w, x_pixel, rows, step_h, step_w;
+  std::int64_t taps_h, taps_w, first_h, first_w, tap_step_h, tap_step_w;  // tap (i, j) is at (first_h + i * tap_step_h, ...)
+  const T* dy;  // (images, out_h, out_w, dy_pixel), of which `columns` elements from dy on are used
+  std::int64_t dy_pixel, columns;
+  std::int64_t dw_row;  // elements between rows of dw; a tap has `rows` of them
+
+  std::int64_t taps() const { return taps_h * taps_w; }
+};
+
+inline constexpr std::int64_t kSumPixels = 128;         // pixels at a time: their inputs stay in the nearest cache
+inline constexpr std::int64_t kPartials = 8;            // buffers of partial sums
+inline constexpr std::int64_t kPartialElements = 1 << 19;  // the largest dw that has more than one
+
+// Output indices that read inside an input of `size`: begin <= o < end.
+struct Inside {
+  std::int64_t begin, end;
+};
+inline Inside inside(std::int64_t tap, std::int64_t step, std::int64_t size, std::int64_t outputs) {
+  Inside r{tap < 0 ? (-tap + step - 1) / step : 0, tap < size ? (size - 1 - tap) / step + 1 : 0};
+  if (r.end > outputs) r.end = outputs;
+  if (r.begin > r.end) r.begin = r.end;
+  return r;
+}
+
+// Rows of output pixels in one block, and blocks in an image.
+template <class T>
+std::int64_t sum_rows(const WeightProduct<T>& g) {
+  const std::int64_t rows = kSumPixels / g.out_w;
+  return rows < 1 ? 1 : rows < g.out_h ? rows : g.out_h;
+}
+template <class T>
+std::int64_t sum_blocks(const WeightProduct<T>& g) {
+  return (g.out_h + sum_rows(g) - 1) / sum_rows(g);
+}
+
+// Adds one tap's share of the pixels [row, row + rows) x out_w of an image to one panel of columns of dw, at `c`.
+template <class T>
+void add_tap(const WeightProduct<T>& g, std::int64_t image, std::int64_t row, std::int64_t rows, std::int64_t tap_h,
+             std::int64_t tap_w, const T* packed, std::int64_t columns, T* c, std::int64_t* table) {
+  const Inside w = inside(tap_w, g.step_w, g.w, g.out_w);
+  Inside h = inside(tap_h, g.step_h, g.h, g.out_h);
+  if (h.begin < row) h.begin = row;
+  if (h.end > row + rows) h.end = row + rows;
+  if (h.begin >= h.end || w.begin >= w.end) return;
+  const std::int64_t width = tile_columns<T>();
+  GemmTile<T> tile;
+  tile.segments = h.end - h.begin;
+  tile.k = w.end - w.begin;
+  tile.a_column = g.step_w * g.x_pixel;
+  tile.offsets = table;
+  tile.b = packed + ((h.begin - row) * g.out_w + w.begin) * width;
+  tile.b_row = width;
+  tile.b_skip = (g.out_w - tile.k) * width;
+  tile.columns = columns;
+  tile.init_by_row = 1;
+  const TileFunctions<T> compute = tile_functions<T>(columns);
+  std::int64_t filled = 0;
+  for (std::int64_t i = 0; i < g.rows; i += tile.rows) {
+    const int height = next_rows(g.rows - i);
+    tile.rows = g.rows - i < height ? g.rows - i : height;
+    if (filled != tile.rows) {
+      filled = tile.rows;
+      for (std::int64_t s = 0; s < tile.segments; ++s) {
+        const std::int64_t in_row = image * g.h + (h.begin + s) * g.step_h + tap_h;
+        const std::int64_t start = (in_row * g.w + w.begin * g.step_w + tap_w) * g.x_pixel;
+        for (int r = 0; r < kTileRows; ++r) table[s * kTileRows + r] = start + (r < filled ? r : filled - 1);
+      }
+      for (int r = 0; r < kTileRows; ++r) tile.c_offset[r] = (r < filled ? r : filled - 1) * g.dw_row;
+    }
+    tile.a = g.x + i;
+    tile.c = c + i * g.dw_row;
+    tile.init = tile.c;
+    (height == kTileRows ? compute.tall : compute.low)(&tile);
+  }
+}
+
+// The gradient into dw, where taps follow each other after `rows` rows of dw_row elements.
+template <class T>
+void run_weights(const WeightProduct<T>& g, T* dw, int threads) {
+  const std::int64_t width = tile_columns<T>(), panels = (g.columns + width - 1) / width, rows_at_once = sum_rows(g);
+  const std::int64_t blocks = g.images * sum_blocks(g), elements = g.taps() * g.rows * g.dw_row;
+  std::int64_t parts = elements <= kPartialElements ? kPartials : 1;
+  if (parts > blocks) parts = blocks > 0 ? blocks : 1;
+  const std::int64_t slot_size = rows_at_once * g.out_w * width;
+  const Scratch<T> memory(parts > 1 ? parts * g.taps() * g.rows * g.columns : 0), packed_memory(slot_size * threads);
+  const Scratch<std::int64_t> tables(rows_at_once * kTileRows * threads);
+  WeightProduct<T> part_product = g;
+  if (parts > 1) part_product.dw_row = g.columns;
+  const std::int64_t part_size = g.taps() * g.rows * g.columns;
+  parallel_for(parts * panels, 1, [&](std::int64_t item, std::int64_t, int slot) {
+    const std::int64_t part = item / panels, j = item % panels * width;
+    const std::int64_t columns = g.columns - j < width ? g.columns - j : width;
+    T* c = (parts > 1 ? memory.data() + part * part_size : dw) + j;
+    T* packed = packed_memory.data() + slot * slot_size;
+    for (std::int64_t r = 0; r < g.taps() * g.rows; ++r) {
+      for (std::int64_t q = 0; q < columns; ++q) c[r * part_product.dw_row + q] = T(0);
+    }
+    for (std::int64_t b = blocks * part / parts; b < blocks * (part + 1) / parts; ++b) {
+      const std::int64_t image = b / sum_blocks(g), row = b % sum_blocks(g) * rows_at_once;
+      const std::int64_t rows = g.out_h - row < rows_at_once ? g.out_h - row : rows_at_once;
+      const T* from = g.dy + (image * g.out_h + row) * g.out_w * g.dy_pixel + j;
+      pack_rows(PackArguments<T, T>{from, g.dy_pixel, 1, rows * g.out_w, columns, packed, width, 0});
+      for (std::int64_t t = 0; t < g.taps(); ++t) {
+        add_tap(part_product, image, row, rows, g.first_h + t / g.taps_w * g.tap_step_h,
+                g.first_w + t % g.taps_w * g.tap_step_w, packed, columns, c + t * g.rows * part_product.dw_row,
+                tables.data() + slot * rows_at_once * kTileRows);
+      }
+    }
+  }, threads);
+  if (parts == 1) return;
+  parallel_for(g.taps() * g.rows, 1 + 8192 / g.columns, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      const T* from = memory.data() + r * g.columns;
+      T* to = dw + r * g.dw_row;
+      for (std::int64_t q = 0; q < g.columns; ++q) {
+        T sum = from[q];
+        for (std::int64_t part = 1; part < parts; ++part) sum += from[part * part_size + q];
+        to[q] = sum;
+      }
+    }
+  }, threads);
+}
+
+}  // namespace ergo::inline ERGO_BUILD::cpu::detail

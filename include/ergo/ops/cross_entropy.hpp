@@ -1,0 +1,222 @@
+// cross_entropy of logits with labels or probabilities. A label outside [0, classes) is an Error that names it and its place;
+// a row whose label is ignored adds nothing, to the gradient neither.
+//
+// Where a gradient will be wanted, the forward pass on labels computes it at once, which costs little more than the loss; the
+// backward pass only scales it, and not even that for the usual cotangent of 1. Higher orders go through the formula.
+#pragma once
+
+#include "ergo/cpu/cross_entropy_rows.hpp"
+#include "ergo/ops/logic.hpp"
+#include "ergo/ops/loss.hpp"
+#include "ergo/ops/softmax.hpp"
+
+namespace ergo::inline ERGO_BUILD {
+
+struct CrossEntropyOptions {
+  Reduction reduction = Reduction::mean;          // mean: over the weights of the labels that count
+  std::optional<std::int64_t> ignore_label = {};
+  double label_smoothing = 0;                     // e: (1 - e) of the target, and e / classes on every class
+  AnyTensor weight = {};                          // (classes), of the logits' dtype; a constant to every transform
+};
+
+namespace detail {
+
+// The target on each class for labels: (1 - e) [k = label] + e / classes, 0 for ignored rows.
+template <class T>
+struct Targets {
+  static constexpr auto name = "cross_entropy";
+  static constexpr bool constant = true;
+  std::int64_t classes;
+  std::optional<std::int64_t> ignored;
+  double smoothing;
+  Tensor<T> value(const AnyTensor& labels) const {
+    const Ref<Array> read = cpu::detail::read_labels(labels.array(), nullptr, classes, ignored ? &*ignored : nullptr);
+    const Tensor<T> y = make_tensor<T>(labels.shape() + Shape{classes});
+    T* p = data_of<T>(y.array());
+    const T rest = T(smoothing / double(classes)), own = T(1 - smoothing) + rest;
+    for (std::int64_t r = 0, n = read->numel(); r < n; ++r, p += classes) {
+      const std::int64_t label = data_of<std::int64_t>(*read)[r];
+      for (std::int64_t k = 0; k < classes; ++k) p[k] = label < 0 ? T(0) : k == label ? own : rest;
+    }
+    return y;
+  }
+};
+
+// - sum of q log softmax over the classes; a class without target counts 0 even where it is impossible.
+template <class T>
+Tensor<T> cross_entropy_of(const Tensor<T>& logits, const Tensor<T>& target) {
+  const Tensor<T> logarithm = log_softmax(logits);
+  const Tensor<bool> empty = logical_and(target == T(0.0), logarithm == T(-__builtin_inf()));
+  return -sum(target * where(empty, T(0.0), logarithm), -1);
+}
+
+template <class T>
+struct CrossEntropyVjp;
+
+// On logits (..., K), labels (...), and, if there is one, weight (K). The last `rank` axes of logits are one problem.
+template <class T>
+struct CrossEntropy {
+  static constexpr auto name = "cross_entropy";
+  static constexpr Uses uses = Uses::all;
+  static constexpr bool has_vjp = true;
+  int rank;
+  bool with_gradient;
+  Reduction reduction;
+  std::optional<std::int64_t> ignored;
+  double smoothing;
+
+  int core_of(int i) const { return i == 0 ? rank : i == 1 ? rank - 1 : 1; }
+  int result_rank() const { return reduction == Reduction::none ? rank - 1 : 0; }
+  auto computing() const { return CrossEntropy<Compute<T>>{rank, false, reduction, ignored, smoothing}; }
+
+  // The loss, and its gradient if that is wanted.
+  template <class... W>
+  std::tuple<Tensor<T>, Tensor<T>> cpu(const Tensor<T>& logits, const AnyTensor& labels, const W&... weight) const {
+    using namespace ergo::cpu::detail;
+    using C = Compute<T>;
+    constexpr int N = 2 + int(sizeof...(W));
+    const Aligned<N> all({&logits.array(), &labels.array(), &weight.array()...}, {rank, rank - 1, (void(weight), 1)...});
+    const Ref<Array> x = computable(*all.array[0]), weights = N > 2 ? computable(*all.array[N - 1]) : Ref<Array>();
+    const std::int64_t classes = logits.shape()[-1], rows = labels.shape().last(rank - 1).numel();
+    const Ref<Array> label = read_labels(*all.array[1], all.array[0].get(), classes, ignored ? &*ignored : nullptr);
+    const bool none = reduction == Reduction::none, mean = reduction == Reduction::mean;
+    const Ref<Array> loss = Array::make(dtype_of<C>, none ? all.array[1]->shape : all.lead);
+    const Ref<Array> dx = with_gradient ? Array::make(dtype_of<C>, x->shape) : Ref<Array>();
+    const ergo::cpu::Scratch<C> of_rows(none ? 0 : rows);
+    for (std::int64_t i = 0; i < all.lead.numel(); ++i) {
+      const CrossEntropyRows<C> problem{classes, data_of<std::int64_t>(*label) + i * rows,
+                                        weights ? data_of<C>(*weights) + i * classes : nullptr, C(smoothing), C(1), C(0)};
+      C* losses = none ? data_of<C>(*loss) + i * rows : of_rows.data();
+      const std::int64_t at = i * rows * classes;
+      const C counted = cross_entropy(problem, data_of<C>(*x) + at, dx ? data_of<C>(*dx) + at : nullptr, rows, mean, losses);
+      if (none) continue;
+      const C total = reduce_run<ergo::cpu::SumOf, C>(losses, rows);
+      data_of<C>(*loss)[i] = mean ? total / counted : total;
+    }
+    return {Tensor<T>(stored_as(loss, dtype_of<T>)), dx ? Tensor<T>(stored_as(dx, dtype_of<T>)) : Tensor<T>()};
+  }
+
+  template <class... W>
+  Tensor<T> definition(const Tensor<T>& logits, const AnyTensor& labels, const W&... weight) const {
+    using C = Compute<T>;
+    if constexpr (!std::is_same_v<T, C>) {
+      return cast<T>(computing().definition(cast<C>(logits), labels, cast<C>(weight)...));
+    } else {
+      const auto [target, own] = targets(logits, labels, weight...);
+      const Tensor<T> rows = cross_entropy_of(logits, target);
+      if (reduction == Reduction::none) return rows;
+      const Tensor<T> total = sum_of_last(rows, rank - 1);
+      return reduction == Reduction::mean ? total / sum_of_last(own, rank - 1) : total;
+    }
+  }
+  // The gradient by the formula: g (sum(target) softmax - target), 0 for rows without target.
+  template <class... W>
+  Tensor<T> gradient(const Tensor<T>& g, const Tensor<T>& logits, const AnyTensor& labels, const W&... weight) const {
+    using C = Compute<T>;
+    if constexpr (!std::is_same_v<T, C>) {
+      return cast<T>(computing().gradient(cast<C>(g), cast<C>(logits), labels, cast<C>(weight)...));
+    } else {
+      const auto [target, own] = targets(logits, labels, weight...);
+      const Tensor<T> scale = reduction == Reduction::mean ? g / sum_of_last(own, rank - 1) : g, all = sum(target, -1, true);
+      return where(all == T(0), T(0), with_ones(scale, rank - result_rank()) * (all * softmax(logits) - target));
+    }
+  }
+  template <class Y, std::same_as<Tensor<T>>... W>
+  Tensor<T> vjp(const Tensor<T>& g, const Y& y, const Tensor<T>& logits, const AnyTensor& labels, const W&... weight) const {
+    const Tensor<T>& ready = std::get<1>(y);
+    if (!ready.defined()) return gradient(g, logits, labels, weight...);
+    return fused_op(CrossEntropyVjp<T>{*this}, g, ready, logits, labels, weight...);
+  }
+
+ private:
+  // With the weights: the target (..., K), and of each row the weight of its label.
+  template <class... W>
+  std::pair<Tensor<T>, Tensor<T>> targets(const Tensor<T>& logits, const AnyTensor& labels, const W&... weight) const {
+    const std::int64_t classes = logits.shape()[-1];
+    const Tensor<T> target = linear_op(Targets<T>{classes, ignored, smoothing}, labels);
+    const Tensor<T> label = smoothing == 0 ? target : linear_op(Targets<T>{classes, ignored, 0}, labels);
+    if constexpr (sizeof...(W) == 0)
+      return {target, sum(label, -1)};
+    else
+      return {target * (beside_rows(weight) * ...), sum(label * (beside_rows(weight) * ...), -1)};
+  }
+  // weight (lead..., K) as (lead..., 1, ..., K), which broadcasts against the logits.
+  Tensor<T> beside_rows(const Tensor<T>& weight) const {
+    Shape s = weight.shape().first(weight.rank() - 1);
+    for (int d = 1; d < rank; ++d) s.push(1);
+    return Tensor<T>(reshape(weight.ref(), s + weight.shape().last(1)));
+  }
+};
+
+// g times the gradient that forward left; by definition the gradient of the formula.
+template <class T>
+struct CrossEntropyVjp {
+  static constexpr auto name = "cross_entropy";
+  CrossEntropy<T> loss;
+  int core_of(int i) const { return i == 0 ? loss.result_rank() : i == 1 ? loss.rank : loss.core_of(i - 2); }
+  template <class... X>
+  Tensor<T> cpu(const Tensor<T>& g, const Tensor<T>& ready, const X&...) const {
+    if (g.rank() == 0 && *data_of<T>(g.array()) == convert<T>(1)) return ready;
+    return with_ones(g, loss.rank - loss.result_rank()) * ready;
+  }
+  template <class... X>
+  Tensor<T> definition(const Tensor<T>& g, const Tensor<T>&, const X&... x) const {
+    return loss.gradient(g, x...);
+  }
+};
+
+// Whether a reverse transform, open now, differentiates a.
+inline bool in_reverse(const Array& a) {
+  for (const Array* p = &a; p->depth; p = p->value.get())
+    if (p->depth <= levels.depth && levels.at[p->depth].mode == Mode::reverse) return true;
+  return false;
+}
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_cross_entropy(const AnyTensor& logits, const AnyTensor& labels,
+                                                                      const std::string& why) {
+  Array* in[] = {&logits.array(), &labels.array()};
+  fail("cross_entropy", in, 2, why);
+}
+template <class T>
+void check_cross_entropy(const Tensor<T>& logits, const AnyTensor& labels, const CrossEntropyOptions& options) {
+  const AnyTensor& w = options.weight;
+  if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1))
+    fail_cross_entropy(logits, labels, ".label_smoothing = " + std::to_string(options.label_smoothing) + " is not in [0, 1]");
+  if (w.defined() && (w.shape() != logits.shape().last(1) || w.dtype() != dtype_of<T>))
+    fail_cross_entropy(logits, labels, ".weight " + to_string(w.shape()) + " of " + to_string(w.dtype()) + " must be " +
+                                           to_string(logits.shape().last(1)) + " of " + to_string(dtype_of<T>));
+}
+
+}  // namespace detail
+
+// The negative logarithm of softmax(logits) (..., K) at the labels (...), or weighed by probabilities (..., K), reduced.
+template <class T, class L>
+Tensor<T> cross_entropy(const Tensor<T>& logits, const Tensor<L>& labels, const CrossEntropyOptions& options = {}) {
+  constexpr bool probabilities = std::is_same_v<T, L>;
+  static_assert(Floating<T>, "cross_entropy: logits are floating: cast<float>(logits) first");
+  static_assert(Index<L> || probabilities,
+                "cross_entropy: labels are integers (cast<int32_t>(labels) first), or probabilities of the logits' dtype");
+  if (logits.rank() == 0) detail::fail_cross_entropy(logits, labels, "logits need an axis of classes");
+  const Shape rows = logits.shape().first(logits.rank() - 1);
+  if (labels.shape() != (probabilities ? logits.shape() : rows))
+    detail::fail_cross_entropy(logits, labels,
+                               probabilities ? std::string("probabilities must have the shape of the logits")
+                                             : "labels must have the shape " + to_string(rows) + " of logits without the classes");
+  detail::check_cross_entropy(logits, labels, options);
+  const AnyTensor weight = options.weight.defined() ? linear_op(detail::StopGradient{}, options.weight) : AnyTensor();
+  if constexpr (!Index<L>) {
+    if (options.ignore_label) detail::fail_cross_entropy(logits, labels, ".ignore_label needs integer labels");
+    const double e = options.label_smoothing;
+    Tensor<T> target = e == 0 ? labels : labels * (1 - e) + e / double(logits.shape()[-1]);
+    if (weight.defined()) target = target * Tensor<T>(weight);
+    const Tensor<T> loss = detail::cross_entropy_of(logits, target);
+    return options.reduction == Reduction::none ? loss : options.reduction == Reduction::mean ? mean(loss) : sum(loss);
+  } else {
+    const detail::CrossEntropy<T> op{logits.rank(), detail::in_reverse(logits.array()), options.reduction,
+                                     options.ignore_label, options.label_smoothing};
+    const AnyTensor& any = labels;
+    return weight.defined() ? fused_op(op, logits, any, Tensor<T>(weight)) : fused_op(op, logits, any);
+  }
+}
+
+}  // namespace ergo::inline ERGO_BUILD

@@ -1,0 +1,133 @@
+// The largest and smallest elements over axes, max and min, and where they lie, argmax and argmin. NaN wins; of equal elements
+// argmax points at the first, while max shares its derivative among them, at every order. Of nothing: an Error.
+#pragma once
+
+#include "ergo/cpu/arg_extremum.hpp"
+#include "ergo/ops/reduction.hpp"
+#include "ergo/ops/selection.hpp"
+
+namespace ergo::inline ERGO_BUILD {
+
+namespace detail {
+
+template <class M>
+inline constexpr const char* extremum_name = std::is_same_v<M, cpu::MaxOf> ? "max" : "min";
+
+// The extremum along the last axis. With the set S of elements equal to it, y = base + mean over S of (x - base), where base
+// is the extremum as a constant (0 if that is infinite, so that infinities are not subtracted).
+template <class M>
+struct Extremum {
+  static constexpr auto name = extremum_name<M>;
+  static constexpr Uses uses = Uses::all;
+  static constexpr int core[] = {1};
+  static constexpr bool has_vjp = true;
+  template <class T>
+  Tensor<T> cpu(const Tensor<T>& x) const {
+    return Tensor<T>(ergo::cpu::reduce_last<M, T>(x.array(), 1));
+  }
+  template <class T>
+  Tensor<T> definition(const Tensor<T>& x) const {
+    const Tensor<T> fixed = stop_gradient(x), top = as_column(fused_op(Extremum{}, fixed));
+    const Tensor<bool> chosen = fixed == top;
+    const Tensor<T> base = where(abs(top) < T(__builtin_inf()), top, T(0.0));
+    const Tensor<T> moved = sum(where(chosen, x - base, T(0.0)), -1, true) / number(chosen, x);
+    return Tensor<T>(reshape((base + moved).ref(), x.shape().first(x.rank() - 1)));
+  }
+  template <class T>
+  Tensor<T> vjp(const Tensor<T>& g, const Tensor<T>& y, const Tensor<T>& x) const {
+    const Tensor<bool> chosen = x == as_column(y);
+    return where(chosen, as_column(g) / number(chosen, x), T(0.0));
+  }
+
+ private:
+  template <class T>
+  static Tensor<T> number(const Tensor<bool>& chosen, const Tensor<T>&) {
+    return sum(cast<T>(chosen), -1, true);
+  }
+};
+
+// The position along the last axis.
+template <class M, class Out>
+struct ArgExtremum {
+  static constexpr auto name = std::is_same_v<M, cpu::MaxOf> ? "argmax" : "argmin";
+  static constexpr bool constant = true;
+  static constexpr int core[] = {1};
+  template <class T>
+  Tensor<Out> value(const Tensor<T>& x) const {
+    using C = std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, Compute<T>>;
+    const Ref<Array> from = cpu::is_storage_only(x.dtype()) ? cpu::widened(x.array()) : dense(x.array());
+    const std::int64_t n = x.shape()[-1];
+    const Tensor<Out> y = make_tensor<Out>(x.shape().first(x.rank() - 1));
+    const cpu::Scratch<std::int64_t> at(y.numel());
+    if (n > 0) cpu::arg_extremum<M, C>(data_of<C>(*from), y.numel(), n, at.data());
+    for (std::int64_t i = 0; i < y.numel(); ++i) data_of<Out>(y.array())[i] = Out(at.data()[i]);
+    return y;
+  }
+};
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_extremum(const char* op, const AnyTensor& x) {
+  fail(op, x.array(), "no elements along the reduced axes: nothing has no largest or smallest element");
+}
+template <class M, class T>
+Tensor<T> extremum_over(const AnyTensor& x, const Over& over) {
+  static_assert(!std::is_same_v<T, bool>, "max and min of bools: write any(x), all(x)");
+  const LastAxis last(x, over);
+  if (over.count(x.shape()) == 0 && last.rows().shape().first(last.rows().rank() - 1).numel() != 0)
+    fail_extremum(extremum_name<M>, x);
+  if constexpr (std::is_same_v<T, bool>)
+    return Tensor<T>();
+  else if constexpr (Floating<T>)
+    return last.result(fused_op(Extremum<M>{}, last.rows<T>()));
+  else
+    return last.result(linear_op(ConstantReduction<M>{}, last.rows<T>()));
+}
+template <class M, class Out, class T>
+Tensor<Out> arg_over(const char* op, const Tensor<T>& x, const Over& over) {
+  const LastAxis last(x, over);
+  const std::int64_t n = over.count(x.shape());
+  if (n == 0 && last.rows().shape().first(last.rows().rank() - 1).numel() != 0) fail_extremum(op, x);
+  if (n > 0 && !std::in_range<Out>(n - 1))
+    fail(op, x.array(), std::to_string(n) + " positions do not fit " + to_string(dtype_of<Out>) + ": " + op + "<int64_t>(x)");
+  return last.result(linear_op(ArgExtremum<M, Out>{}, last.rows<T>()));
+}
+
+}  // namespace detail
+
+// The largest element, the smallest; NaN if there is one.
+template <class T>
+Tensor<T> max(const Tensor<T>& x) {
+  return detail::extremum_over<cpu::MaxOf, T>(x, detail::Over::all(x));
+}
+template <class T>
+Tensor<T> max(const Tensor<T>& x, const Axes& axes, bool keepdims = false) {
+  return detail::extremum_over<cpu::MaxOf, T>(x, detail::Over::axes("max", x, axes, keepdims));
+}
+template <class T>
+Tensor<T> min(const Tensor<T>& x) {
+  return detail::extremum_over<cpu::MinOf, T>(x, detail::Over::all(x));
+}
+template <class T>
+Tensor<T> min(const Tensor<T>& x, const Axes& axes, bool keepdims = false) {
+  return detail::extremum_over<cpu::MinOf, T>(x, detail::Over::axes("min", x, axes, keepdims));
+}
+
+// The position of the first largest (smallest) element along an axis, or in row-major order over several or all; the first
+// NaN if there is one. int32, or what is asked for: argmax<std::int64_t>(x, 0).
+template <Index Out = std::int32_t, class T>
+Tensor<Out> argmax(const Tensor<T>& x) {
+  return detail::arg_over<cpu::MaxOf, Out>("argmax", x, detail::Over::all(x));
+}
+template <Index Out = std::int32_t, class T>
+Tensor<Out> argmax(const Tensor<T>& x, const Axes& axes, bool keepdims = false) {
+  return detail::arg_over<cpu::MaxOf, Out>("argmax", x, detail::Over::axes("argmax", x, axes, keepdims));
+}
+template <Index Out = std::int32_t, class T>
+Tensor<Out> argmin(const Tensor<T>& x) {
+  return detail::arg_over<cpu::MinOf, Out>("argmin", x, detail::Over::all(x));
+}
+template <Index Out = std::int32_t, class T>
+Tensor<Out> argmin(const Tensor<T>& x, const Axes& axes, bool keepdims = false) {
+  return detail::arg_over<cpu::MinOf, Out>("argmin", x, detail::Over::axes("argmin", x, axes, keepdims));
+}
+
+}  // namespace ergo::inline ERGO_BUILD

@@ -1,0 +1,138 @@
+// The variance and the norm over axes. Both are right where the textbook formula is not: data far from zero, squares that
+// leave the range of the dtype, 16-bit data. The norm at 0 has derivative 0 of every order.
+#pragma once
+
+#include "ergo/cpu/moments.hpp"
+#include "ergo/ops/exponential.hpp"
+#include "ergo/ops/extremum.hpp"
+
+namespace ergo::inline ERGO_BUILD {
+
+struct VarianceOptions {
+  double correction = 0;  // n - correction divides: 1 for the unbiased estimate
+};
+struct NormOptions {
+  double ord = 2;  // 1, 2 or infinity
+};
+
+namespace detail {
+
+struct Variance {  // along the last axis
+  static constexpr auto name = "variance";
+  static constexpr Uses uses = Uses::inputs;
+  static constexpr int core[] = {1};
+  static constexpr bool has_vjp = true;
+  double correction;
+  double divisor(std::int64_t n) const { return double(n) > correction ? double(n) - correction : __builtin_nan(""); }
+  template <class T>
+  Tensor<T> cpu(const Tensor<T>& x) const {
+    using C = Compute<T>;
+    const std::int64_t n = x.shape()[-1];
+    const Ref<Array> from = ergo::cpu::detail::computable(x.array());
+    Ref<Array> y = Array::make(dtype_of<C>, x.shape().first(x.rank() - 1));
+    C* out = data_of<C>(*y);
+    for (std::int64_t i = 0; n == 0 && i < y->numel(); ++i) out[i] = C(__builtin_nan(""));
+    if (n > 0) ergo::cpu::variance_rows(data_of<C>(*from), out, y->numel(), n, C(divisor(n)));
+    return Tensor<T>(ergo::cpu::detail::stored_as(std::move(y), dtype_of<T>));
+  }
+  template <class T>
+  Tensor<T> definition(const Tensor<T>& x) const {
+    if constexpr (!std::is_same_v<T, Compute<T>>)
+      return cast<T>(definition(cast<Compute<T>>(x)));
+    else
+      return sum(square(x - mean(x, -1, true)), -1) / divisor(x.shape()[-1]);
+  }
+  template <class T>
+  Tensor<T> vjp(const Tensor<T>& g, const Tensor<T>&, const Tensor<T>& x) const {
+    if constexpr (!std::is_same_v<T, Compute<T>>) {
+      return cast<T>(vjp(cast<Compute<T>>(g), Tensor<Compute<T>>(), cast<Compute<T>>(x)));
+    } else {
+      return (x - mean(x, -1, true)) * (as_column(g) * (2 / divisor(x.shape()[-1])));
+    }
+  }
+};
+
+// The Euclidean norm along the last axis; x / y is 0 where y is, and its derivatives too.
+struct Norm {
+  static constexpr auto name = "norm";
+  static constexpr Uses uses = Uses::all;
+  static constexpr int core[] = {1};
+  static constexpr bool has_vjp = true;
+  template <class T>
+  Tensor<T> cpu(const Tensor<T>& x) const {
+    using C = Compute<T>;
+    const Ref<Array> from = ergo::cpu::detail::computable(x.array());
+    Ref<Array> y = Array::make(dtype_of<C>, x.shape().first(x.rank() - 1));
+    ergo::cpu::norm_rows(data_of<C>(*from), data_of<C>(*y), y->numel(), x.shape()[-1]);
+    return Tensor<T>(ergo::cpu::detail::stored_as(std::move(y), dtype_of<T>));
+  }
+  template <class T>
+  Tensor<T> definition(const Tensor<T>& x) const {
+    if constexpr (!std::is_same_v<T, Compute<T>>) {
+      return cast<T>(definition(cast<Compute<T>>(x)));
+    } else {
+      if (x.numel() == 0) return fused_op(Norm{}, stop_gradient(x));
+      const Tensor<T> largest = fused_op(Extremum<ergo::cpu::MaxOf>{}, abs(stop_gradient(x)));
+      const Tensor<T> unit = where(largest > T(0), where(largest < T(__builtin_inf()), largest, T(1)), T(1));
+      const Tensor<T> squares = sum(square(x / as_column(unit)), -1);
+      const Tensor<bool> none = squares == T(0);
+      return where(none, T(0), unit * sqrt(where(none, T(1), squares)));
+    }
+  }
+  template <class T>
+  Tensor<T> vjp(const Tensor<T>& g, const Tensor<T>& y, const Tensor<T>& x) const {
+    const Tensor<T> length = as_column(y);
+    const Tensor<bool> none = length == T(0.0);
+    return where(none, T(0.0), x / where(none, T(1.0), length) * as_column(g));
+  }
+};
+
+template <class T>
+Tensor<T> variance_over(const LastAxis& last, const VarianceOptions& options) {
+  static_assert(Floating<T>, "the variance of integers: cast<float>(x) first");
+  return last.result(fused_op(Variance{options.correction}, last.rows<T>()));
+}
+template <class T>
+Tensor<T> norm_over(const AnyTensor& x, const LastAxis& last, const NormOptions& options) {
+  static_assert(Floating<T>, "the norm of integers: cast<float>(x) first");
+  const Tensor<T> rows = last.rows<T>();
+  if (options.ord == 2) return last.result(fused_op(Norm{}, rows));
+  if (options.ord == 1) return last.result(sum(abs(rows), -1));
+  if (options.ord == __builtin_inf()) {
+    if (rows.shape()[-1] == 0) return last.result(sum(rows, -1));
+    return last.result(fused_op(Extremum<cpu::MaxOf>{}, abs(rows)));
+  }
+  fail("norm", x.array(), ".ord = " + std::to_string(options.ord) + ": the orders are 1, 2 and infinity");
+}
+
+}  // namespace detail
+
+// The mean square distance from the mean; NaN for n <= correction elements.
+template <class T>
+Tensor<T> variance(const Tensor<T>& x, const VarianceOptions& options = {}) {
+  return detail::variance_over<T>(detail::LastAxis(x), options);
+}
+template <class T>
+Tensor<T> variance(const Tensor<T>& x, const Axes& axes, bool keepdims = false, const VarianceOptions& options = {}) {
+  return detail::variance_over<T>(detail::LastAxis("variance", x, axes, keepdims), options);
+}
+template <class T>
+Tensor<T> variance(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
+  return variance(x, axes, false, options);
+}
+
+// The norm of order 2, or of order 1 (sum of sizes) or infinity (largest size); of nothing 0.
+template <class T>
+Tensor<T> norm(const Tensor<T>& x, const NormOptions& options = {}) {
+  return detail::norm_over<T>(x, detail::LastAxis(x), options);
+}
+template <class T>
+Tensor<T> norm(const Tensor<T>& x, const Axes& axes, bool keepdims = false, const NormOptions& options = {}) {
+  return detail::norm_over<T>(x, detail::LastAxis("norm", x, axes, keepdims), options);
+}
+template <class T>
+Tensor<T> norm(const Tensor<T>& x, const Axes& axes, const NormOptions& options) {
+  return norm(x, axes, false, options);
+}
+
+}  // namespace ergo::inline ERGO_BUILD

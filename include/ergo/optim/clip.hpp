@@ -1,0 +1,20 @@
+// optim::clip_by_global_norm: a gradient scaled down where it is longer than allowed. Differentiable.
+#pragma once
+
+#include "ergo/ops/arithmetic.hpp"
+#include "ergo/ops/selection.hpp"
+
+namespace ergo::inline ERGO_BUILD::optim {
+
+// {clipped, norm}: the gradient times max_norm / norm if its norm over all learned leaves exceeds max_norm, else itself bit for
+// bit; and that norm (rank 0). A NaN or infinite norm makes the result NaN. An Error unless max_norm > 0.
+template <class Tree>
+auto clip_by_global_norm(const Tree& gradient, double max_norm) {
+  if (!(max_norm > 0)) throw Error("[clip_by_global_norm] max_norm " + std::to_string(max_norm) + " is not above 0");
+  const auto norm = tree::norm(gradient);
+  using R = typename std::remove_cvref_t<decltype(norm)>::value_type;
+  const Tensor<R> factor = R(max_norm) / maximum(norm, R(max_norm));
+  return std::pair{tree::scale(factor, gradient), norm};
+}
+
+}  // namespace ergo::inline ERGO_BUILD::optim

@@ -1,0 +1,44 @@
+// sliding_window.
+#include "movement_support.hpp"
+
+#include "ergo/ops/sliding_window.hpp"
+
+using namespace ergo;
+using namespace movement;
+
+TEST_CASE("values, every dtype and layout") {
+  check_moves({2, 7, 3}, [](const auto& x) { return sliding_window(x, 1, 3, 2); }, {2, 3, 3, 3},
+              [](const Place& p) { return (p[0] * 7 + p[1] * 2 + p[3]) * 3 + p[2]; });
+  check_moves({5}, [](const auto& x) { return sliding_window(x, -1, 5); }, {1, 5}, [](const Place& p) { return p[1]; });
+  check_moves({6}, [](const auto& x) { return sliding_window(x, 0, 2, 4); }, {2, 2}, [](const Place& p) { return p[0] * 4 + p[1]; });
+}
+
+TEST_CASE("a view; empty; the transpose's sums") {
+  const auto x = draw<float>({8, 2});
+  CHECK(sliding_window(x, 0, 4).array().buffer.get() == x.array().buffer.get());
+  CHECK(sliding_window(x, 0, 8, std::numeric_limits<std::int64_t>::max()).shape() == Shape{1, 2, 8});
+  CHECK(sliding_window(zeros<float>({4, 0}), 0, 2).shape() == Shape{3, 0, 2});
+
+  // Each element's cotangent counts the windows over it, 16-bit types with one rounding.
+  const auto pulled = vjp([](const auto& t) { return sliding_window(t, 0, 5, 2); }, zeros<bfloat16>({300, 1}));
+  const auto g = pulled.second(full<bfloat16>({148, 1, 5}, bfloat16(1.0f)));
+  for (std::int64_t i = 0; i < 300; ++i) {
+    int over = 0;
+    for (std::int64_t w = 0; w < 148; ++w) over += i >= 2 * w && i < 2 * w + 5;
+    REQUIRE(float(g.at({i, 0})) == float(over));
+  }
+}
+
+TEST_CASE("transforms") {
+  check_transforms("sliding_window", [](const Tensor<double>& x) { return sliding_window(x, 0, 3); }, {6});
+  check_transforms("sliding_window", [](const Tensor<double>& x) { return sliding_window(x, 1, 4, 3); }, {2, 9, 2});
+  check_transforms("sliding_window", [](const Tensor<double>& x) { return sliding_window(x, 0, 2, 3); }, {9, 1, 2});
+}
+
+TEST_CASE("errors") {
+  const auto x = zeros<float>({4, 3});
+  check_error([&] { sliding_window(x, 2, 1); }, "[sliding_window] (4, 3): axis 2 is out of range for rank 2");
+  check_error([&] { sliding_window(x, 0, 0); }, "[sliding_window] (4, 3): size 0, step 1: both are at least 1");
+  check_error([&] { sliding_window(x, 0, 2, -1); }, "[sliding_window] (4, 3): size 2, step -1: both are at least 1");
+  check_error([&] { sliding_window(x, 0, 5); }, "[sliding_window] (4, 3): a window of 5 exceeds axis 0 of extent 4");
+}
