@@ -1,4 +1,5 @@
-// linalg::conjugate_gradient: dense systems, distinct eigenvalues, trees, operators that are not positive definite, errors.
+// linalg::conjugate_gradient: dense systems, distinct eigenvalues, trees, operators that are not positive definite,
+// errors.
 #include <doctest/doctest.h>
 
 #include "ergo/autograd/transforms.hpp"
@@ -16,7 +17,8 @@ TEST_CASE("the solution of a dense system") {
   Matrix a = product(root.transposed(), root);
   for (std::int64_t i = 0; i < 40; ++i) a(i, i) += 5;
   const Tensor<double> x = tensor_of<double>(a), b = fresh.tensor<double>({40});
-  const auto r = linalg::conjugate_gradient([&](const Tensor<double>& v) { return matmul(x, v); }, b, {.tolerance = 1e-12});
+  const auto r =
+      linalg::conjugate_gradient([&](const Tensor<double>& v) { return matmul(x, v); }, b, {.tolerance = 1e-12});
   CHECK(r.converged);
   CHECK(r.residual <= 1e-12);
   const Matrix back = product(a, {40, 1, r.solution.to_vector()});
@@ -43,7 +45,8 @@ TEST_CASE("as many iterations as distinct eigenvalues") {
 TEST_CASE("trees, float, and a Hessian as operator") {
   Fresh fresh(1);
   using Tree = std::pair<Tensor<float>, std::vector<Tensor<float>>>;
-  const Tree b{fresh.tensor<float>({3, 2}), {fresh.tensor<float>({4})}}, at{fresh.tensor<float>({3, 2}), {fresh.tensor<float>({4})}};
+  const Tree b{fresh.tensor<float>({3, 2}), {fresh.tensor<float>({4})}},
+      at{fresh.tensor<float>({3, 2}), {fresh.tensor<float>({4})}};
   const auto f = [](const Tree& p) {  // Hessian 2 + 2 x x' + |x|^2
     const auto s = tree::dot(p, p);
     return s + 0.25f * s * s;
@@ -66,10 +69,12 @@ TEST_CASE("errors") {
   const auto same = [](const Tensor<double>& x) { return x; };
   CHECK(message_of([&] { linalg::conjugate_gradient(same, full<double>({2}, std::nan(""))); }) ==
         "[conjugate_gradient] b has a NaN or infinity");
-  CHECK(message_of([&] { linalg::conjugate_gradient([](const Tensor<double>& x) { return HUGE_VAL * x; }, ones<double>({2})); }) ==
-        "[conjugate_gradient] the operator's result has a NaN or infinity");
+  CHECK(message_of([&] {
+          linalg::conjugate_gradient([](const Tensor<double>& x) { return HUGE_VAL * x; }, ones<double>({2}));
+        }) == "[conjugate_gradient] the operator's result has a NaN or infinity");
   CHECK(message_of([&] { linalg::conjugate_gradient(same, ones<double>({2}), {.tolerance = -1}); }) ==
         "[conjugate_gradient] tolerance -1.000000, max_iterations 0: neither may be negative");
-  CHECK(message_of([&] { linalg::conjugate_gradient([](const Tensor<double>&) { return ones<double>({3}); }, ones<double>({2})); }) ==
-        "[conjugate_gradient] (2,) x (3,): leaves of the two trees differ in shape");
+  CHECK(message_of([&] {
+          linalg::conjugate_gradient([](const Tensor<double>&) { return ones<double>({3}); }, ones<double>({2}));
+        }) == "[conjugate_gradient] (2,) x (3,): leaves of the two trees differ in shape");
 }

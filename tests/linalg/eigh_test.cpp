@@ -47,7 +47,8 @@ std::vector<double> check(const Matrix& a, double tolerance) {
 
 TEST_CASE("sizes around that of a block") {
   Fresh fresh;
-  for (int n : {1, 2, 3, 5, 31, 32, 33, 34, 64, 65, 66, 120, 512}) check<double>(symmetric(random_matrix(fresh, n, n)), 1e-13);
+  for (int n : {1, 2, 3, 5, 31, 32, 33, 34, 64, 65, 66, 120, 512})
+    check<double>(symmetric(random_matrix(fresh, n, n)), 1e-13);
   Matrix rounded = symmetric(random_matrix(fresh, 40, 40));
   for (double& x : rounded.at) x = float(x);
   check<float>(rounded, 1e-6);
@@ -65,7 +66,8 @@ TEST_CASE("closed forms") {
   }
   const auto cosines = check<double>(a, 1e-13);
   for (std::int64_t j = 1; j <= n; ++j)
-    CHECK(std::fabs(cosines[std::size_t(j - 1)] - (2 - 2 * std::cos(double(j) * std::acos(-1.0) / double(n + 1)))) <= 1e-14);
+    CHECK(std::fabs(cosines[std::size_t(j - 1)] - (2 - 2 * std::cos(double(j) * std::acos(-1.0) / double(n + 1)))) <=
+          1e-14);
   for (std::int64_t i = 0; i < n; ++i) a(i, i) = 0;  // a zero diagonal
   check<double>(a, 1e-13);
   const auto identity = linalg::eigh(eye<double>(40));
@@ -137,7 +139,11 @@ TEST_CASE("the bits do not depend on the number of threads") {
 TEST_CASE("errors") {
   CHECK(message_of([] { linalg::eigh(ones<float>({2, 3})); }) == "[eigh] (2, 3): the matrix is not square: 2 and 3");
   CHECK(message_of([] { linalg::eigvalsh(Tensor<double>(1)); }) == "[eigvalsh] (): a matrix has two axes");
-  CHECK(message_of([] { linalg::eigh(full<double>({2, 2}, std::nan(""))); }) == "[eigh] (2, 2): it has a NaN or infinity at (0, 0)");
-  CHECK(message_of([] { grad([](const Tensor<double>& a) { return tree::dot(linalg::eigh(a).vectors, a); })(eye<double>(2)); }) ==
+  CHECK(message_of([] {
+          linalg::eigh(full<double>({2, 2}, std::nan("")));
+        }) == "[eigh] (2, 2): it has a NaN or infinity at (0, 0)");
+  CHECK(message_of([] {
+          grad([](const Tensor<double>& a) { return tree::dot(linalg::eigh(a).vectors, a); })(eye<double>(2));
+        }) ==
         "[eigh] (2, 2): it has no derivative yet in this version (stop_gradient(x) makes its argument a constant)");
 }

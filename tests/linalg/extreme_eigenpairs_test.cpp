@@ -46,7 +46,8 @@ TEST_CASE("few distinct eigenvalues: the search goes on behind invariant subspac
   const auto r = linalg::extreme_eigenpairs(op, d, 6);
   CHECK(r.converged);
   const std::vector<double> expected{7, 7, 2, 2, 2, 1};
-  for (std::int64_t i = 0; i < 6; ++i) CHECK(r.values.at({i}) == doctest::Approx(expected[std::size_t(i)]).epsilon(1e-12));
+  for (std::int64_t i = 0; i < 6; ++i)
+    CHECK(r.values.at({i}) == doctest::Approx(expected[std::size_t(i)]).epsilon(1e-12));
 }
 
 TEST_CASE("float") {
@@ -65,5 +66,6 @@ TEST_CASE("errors") {
         "[extreme_eigenpairs] 0 pairs asked of an operator on 3 elements");
   CHECK(message_of([&] { linalg::extreme_eigenpairs(same, v, 4); }) ==
         "[extreme_eigenpairs] 4 pairs asked of an operator on 3 elements");
-  CHECK(message_of([&] { linalg::extreme_eigenpairs(same, v, 1, {.max_steps = 0}); }) == "[extreme_eigenpairs] max_steps 0 is below 1");
+  CHECK(message_of([&] { linalg::extreme_eigenpairs(same, v, 1, {.max_steps = 0}); }) ==
+        "[extreme_eigenpairs] max_steps 0 is below 1");
 }

@@ -50,7 +50,8 @@ TEST_CASE("k steps integrate polynomials of degree 2 k - 1 exactly, and no more"
       size += w;
     }
     long double quadrature = 0;
-    for (std::int64_t j = 0; j < 5; ++j) quadrature += r.weights.at({j}) * std::pow((long double)r.values.at({j}), power);
+    for (std::int64_t j = 0; j < 5; ++j)
+      quadrature += r.weights.at({j}) * std::pow((long double)r.values.at({j}), power);
     return double(std::fabs(quadrature - sum / size) / (scale / size));
   };
   for (int power : {1, 2, 5, 9}) CHECK(moment(power) <= 1e-12);
@@ -127,7 +128,9 @@ TEST_CASE("trees of several leaves and dtypes: the Hessian of a function") {
     const Tensor<double> size = tree::dot(x, x);
     return exp(0.5 * size) + size * size;  // Hessian: (e + 4 s) I + (e + 8) x x'
   };
-  const auto r = linalg::lanczos([&](const Pair& v) { return hvp(f)(at, v); }, Pair{fresh.tensor<float>({2, 3}), {fresh.tensor<double>({4}), fresh.tensor<double>({})}, 9}, 5);
+  const auto r =
+      linalg::lanczos([&](const Pair& v) { return hvp(f)(at, v); },
+                      Pair{fresh.tensor<float>({2, 3}), {fresh.tensor<double>({4}), fresh.tensor<double>({})}, 9}, 5);
   const double s = tree::dot(at, at).item(), e = std::exp(0.5 * s);
   CHECK(r.values.at({0}) == doctest::Approx(e + 4 * s).epsilon(1e-5));
   CHECK(r.values.at({-1}) == doctest::Approx(e + 4 * s + (e + 8) * s).epsilon(1e-5));
@@ -164,12 +167,18 @@ TEST_CASE("errors") {
   CHECK(message_of([&] { linalg::lanczos(same, full<double>({3}, std::nan("")), 2); }) ==
         "[lanczos] the start vector has a NaN or infinity");
   int calls = 0;
-  const auto breaks = [&](const Tensor<double>& x) { return ++calls == 2 ? full<double>({3}, HUGE_VAL) : tensor<double>({1, 2, 3}) * x; };
-  CHECK(message_of([&] { linalg::lanczos(breaks, v, 3); }) == "[lanczos] the operator gave a NaN or infinity in step 2");
+  const auto breaks = [&](const Tensor<double>& x) {
+    return ++calls == 2 ? full<double>({3}, HUGE_VAL) : tensor<double>({1, 2, 3}) * x;
+  };
+  CHECK(message_of([&] { linalg::lanczos(breaks, v, 3); }) ==
+        "[lanczos] the operator gave a NaN or infinity in step 2");
   CHECK(message_of([&] { linalg::lanczos([](const Tensor<double>&) { return ones<double>({4}); }, v, 2); }) ==
         "[lanczos] (3,) x (4,): leaves of the two trees differ in shape");
-  const std::string inside = "[lanczos] (3,): it reads values and cannot run inside a transform; stop_gradient(x) outside vmap";
-  CHECK(message_of([&] { grad([&](const Tensor<double>& x) { return tree::dot(x, linalg::lanczos(same, x, 1).vectors[0]); })(v); }) == inside);
+  const std::string inside =
+      "[lanczos] (3,): it reads values and cannot run inside a transform; stop_gradient(x) outside vmap";
+  CHECK(message_of([&] {
+          grad([&](const Tensor<double>& x) { return tree::dot(x, linalg::lanczos(same, x, 1).vectors[0]); })(v);
+        }) == inside);
   CHECK(message_of([&] {
           grad([&](const Tensor<double>& x) {
             return tree::dot(x, linalg::lanczos([&](const Tensor<double>& y) { return x * y; }, v, 2).vectors[0]);

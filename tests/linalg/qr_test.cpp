@@ -33,8 +33,20 @@ void check(const Matrix& a, double tolerance) {
 
 TEST_CASE("tall, square and wide matrices, around the size of a block") {
   Fresh fresh;
-  for (auto [m, n] : {std::pair{1, 1}, {2, 2}, {1, 5}, {5, 1}, {31, 31}, {32, 32}, {33, 33}, {70, 33}, {33, 70}, {65, 64}, {64, 65},
-                      {200, 3}, {3, 200}, {512, 512}})
+  for (auto [m, n] : {std::pair{1, 1},
+                      {2, 2},
+                      {1, 5},
+                      {5, 1},
+                      {31, 31},
+                      {32, 32},
+                      {33, 33},
+                      {70, 33},
+                      {33, 70},
+                      {65, 64},
+                      {64, 65},
+                      {200, 3},
+                      {3, 200},
+                      {512, 512}})
     check<double>(random_matrix(fresh, m, n), 1e-13);
   Matrix rounded = random_matrix(fresh, 40, 30);
   for (double& x : rounded.at) x = float(x);
@@ -103,7 +115,8 @@ TEST_CASE("errors") {
   CHECK(message_of([] { linalg::qr(ones<float>({3})); }) == "[qr] (3,): a matrix has two axes");
   Tensor<double> bad = from_span<double>(std::vector<double>{1, 2, 3, 4, std::nan(""), 6}, {2, 3});
   CHECK(message_of([&] { linalg::qr(bad); }) == "[qr] (2, 3): it has a NaN or infinity at (1, 1)");
-  const std::string none = "[qr] (3, 3): it has no derivative yet in this version (stop_gradient(x) makes its argument a constant)";
+  const std::string none =
+      "[qr] (3, 3): it has no derivative yet in this version (stop_gradient(x) makes its argument a constant)";
   const auto f = [](const Tensor<double>& a) { return tree::dot(linalg::qr(a).r, a); };
   CHECK(message_of([&] { grad(f)(x); }) == none);
   CHECK(message_of([&] { jvp(f)(x, x); }) == none);

@@ -1,4 +1,5 @@
-// linalg::svd and svdvals: residual, orthogonality, order, signs, known spectra, small singular values, batches, errors.
+// linalg::svd and svdvals: residual, orthogonality, order, signs, known spectra, small singular values, batches,
+// errors.
 #include <doctest/doctest.h>
 
 #include "ergo/autograd/transforms.hpp"
@@ -41,8 +42,22 @@ std::vector<double> check(const Matrix& a, double tolerance) {
 
 TEST_CASE("all aspect ratios, around the size of a block") {
   Fresh fresh;
-  for (auto [m, n] : {std::pair{1, 1}, {2, 2}, {1, 5}, {5, 1}, {3, 2}, {2, 3}, {31, 31}, {32, 32}, {33, 33}, {45, 40}, {40, 45},
-                      {100, 33}, {33, 100}, {64, 64}, {300, 2}, {512, 512}})
+  for (auto [m, n] : {std::pair{1, 1},
+                      {2, 2},
+                      {1, 5},
+                      {5, 1},
+                      {3, 2},
+                      {2, 3},
+                      {31, 31},
+                      {32, 32},
+                      {33, 33},
+                      {45, 40},
+                      {40, 45},
+                      {100, 33},
+                      {33, 100},
+                      {64, 64},
+                      {300, 2},
+                      {512, 512}})
     check<double>(random_matrix(fresh, m, n), 1e-13);
   Matrix rounded = random_matrix(fresh, 40, 30);
   for (double& x : rounded.at) x = float(x);
@@ -63,7 +78,8 @@ TEST_CASE("closed forms") {
   }
   const auto sines = check<double>(b, 1e-13);
   for (std::int64_t j = 1; j <= n; ++j)
-    CHECK(sines[std::size_t(n - j)] == doctest::Approx(2 * std::sin(double(2 * j - 1) * std::acos(-1.0) / double(4 * n + 2))).epsilon(1e-13));
+    CHECK(sines[std::size_t(n - j)] ==
+          doctest::Approx(2 * std::sin(double(2 * j - 1) * std::acos(-1.0) / double(4 * n + 2))).epsilon(1e-13));
   const auto identity = linalg::svd(eye<double>(5));
   CHECK(array_equal(identity.u, eye<double>(5)));
   CHECK(array_equal(identity.vt, eye<double>(5)));
@@ -153,8 +169,10 @@ TEST_CASE("the bits do not depend on the number of threads") {
 
 TEST_CASE("errors") {
   CHECK(message_of([] { linalg::svd(ones<float>({3})); }) == "[svd] (3,): a matrix has two axes");
-  CHECK(message_of([] { linalg::svdvals(full<float>({1, 2, 2}, HUGE_VALF)); }) ==
-        "[svdvals] (1, 2, 2): it has a NaN or infinity at (0, 0, 0)");
-  CHECK(message_of([] { grad([](const Tensor<double>& a) { return tree::dot(linalg::svd(a).u, a); })(eye<double>(2)); }) ==
+  CHECK(message_of([] {
+          linalg::svdvals(full<float>({1, 2, 2}, HUGE_VALF));
+        }) == "[svdvals] (1, 2, 2): it has a NaN or infinity at (0, 0, 0)");
+  CHECK(message_of(
+            [] { grad([](const Tensor<double>& a) { return tree::dot(linalg::svd(a).u, a); })(eye<double>(2)); }) ==
         "[svd] (2, 2): it has no derivative yet in this version (stop_gradient(x) makes its argument a constant)");
 }

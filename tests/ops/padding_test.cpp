@@ -1,4 +1,5 @@
 // pad.
+// flags: -O0
 #include "movement_support.hpp"
 
 #include "ergo/ops/padding.hpp"
@@ -46,10 +47,10 @@ TEST_CASE("transforms") {
 
 TEST_CASE("errors") {
   const auto x = zeros<float>({2, 3});
-  check_error([&] { pad(x, {{1, 1}}); }, "[pad] (2, 3): 1 pairs of widths for rank 2");
-  check_error([&] { pad(x, {{1, 1}, {0, -1}}); }, "[pad] (2, 3): axis 1: widths must not be negative (slice takes away)");
-  check_error([&] { pad(x, {{0, 0}, {1, 3}}, {.mode = Pad::reflect}); },
+  CHECK(error_of([&] { pad(x, {{1, 1}}); }) == "[pad] (2, 3): 1 pairs of widths for rank 2");
+  CHECK(error_of([&] { pad(x, {{1, 1}, {0, -1}}); }) == "[pad] (2, 3): axis 1: widths must not be negative (slice takes away)");
+  CHECK(error_of([&] { pad(x, {{0, 0}, {1, 3}}, {.mode = Pad::reflect}); }) ==
               "[pad] (2, 3): axis 1 of extent 3 reflects at most 2 places, not 3");
-  check_error([&] { pad(zeros<float>({0}), {{1, 0}}, {.mode = Pad::edge}); }, "[pad] (0,): axis 0 is empty: there is nothing to repeat");
-  check_error([&] { pad(zeros<std::uint8_t>({1}), {{1, 0}}, {.value = 300}); }, "[pad] the number 300 does not fit uint8");
+  CHECK(error_of([&] { pad(zeros<float>({0}), {{1, 0}}, {.mode = Pad::edge}); }) == "[pad] (0,): axis 0 is empty: there is nothing to repeat");
+  CHECK(error_of([&] { pad(zeros<std::uint8_t>({1}), {{1, 0}}, {.value = 300}); }) == "[pad] the number 300 does not fit uint8");
 }

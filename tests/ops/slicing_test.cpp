@@ -1,4 +1,5 @@
 // slice set_slice flip roll.
+// flags: -O0
 #include "movement_support.hpp"
 
 using namespace ergo;
@@ -107,13 +108,13 @@ TEST_CASE("set_slice: either operand mapped") {
 
 TEST_CASE("errors") {
   const auto x = zeros<float>({2, 3});
-  check_error([&] { slice(x, 2, 0); }, "[slice] (2, 3): axis 2 is out of range for rank 2");
-  check_error([&] { slice(x, 0, 0, 1, 0); }, "[slice] (2, 3): the step is 0");
-  check_error([&] { set_slice(x, zeros<float>({2, 2}), 1, 0); },
+  CHECK(error_of([&] { slice(x, 2, 0); }) == "[slice] (2, 3): axis 2 is out of range for rank 2");
+  CHECK(error_of([&] { slice(x, 0, 0, 1, 0); }) == "[slice] (2, 3): the step is 0");
+  CHECK(error_of([&] { set_slice(x, zeros<float>({2, 2}), 1, 0); }) ==
               "[set_slice] (2, 3) x (2, 2): the second does not broadcast to the slice, (2, 3)");
-  check_error([&] { set_slice(x, zeros<float>({1, 2, 3}), 1, 0); },
+  CHECK(error_of([&] { set_slice(x, zeros<float>({1, 2, 3}), 1, 0); }) ==
               "[set_slice] (2, 3) x (1, 2, 3): the second does not broadcast to the slice, (2, 3)");
-  check_error([&] { flip(x, {0, -2}); }, "[flip] (2, 3): axis 0 is given twice");
-  check_error([&] { flip(Tensor<float>(1.0f)); }, "[flip] (): axis -1 is out of range for rank 0");
-  check_error([&] { roll(x, {1, 2}, 0); }, "[roll] (2, 3): 2 shifts for 1 axes");
+  CHECK(error_of([&] { flip(x, {0, -2}); }) == "[flip] (2, 3): axis 0 is given twice");
+  CHECK(error_of([&] { flip(Tensor<float>(1.0f)); }) == "[flip] (): axis -1 is out of range for rank 0");
+  CHECK(error_of([&] { roll(x, {1, 2}, 0); }) == "[roll] (2, 3): 2 shifts for 1 axes");
 }

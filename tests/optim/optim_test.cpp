@@ -31,12 +31,19 @@ struct Net {
 
 template <class T>
 Net<T> random_net(Fresh& fresh) {
-  return {{{fresh.tensor<T>({7, 5}), fresh.tensor<T>({5})}, {fresh.tensor<T>({5, 3}), {}}}, fresh.tensor<T>({}), arange<std::int32_t>(3), 2};
+  return {{{fresh.tensor<T>({7, 5}), fresh.tensor<T>({5})}, {fresh.tensor<T>({5, 3}), {}}},
+          fresh.tensor<T>({}),
+          arange<std::int32_t>(3),
+          2};
 }
 template <class A>
 std::vector<double> elements(const A& a) {
   std::vector<double> v;
-  tree::for_each([&](const auto& x) { for (auto e : x.to_vector()) v.push_back(double(e)); }, a);
+  tree::for_each(
+      [&](const auto& x) {
+        for (auto e : x.to_vector()) v.push_back(double(e));
+      },
+      a);
   return v;
 }
 double furthest(const std::vector<double>& a, const std::vector<long double>& b) {
@@ -56,8 +63,8 @@ struct Reference {  // of one element: parameter, two states
       p[i] -= lr * (nesterov ? d + momentum * m[i] : m[i]);
     }
   }
-  void adam(const std::vector<double>& g, int t, long double lr, long double b1, long double b2, long double eps, long double decay,
-            bool decoupled) {
+  void adam(const std::vector<double>& g, int t, long double lr, long double b1, long double b2, long double eps,
+            long double decay, bool decoupled) {
     for (std::size_t i = 0; i < p.size(); ++i) {
       long double d = g[i];
       if (decoupled)
@@ -66,7 +73,8 @@ struct Reference {  // of one element: parameter, two states
         d += decay * p[i];
       m[i] = b1 * m[i] + (1 - b1) * d;
       v[i] = b2 * v[i] + (1 - b2) * d * d;
-      const long double mean = m[i] / (1 - std::pow(b1, (long double)t)), square = v[i] / (1 - std::pow(b2, (long double)t));
+      const long double mean = m[i] / (1 - std::pow(b1, (long double)t)),
+                        square = v[i] / (1 - std::pow(b2, (long double)t));
       p[i] -= lr * mean / (std::sqrt(square) + eps);
     }
   }
@@ -91,17 +99,24 @@ void compare_all(double tolerance) {
   const auto model = [&] { return random_net<T>(fresh); };
   {
     const auto m = model();
-    CHECK(ten_steps<T>(optim::Sgd<Net<T>>{m, {.lr = 0.125}}, m, fresh, [](Reference& r, const auto& g, int) { r.sgd(g, 0.125L, 0, false, 0); }) < tolerance);
+    CHECK(ten_steps<T>(optim::Sgd<Net<T>>{m, {.lr = 0.125}}, m, fresh,
+                       [](Reference& r, const auto& g, int) { r.sgd(g, 0.125L, 0, false, 0); }) < tolerance);
     CHECK(ten_steps<T>(optim::Sgd<Net<T>>{m, {.lr = 0.125, .momentum = 0.75, .weight_decay = 0.25}}, m, fresh,
                        [](Reference& r, const auto& g, int) { r.sgd(g, 0.125L, 0.75L, false, 0.25L); }) < tolerance);
     CHECK(ten_steps<T>(optim::Sgd<Net<T>>{m, {.lr = 0.125, .momentum = 0.75, .nesterov = true}}, m, fresh,
                        [](Reference& r, const auto& g, int) { r.sgd(g, 0.125L, 0.75L, true, 0); }) < tolerance);
   }
   const auto m = model();
-  CHECK(ten_steps<T>(optim::Adam<Net<T>>{m, {.lr = 0.0625, .beta1 = 0.75, .beta2 = 0.875, .eps = 0x1p-20, .weight_decay = 0.5}}, m, fresh,
-                     [](Reference& r, const auto& g, int t) { r.adam(g, t, 0.0625L, 0.75L, 0.875L, 0x1p-20L, 0.5L, false); }) < tolerance);
-  CHECK(ten_steps<T>(optim::AdamW<Net<T>>{m, {.lr = 0.0625, .beta1 = 0.75, .beta2 = 0.875, .eps = 0x1p-20, .weight_decay = 0.5}}, m, fresh,
-                     [](Reference& r, const auto& g, int t) { r.adam(g, t, 0.0625L, 0.75L, 0.875L, 0x1p-20L, 0.5L, true); }) < tolerance);
+  CHECK(ten_steps<T>(
+            optim::Adam<Net<T>>{m, {.lr = 0.0625, .beta1 = 0.75, .beta2 = 0.875, .eps = 0x1p-20, .weight_decay = 0.5}},
+            m, fresh, [](Reference& r, const auto& g, int t) {
+              r.adam(g, t, 0.0625L, 0.75L, 0.875L, 0x1p-20L, 0.5L, false);
+            }) < tolerance);
+  CHECK(ten_steps<T>(
+            optim::AdamW<Net<T>>{m, {.lr = 0.0625, .beta1 = 0.75, .beta2 = 0.875, .eps = 0x1p-20, .weight_decay = 0.5}},
+            m, fresh, [](Reference& r, const auto& g, int t) {
+              r.adam(g, t, 0.0625L, 0.75L, 0.875L, 0x1p-20L, 0.5L, true);
+            }) < tolerance);
 }
 
 }  // namespace
@@ -217,9 +232,7 @@ TEST_CASE("a step that throws changes nothing") {
     bool failed = false;
     try {
       opt.step(model, g);
-    } catch (const OutOfMemory&) {
-      failed = true;
-    }
+    } catch (const OutOfMemory&) { failed = true; }
     detail::local_cache.fail_in = 0;
     if (!failed) {
       CHECK(k > 4);
@@ -247,12 +260,15 @@ TEST_CASE("errors") {
   CHECK(message_of([&] { optim::Sgd{model, {.lr = -1}}; }) == "[sgd] lr -1.000000 is not a finite number >= 0");
   CHECK(message_of([&] { optim::Sgd{model, {.lr = std::nan("")}}; }) == "[sgd] lr nan is not a finite number >= 0");
   CHECK(message_of([&] { optim::Sgd{model, {.momentum = 1}}; }) == "[sgd] momentum 1.000000 is not in [0, 1)");
-  CHECK(message_of([&] { optim::Sgd{model, {.nesterov = true}}; }) == "[sgd] momentum 0.000000 with nesterov, which needs a momentum");
+  CHECK(message_of([&] {
+          optim::Sgd{model, {.nesterov = true}};
+        }) == "[sgd] momentum 0.000000 with nesterov, which needs a momentum");
   CHECK(message_of([&] { optim::Adam{model, {.eps = 0}}; }) == "[adam] eps 0.000000 is not above 0");
   CHECK(message_of([&] { optim::Adam{model, {.beta1 = 1}}; }) == "[adam] beta1 1.000000 is not in [0, 1)");
   CHECK(message_of([&] { optim::AdamW{model, {.weight_decay = -1}}; }) == "[adamw] weight_decay -1.000000 is below 0");
   opt.options.lr = -2;
-  CHECK(message_of([&] { opt.step(model, random_net<float>(fresh)); }) == "[sgd] lr -2.000000 is not a finite number >= 0");
+  CHECK(message_of([&] { opt.step(model, random_net<float>(fresh)); }) ==
+        "[sgd] lr -2.000000 is not a finite number >= 0");
 
   Tensor<double> p = ones<double>({2});
   optim::Sgd inside{p};

@@ -72,7 +72,8 @@ TEST_CASE("clip_by_global_norm") {
   CHECK(d.at({0}) == doctest::Approx((1 - 0.6 * 2.2) / 5));
   CHECK(d.at({1}) == doctest::Approx((2 - 0.8 * 2.2) / 5));
   CHECK(array_equal(grad(f)(zeros<double>({2})), weight));
-  CHECK(message_of([&] { optim::clip_by_global_norm(x, 0); }) == "[clip_by_global_norm] max_norm 0.000000 is not above 0");
+  CHECK(message_of([&] { optim::clip_by_global_norm(x, 0); }) ==
+        "[clip_by_global_norm] max_norm 0.000000 is not above 0");
 }
 
 TEST_CASE("Ema") {

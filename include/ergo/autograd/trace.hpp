@@ -251,8 +251,8 @@ inline void trace_reverse(const Op& op, int depth, const Level& level, Args x, A
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_escaped(const Op& op, Args x) {
   fail(op.name, x, op.n_in,
-       "a tensor of a finished transform (or of another thread's) is used here; return it from the function, or store "
-       "stop_gradient of it");
+       "a tensor of a finished transform, or of another thread's, is used here\n"
+       "  (return it from the function, or store stop_gradient of it)");
 }
 
 inline void trace(const Op& op, int depth, Args x, Ref<Array>* y, std::uint64_t dying) {

@@ -169,6 +169,7 @@ auto vjp(F f, const X& x, const Rest&... rest) {
   detail::assign_leaves<tree::Leaves::all>(*y, std::move(out));
   auto pullback = [r = std::move(r), like = x, result = *y](const Y& g) {
     // Cotangents belong to learned leaves; the record has a slot for each leaf.
+    tree::zip([](const auto&, const auto&) {}, result, g);  // structures must agree
     detail::same_shapes("vjp", detail::leaves_of(result), detail::leaves_of(g));
     Y marked = result;
     detail::LeafList given = detail::leaves_of(g), all;

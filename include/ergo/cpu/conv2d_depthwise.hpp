@@ -1,6 +1,5 @@
 // Depthwise convolution, one input channel to each output channel: no matrix product, but for each pixel a sum over taps of
-// input times weight, with the channels on the lanes. A pixel's channels are cut into strips that are held in registers
-// while the taps run.
+// input times weight, with the channels on the lanes.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +9,7 @@
 
 namespace ergo::inline ERGO_BUILD::cpu::detail {
 
-// y[pixel][c] = sum over taps of x[tap of the pixel][c] w[tap][c] (+ bias[c]) for one row of grid pixels. offsets are the
-// inputs' of one pixel, tap by tap, `taps` of them; weights are (taps, channels).
+// One grid pixel: where the input of each tap lies behind x; weights are (taps, channels).
 template <class T>
 struct DepthwisePixel {
   std::int64_t taps, channels;
@@ -22,26 +20,25 @@ struct DepthwisePixel {
   T* y;
 };
 
+// y[c] = sum over taps of x[tap][c] weights[tap][c] (+ bias[c]).
 struct MultiplyDepthwise {
   template <Isa I, class T>
-  static ERGO_INLINE void run(const DepthwisePixel<T>* pixels, std::int64_t count) {
+  static ERGO_INLINE void run(const DepthwisePixel<T>* pixel) {
     constexpr int kLanes = kRegisterBytes<I> / int(sizeof(T));
     using P = Pack<T, kLanes>;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const DepthwisePixel<T>& g = pixels[i];
-      std::int64_t c = 0;
-      for (; c + kLanes <= g.channels; c += kLanes) {
-        P sum;
-        for (std::int64_t t = 0; t < g.taps; ++t) {
-          sum = fma(P::load(g.x + g.offsets[t] + c), P::load(g.weights + t * g.channels + c), sum);
-        }
-        (g.bias ? P::load(g.bias + c) + sum : sum).store(g.y + c);
+    const DepthwisePixel<T>& g = *pixel;
+    std::int64_t c = 0;
+    for (; c + kLanes <= g.channels; c += kLanes) {
+      P sum;
+      for (std::int64_t t = 0; t < g.taps; ++t) {
+        sum = fma(P::load(g.x + g.offsets[t] + c), P::load(g.weights + t * g.channels + c), sum);
       }
-      for (; c < g.channels; ++c) {
-        T sum = T(0);
-        for (std::int64_t t = 0; t < g.taps; ++t) sum = sum + g.x[g.offsets[t] + c] * g.weights[t * g.channels + c];
-        g.y[c] = g.bias ? g.bias[c] + sum : sum;
-      }
+      (g.bias ? P::load(g.bias + c) + sum : sum).store(g.y + c);
+    }
+    for (; c < g.channels; ++c) {
+      T sum = T(0);
+      for (std::int64_t t = 0; t < g.taps; ++t) sum = sum + g.x[g.offsets[t] + c] * g.weights[t * g.channels + c];
+      g.y[c] = g.bias ? g.bias[c] + sum : sum;
     }
   }
 };
@@ -81,18 +78,18 @@ void run_depthwise(const PixelProduct<T>& g, const S* w, const PixelMemory<T>& m
       const std::int64_t out_row = image * g.out_h + i * g.y_step_h + g.y_h;
       T* y = g.y + (out_row * g.out_w + j * g.y_step_w + g.y_w) * g.y_pixel;
       const DepthwisePixel<T> one{g.tap_count, g.k, g.x, offsets, memory.weights(), g.bias, y};
-      for_isa<MultiplyDepthwise, const DepthwisePixel<T>*, std::int64_t>(&one, 1);
+      for_isa<MultiplyDepthwise, const DepthwisePixel<T>*>(&one);
     }
   }, threads);
 }
 
-// The weights' gradient (taps, channels): g as in the forward product, g.y is the output's gradient. Parts of the pixels are
-// summed apart and added in order.
+// The weights' gradient (taps, channels) for the forward product g, whose y is not used. Parts of the pixels are summed
+// apart, in `sums` (kDepthwiseParts of them), and added in order.
+inline constexpr std::int64_t kDepthwiseParts = 8;
 template <class T>
-void run_depthwise_weights(const PixelProduct<T>& g, T* dw, const PixelMemory<T>& memory, int threads) {
-  const std::int64_t size = g.tap_count * g.k, pixels = g.pixels();
-  const std::int64_t parts = pixels < 8 ? (pixels > 0 ? pixels : 1) : 8;
-  const Scratch<T> sums(parts * size);
+void run_depthwise_weights(const PixelProduct<T>& g, const T* dy, T* dw, const PixelMemory<T>& memory, const Scratch<T>& sums,
+                           int threads) {
+  const std::int64_t size = g.tap_count * g.k, pixels = g.pixels(), parts = kDepthwiseParts;
   parallel_for(parts, 1, [&](std::int64_t part, std::int64_t, int slot) {
     std::int64_t* offsets = memory.table(slot);
     T* sum = sums.data() + part * size;
@@ -104,7 +101,7 @@ void run_depthwise_weights(const PixelProduct<T>& g, T* dw, const PixelMemory<T>
             pixel_offset(g, memory.zeros(), image, i * g.step_h + g.taps[t].h, j * g.step_w + g.taps[t].w);
       }
       const DepthwisePixel<T> one{g.tap_count, g.k, g.x, offsets, nullptr, nullptr, nullptr};
-      for_isa<AddDepthwise, const DepthwisePixel<T>*, const T*, T*>(&one, g.y + pixel * g.y_pixel, sum);
+      for_isa<AddDepthwise, const DepthwisePixel<T>*, const T*, T*>(&one, dy + pixel * g.y_pixel, sum);
     }
   }, threads);
   for (std::int64_t q = 0; q < size; ++q) {

@@ -133,7 +133,7 @@ class PixelMemory {
   PixelMemory(std::int64_t tap_count, std::int64_t k, std::int64_t columns, int threads)
       : weights_(tap_count * k * ((columns + tile_columns<T>() - 1) / tile_columns<T>() * tile_columns<T>())),
         zeros_(k),
-        table_size_(kGridPixels + (kTableEntries > 8 * tap_count ? kTableEntries : 8 * tap_count) * kTileRows),
+        table_size_(kGridPixels + (kTableEntries > kTileRows * tap_count ? kTableEntries : kTileRows * tap_count)),
         tables_(table_size_ * threads) {
     for (std::int64_t i = 0; i < k; ++i) zeros_.data()[i] = T(0);
   }

@@ -97,47 +97,63 @@ void add_tap(const WeightProduct<T>& g, std::int64_t image, std::int64_t row, st
   }
 }
 
+// The scratch memory of a gradient, taken before it writes anything.
+template <class T>
+struct WeightMemory {
+  WeightMemory(const WeightProduct<T>& g, int threads)
+      : rows_at_once(sum_rows(g)),
+        blocks(g.images * sum_blocks(g)),
+        parts(choose_parts(g)),
+        part_size(g.taps() * g.rows * g.columns),
+        slot_size(rows_at_once * g.out_w * tile_columns<T>()),
+        partials(parts > 1 ? parts * part_size : 0),
+        packed(slot_size * threads),
+        tables(rows_at_once * kTileRows * threads) {}
+
+  std::int64_t choose_parts(const WeightProduct<T>& g) const {
+    const std::int64_t most = g.taps() * g.rows * g.columns <= kPartialElements ? kPartials : 1;
+    return blocks < 1 ? 1 : blocks < most ? blocks : most;
+  }
+
+  std::int64_t rows_at_once, blocks, parts, part_size, slot_size;
+  Scratch<T> partials, packed;
+  Scratch<std::int64_t> tables;
+};
+
 // The gradient into dw, where taps follow each other after `rows` rows of dw_row elements.
 template <class T>
-void run_weights(const WeightProduct<T>& g, T* dw, int threads) {
-  const std::int64_t width = tile_columns<T>(), panels = (g.columns + width - 1) / width, rows_at_once = sum_rows(g);
-  const std::int64_t blocks = g.images * sum_blocks(g), elements = g.taps() * g.rows * g.dw_row;
-  std::int64_t parts = elements <= kPartialElements ? kPartials : 1;
-  if (parts > blocks) parts = blocks > 0 ? blocks : 1;
-  const std::int64_t slot_size = rows_at_once * g.out_w * width;
-  const Scratch<T> memory(parts > 1 ? parts * g.taps() * g.rows * g.columns : 0), packed_memory(slot_size * threads);
-  const Scratch<std::int64_t> tables(rows_at_once * kTileRows * threads);
-  WeightProduct<T> part_product = g;
-  if (parts > 1) part_product.dw_row = g.columns;
-  const std::int64_t part_size = g.taps() * g.rows * g.columns;
+void run_weights(const WeightProduct<T>& g, T* dw, const WeightMemory<T>& memory, int threads) {
+  const std::int64_t width = tile_columns<T>(), panels = (g.columns + width - 1) / width, parts = memory.parts;
+  WeightProduct<T> product = g;
+  if (parts > 1) product.dw_row = g.columns;
   parallel_for(parts * panels, 1, [&](std::int64_t item, std::int64_t, int slot) {
     const std::int64_t part = item / panels, j = item % panels * width;
     const std::int64_t columns = g.columns - j < width ? g.columns - j : width;
-    T* c = (parts > 1 ? memory.data() + part * part_size : dw) + j;
-    T* packed = packed_memory.data() + slot * slot_size;
+    T* c = (parts > 1 ? memory.partials.data() + part * memory.part_size : dw) + j;
+    T* packed = memory.packed.data() + slot * memory.slot_size;
+    std::int64_t* table = memory.tables.data() + slot * memory.rows_at_once * kTileRows;
     for (std::int64_t r = 0; r < g.taps() * g.rows; ++r) {
-      for (std::int64_t q = 0; q < columns; ++q) c[r * part_product.dw_row + q] = T(0);
+      for (std::int64_t q = 0; q < columns; ++q) c[r * product.dw_row + q] = T(0);
     }
-    for (std::int64_t b = blocks * part / parts; b < blocks * (part + 1) / parts; ++b) {
-      const std::int64_t image = b / sum_blocks(g), row = b % sum_blocks(g) * rows_at_once;
-      const std::int64_t rows = g.out_h - row < rows_at_once ? g.out_h - row : rows_at_once;
+    for (std::int64_t b = memory.blocks * part / parts; b < memory.blocks * (part + 1) / parts; ++b) {
+      const std::int64_t image = b / sum_blocks(g), row = b % sum_blocks(g) * memory.rows_at_once;
+      const std::int64_t rows = g.out_h - row < memory.rows_at_once ? g.out_h - row : memory.rows_at_once;
       const T* from = g.dy + (image * g.out_h + row) * g.out_w * g.dy_pixel + j;
       pack_rows(PackArguments<T, T>{from, g.dy_pixel, 1, rows * g.out_w, columns, packed, width, 0});
       for (std::int64_t t = 0; t < g.taps(); ++t) {
-        add_tap(part_product, image, row, rows, g.first_h + t / g.taps_w * g.tap_step_h,
-                g.first_w + t % g.taps_w * g.tap_step_w, packed, columns, c + t * g.rows * part_product.dw_row,
-                tables.data() + slot * rows_at_once * kTileRows);
+        const std::int64_t tap_h = g.first_h + t / g.taps_w * g.tap_step_h, tap_w = g.first_w + t % g.taps_w * g.tap_step_w;
+        add_tap(product, image, row, rows, tap_h, tap_w, packed, columns, c + t * g.rows * product.dw_row, table);
       }
     }
   }, threads);
   if (parts == 1) return;
   parallel_for(g.taps() * g.rows, 1 + 8192 / g.columns, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
-      const T* from = memory.data() + r * g.columns;
+      const T* from = memory.partials.data() + r * g.columns;
       T* to = dw + r * g.dw_row;
       for (std::int64_t q = 0; q < g.columns; ++q) {
         T sum = from[q];
-        for (std::int64_t part = 1; part < parts; ++part) sum += from[part * part_size + q];
+        for (std::int64_t part = 1; part < parts; ++part) sum += from[part * memory.part_size + q];
         to[q] = sum;
       }
     }

@@ -90,7 +90,7 @@ struct CrossEntropyBody {
           if (all != 0) {
             const P base(highest[r]), logarithm(total[r]);
             result += all * packs
-                                .sum([&](std::int64_t i) __attribute__((always_inline)) {
+                                .template sum<4>([&](std::int64_t i) __attribute__((always_inline)) {
                                   const P w = rows->weight ? P::load(rows->weight + i) : P(T(1));
                                   return w * (logarithm - (P::load(from + i) - base));
                                 })

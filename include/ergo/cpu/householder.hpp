@@ -1,6 +1,6 @@
-// Elementary reflections H = I - tau v v', the step of every orthogonal reduction, and products of many of them at once.
-// All is on doubles and on rows: a matrix is kept transposed ("column j of A is row j"), so that the vectors that are
-// reflected, and the reflectors, are contiguous. A block of reflectors V (k, m) acts as I - V' T V, T (k, k) upper
+// Elementary reflections H = I - tau v v', the step of every orthogonal reduction, and products of many of them at
+// once. All is on doubles and on rows: a matrix is kept transposed ("column j of A is row j"), so that the vectors that
+// are reflected, and the reflectors, are contiguous. A block of reflectors V (k, m) acts as I - V' T V, T (k, k) upper
 // triangular (Schreiber & Van Loan 1989), and so becomes three matrix products.
 #pragma once
 
@@ -15,7 +15,8 @@ inline constexpr std::int64_t kReflectors = 32;  // reflectors of a block
 inline MatrixView<double> rows_of(double* p, std::int64_t rows, std::int64_t columns, std::int64_t row_stride) {
   return {p, rows, columns, row_stride, 1};
 }
-inline MatrixView<const double> rows_of(const double* p, std::int64_t rows, std::int64_t columns, std::int64_t row_stride) {
+inline MatrixView<const double> rows_of(const double* p, std::int64_t rows, std::int64_t columns,
+                                        std::int64_t row_stride) {
   return {p, rows, columns, row_stride, 1};
 }
 
@@ -44,12 +45,13 @@ void block_factor(const double* v, std::int64_t k, std::int64_t m, std::int64_t 
 void apply_block(double* x, std::int64_t r, std::int64_t x_stride, const double* v, std::int64_t k, std::int64_t m,
                  std::int64_t v_stride, const double* t, bool transposed, double* work);
 
-// The first r rows of Q', Q = H_1 ... H_k: x (r, m), row-major. Reflector j is row j of V (k, m) and zero before j + offset.
+// The first r rows of Q', Q = H_1 ... H_k: x (r, m), row-major. Reflector j is row j of V (k, m) and zero before j +
+// offset.
 void orthogonal_rows(double* x, std::int64_t r, const double* v, std::int64_t k, std::int64_t m, const double* tau,
                      std::int64_t offset);
 
-// A = Q R of the m x n matrix whose columns are the rows of a (n, m), which is used up: q (k, m) gets the columns of Q as
-// rows, r (k, n) is row-major with a diagonal >= 0; k = min(m, n).
+// A = Q R of the m x n matrix whose columns are the rows of a (n, m), which is used up: q (k, m) gets the columns of Q
+// as rows, r (k, n) is row-major with a diagonal >= 0; k = min(m, n).
 void factor_qr(double* a, std::int64_t m, std::int64_t n, double* q, double* r);
 
 namespace detail {
@@ -112,11 +114,13 @@ inline Reflection reflect(double* x, std::int64_t n) {
   return {beta, (beta - alpha) / beta};
 }
 
-inline void reflect_rows(double* rows, std::int64_t count, std::int64_t stride, const double* v, std::int64_t n, double tau) {
+inline void reflect_rows(double* rows, std::int64_t count, std::int64_t stride, const double* v, std::int64_t n,
+                         double tau) {
   if (count > 0 && tau != 0) for_isa<detail::ReflectRows>(rows, count, stride, v, n, tau);
 }
 
-inline void block_factor(const double* v, std::int64_t k, std::int64_t m, std::int64_t stride, const double* tau, double* t) {
+inline void block_factor(const double* v, std::int64_t k, std::int64_t m, std::int64_t stride, const double* tau,
+                         double* t) {
   double products[kReflectors * kReflectors];
   const auto rows = rows_of(v, k, m, stride);
   gemm(rows, rows.transposed(), rows_of(products, k, k, k));
@@ -131,8 +135,8 @@ inline void block_factor(const double* v, std::int64_t k, std::int64_t m, std::i
   }
 }
 
-inline void apply_block(double* x, std::int64_t r, std::int64_t x_stride, const double* v, std::int64_t k, std::int64_t m,
-                        std::int64_t v_stride, const double* t, bool transposed, double* work) {
+inline void apply_block(double* x, std::int64_t r, std::int64_t x_stride, const double* v, std::int64_t k,
+                        std::int64_t m, std::int64_t v_stride, const double* t, bool transposed, double* work) {
   if (r == 0 || k == 0) return;
   const auto block = rows_of(v, k, m, v_stride);
   const auto factor = rows_of(t, k, k, k);
@@ -144,8 +148,8 @@ inline void apply_block(double* x, std::int64_t r, std::int64_t x_stride, const 
   gemm(rows_of(work + r * k, r, k, k), block, rows_of(x, r, m, x_stride), {.accumulate = true});
 }
 
-inline void orthogonal_rows(double* x, std::int64_t r, const double* v, std::int64_t k, std::int64_t m, const double* tau,
-                            std::int64_t offset) {
+inline void orthogonal_rows(double* x, std::int64_t r, const double* v, std::int64_t k, std::int64_t m,
+                            const double* tau, std::int64_t offset) {
   const Scratch<double> work(2 * r * kReflectors);
   double t[kReflectors * kReflectors];
   __builtin_memset(x, 0, std::size_t(r * m) * sizeof(double));

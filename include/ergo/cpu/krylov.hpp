@@ -1,7 +1,8 @@
-// A vector against the rows of a Krylov basis Q (k, n): projections and their removal. Each block of the vector stays in the
-// first cache while all rows of Q pass by it, so Q is read once for the projections, and once more for their removal together
-// with the second round of projections ("twice is enough": classical Gram-Schmidt done again is orthogonal to rounding).
-// Sums run in T within a block and in double over the blocks, in order, so the bits do not depend on the number of threads.
+// A vector against the rows of a Krylov basis Q (k, n): projections and their removal. Each block of the vector stays
+// in the first cache while all rows of Q pass by it, so Q is read once for the projections, and once more for their
+// removal together with the second round of projections ("twice is enough": classical Gram-Schmidt done again is
+// orthogonal to rounding). Sums run in T within a block and in double over the blocks, in order, so the bits do not
+// depend on the number of threads.
 #pragma once
 
 #include "ergo/core/parallel.hpp"
@@ -30,7 +31,8 @@ namespace detail {
 // out[j] = row j . w for j < k, and out[k] = w . w, over `length` elements, four rows at a time.
 struct DotRows {
   template <Isa I, class T>
-  static ERGO_INLINE void run(const T* q, std::int64_t stride, std::int64_t k, const T* w, std::int64_t length, double* out) {
+  static ERGO_INLINE void run(const T* q, std::int64_t stride, std::int64_t k, const T* w, std::int64_t length,
+                              double* out) {
     std::int64_t j = 0;
     for (; j + 4 <= k; j += 4) dot<I, 4>(q + j * stride, stride, w, length, out + j);
     for (; j < k; ++j) dot<I, 1>(q + j * stride, stride, w, length, out + j);
@@ -63,7 +65,8 @@ struct DotRows {
 // w -= sum over j < k of c[j] row j, over `length` elements.
 struct RemoveRows {
   template <Isa I, class T>
-  static ERGO_INLINE void run(const T* q, std::int64_t stride, std::int64_t k, const double* c, T* w, std::int64_t length) {
+  static ERGO_INLINE void run(const T* q, std::int64_t stride, std::int64_t k, const double* c, T* w,
+                              std::int64_t length) {
     std::int64_t j = 0;
     for (; j + 4 <= k; j += 4) remove<I, 4>(q + j * stride, stride, c + j, w, length);
     for (; j < k; ++j) remove<I, 1>(q + j * stride, stride, c + j, w, length);
@@ -138,7 +141,9 @@ double remove_and_project(const T* q, std::int64_t k, std::int64_t n, T* w, doub
 
 template <class T>
 void scale_vector(T* w, std::int64_t n, double s) {
-  parallel_for(n, 16384, [&](std::int64_t begin, std::int64_t end) { for_isa<detail::ScaleVector>(w + begin, end - begin, T(s)); });
+  parallel_for(n, 16384, [&](std::int64_t begin, std::int64_t end) {
+    for_isa<detail::ScaleVector>(w + begin, end - begin, T(s));
+  });
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cpu

@@ -24,9 +24,9 @@ struct LayerNormBody {
     const RowPacks<P> packs(n);
     const T share = T(1) / T(n);
     for (std::int64_t r = 0; r < rows; ++r, x += n, y += n, gamma += step, beta += step, stats += kRowStats) {
-      const T mean = packs.sum([&](std::int64_t i) __attribute__((always_inline)) { return P::load(x + i); }).sum() * share;
+      const T mean = packs.template sum<4>([&](std::int64_t i) __attribute__((always_inline)) { return P::load(x + i); }).sum() * share;
       const P center(mean);
-      const auto sums = packs.sum([&](std::int64_t i) __attribute__((always_inline)) {
+      const auto sums = packs.template sum<4>([&](std::int64_t i) __attribute__((always_inline)) {
         const P d = P::load(x + i) - center;
         return PackPair<P>{d, d * d};
       });

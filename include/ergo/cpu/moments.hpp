@@ -15,7 +15,7 @@ namespace detail {
 template <class P, class T>
 ERGO_INLINE void deviations(const RowPacks<P>& packs, const T* x, T center, T* sum, T* square) {
   const P shift(center);
-  const auto both = packs.sum([&](std::int64_t i) __attribute__((always_inline)) {
+  const auto both = packs.template sum<4>([&](std::int64_t i) __attribute__((always_inline)) {
     const P d = P::load(x + i) - shift;
     return PackPair<P>{d, d * d};
   });
@@ -43,7 +43,7 @@ struct VarianceBody {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
     const RowPacks<P> packs(n);
     for (std::int64_t r = 0; r < rows; ++r, x += n) {
-      const T mean = packs.sum([&](std::int64_t i) __attribute__((always_inline)) { return P::load(x + i); }).sum() / T(n);
+      const T mean = packs.template sum<4>([&](std::int64_t i) __attribute__((always_inline)) { return P::load(x + i); }).sum() / T(n);
       T sum, square;
       deviations(packs, x, mean, &sum, &square);
       y[r] = variance_of(sum, square, T(n), divisor);

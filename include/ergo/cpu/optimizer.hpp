@@ -1,7 +1,7 @@
-// One pass of an optimiser over all parameters: each element is read with its gradient and the optimiser's state, and written
-// once. A rule is a struct of numbers with `static constexpr int states` and
-// `update(p, g, s)` on packs; 16-bit parameters are computed in float. All runs are cut into chunks that all threads share,
-// so that many small leaves cost one fork.
+// One pass of an optimiser over all parameters: each element is read with its gradient and the optimiser's state, and
+// written once. A rule is a struct of numbers with `static constexpr int states` and `update(p, g, s)` on packs; 16-bit
+// parameters are computed in float. All runs are cut into chunks that all threads share, so that many small leaves cost
+// one fork.
 #pragma once
 
 #include <vector>
@@ -15,8 +15,8 @@ namespace ergo::inline ERGO_BUILD::cpu {
 
 inline constexpr int kMostStates = 2;
 
-// One leaf: n dense elements of the parameter, its gradient and its states, read from `in` and `s_in`, written to `out` and
-// `s_out`, which may be the same memory.
+// One leaf: n dense elements of the parameter, its gradient and its states, read from `in` and `s_in`, written to `out`
+// and `s_out`, which may be the same memory.
 struct UpdateRun {
   const std::byte *in, *gradient;
   std::byte* out;
@@ -56,8 +56,9 @@ struct SgdRule {
   }
 };
 
-// Adam (Kingma & Ba 2015): m and v the running means of g and g^2, p := shrink p - step m / (sqrt(v) root + eps), where step and
-// root hold the corrections of the means' bias. `decay` is added to the gradient (Adam), `shrink` is 1 - lr decay (AdamW).
+// Adam (Kingma & Ba 2015): m and v the running means of g and g^2, p := shrink p - step m / (sqrt(v) root + eps), where
+// step and root hold the corrections of the means' bias. `decay` is added to the gradient (Adam), `shrink` is 1 - lr
+// decay (AdamW).
 struct AdamRule {
   static constexpr int states = 2;
   double step, beta1, beta2, root, eps, decay, shrink;

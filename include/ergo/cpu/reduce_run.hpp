@@ -1,7 +1,9 @@
-// Reductions of dense memory: one run, rows that lie at a stride, columns of rows, and the inner product. Short serial runs
+// Reductions of dense memory: one run, rows that lie at a stride, columns of rows, and sums over pairs of elements. Short serial runs
 // in several accumulators, folded by halves; chunks of a fixed number of elements in parallel: the result's bits do not depend
 // on the number of threads, and the error of a float sum grows with the logarithm of its length.
 #pragma once
+
+#include <cstring>
 
 #include "ergo/core/parallel.hpp"
 #include "ergo/cpu/isa.hpp"
@@ -123,71 +125,127 @@ struct ColumnsBody {
   }
 };
 
-// One dense run of any length.
+// A reduction with its types taken away, so that partition and tree are compiled once: kernels on chunks, and the element
+// by element combination of what they give. x points at elements, y and to at accumulators.
+struct Reducer {
+  std::int64_t width, result_width;  // bytes of an element, of an accumulator
+  void (*rows)(const std::byte* x, std::int64_t stride, std::int64_t rows, std::int64_t n, std::byte* y);
+  void (*columns)(const std::byte* x, std::int64_t stride, std::int64_t rows, std::int64_t n, std::byte* y);
+  void (*combine)(std::byte* to, const std::byte* y, std::int64_t n);
+  void (*identity)(std::byte* to, std::int64_t n);
+  DType dtype;
+  bool again;  // elements and accumulators are of one type
+};
 template <class M, class T>
-AccumulatorOf<M, T> reduce_run(const T* x, std::int64_t n) {
-  using C = AccumulatorOf<M, T>;
-  const auto* bytes = reinterpret_cast<const std::byte*>(x);
-  C result = M::template identity<C>();
-  if (n <= kChunk) {
-    if (n) for_isa<RowsBody<M, T>>(bytes, std::int64_t(0), std::int64_t(1), n, &result);
-    return result;
-  }
-  const std::int64_t parts = (n + kChunk - 1) / kChunk;
-  const Scratch<C> part(parts);
-  parallel_for(n, kChunk, [&](std::int64_t begin, std::int64_t end) {
-    for_isa<RowsBody<M, T>>(bytes + begin * std::int64_t(sizeof(T)), std::int64_t(0), std::int64_t(1), end - begin,
-                            part.data() + begin / kChunk);
-  });
-  fold_tree<M>(part.data(), parts, 1);
-  return part.data()[0];
+inline constexpr Reducer reducer_of = {
+    std::int64_t(sizeof(T)),
+    std::int64_t(sizeof(AccumulatorOf<M, T>)),
+    [](const std::byte* x, std::int64_t stride, std::int64_t rows, std::int64_t n, std::byte* y) {
+      for_isa<RowsBody<M, T>>(x, stride, rows, n, reinterpret_cast<AccumulatorOf<M, T>*>(y));
+    },
+    [](const std::byte* x, std::int64_t stride, std::int64_t rows, std::int64_t n, std::byte* y) {
+      for_isa<ColumnsBody<M, T>>(x, stride, rows, n, reinterpret_cast<AccumulatorOf<M, T>*>(y));
+    },
+    [](std::byte* to, const std::byte* y, std::int64_t n) {
+      using C = AccumulatorOf<M, T>;
+      C* a = reinterpret_cast<C*>(to);
+      const C* b = reinterpret_cast<const C*>(y);
+      for (std::int64_t i = 0; i < n; ++i) a[i] = M::combine(a[i], b[i]);
+    },
+    [](std::byte* to, std::int64_t n) {
+      using C = AccumulatorOf<M, T>;
+      constexpr C nothing = M::template identity<C>();
+      for (std::int64_t i = 0; i < n; ++i)
+        reinterpret_cast<C*>(to)[i] = std::is_same_v<T, bool> ? C(nothing != 0) : nothing;
+    },
+    std::is_same_v<T, bool> && sizeof(AccumulatorOf<M, T>) == 1 ? DType::boolean : dtype_of<AccumulatorOf<M, T>>,
+    std::is_same_v<T, AccumulatorOf<M, T>>};
+
+// parts of `width` accumulators each combined into the first, by halves.
+inline void fold_parts(const Reducer& r, std::byte* part, std::int64_t parts, std::int64_t width) {
+  const std::int64_t step = width * r.result_width;
+  for (std::int64_t h = 1; h < parts; h *= 2)
+    for (std::int64_t i = 0; i + h < parts; i += 2 * h) r.combine(part + i * step, part + (i + h) * step, width);
 }
 
-}  // namespace detail
+// One dense run of any length to the accumulator at y.
+inline void reduce_run(const Reducer& r, const std::byte* x, std::int64_t n, std::byte* y) {
+  if (n == 0) return r.identity(y, 1);
+  if (n <= kChunk) return r.rows(x, 0, 1, n, y);
+  const std::int64_t parts = (n + kChunk - 1) / kChunk;
+  const Scratch<std::byte> part(parts * r.result_width);
+  parallel_for(n, kChunk, [&](std::int64_t begin, std::int64_t end) {
+    r.rows(x + begin * r.width, 0, 1, end - begin, part.data() + begin / kChunk * r.result_width);
+  });
+  fold_parts(r, part.data(), parts, 1);
+  std::memcpy(y, part.data(), std::size_t(r.result_width));
+}
+template <class M, class T>
+AccumulatorOf<M, T> reduce_run(const T* x, std::int64_t n) {
+  AccumulatorOf<M, T> y;
+  reduce_run(reducer_of<M, T>, reinterpret_cast<const std::byte*>(x), n, reinterpret_cast<std::byte*>(&y));
+  return y;
+}
 
-namespace detail {
-// One chunk of the inner product of x and y.
-template <class T>
-struct DotBody {
+// The sum of x[i] y[i], or of (x[i] - y[i])^2, over one chunk.
+template <class T, bool Distance>
+struct PairsBody {
   using C = Compute<T>;
   template <Isa I>
   static ERGO_INLINE void run(const T* x, const T* y, std::int64_t n, C* result) {
     constexpr int W = kRegisterBytes<I> / int(sizeof(C));
     using P = Pack<C, W>;
+    const auto add = [&](const P& sum, std::int64_t i) __attribute__((always_inline)) {
+      const P a = load_as<P>(x + i), b = load_as<P>(y + i);
+      if constexpr (Distance)
+        return fma(a - b, a - b, sum);
+      else
+        return fma(a, b, sum);
+    };
     P total[8];
     std::int64_t i = 0;
     while (i + 8 * W <= n) {
       P acc[8];
       for (int step = 0; step < 32 && i + 8 * W <= n; ++step, i += 8 * W)
-        for (int k = 0; k < 8; ++k) acc[k] = fma(load_as<P>(x + i + k * W), load_as<P>(y + i + k * W), acc[k]);
+        for (int k = 0; k < 8; ++k) acc[k] = add(acc[k], i + k * W);
       for (int k = 0; k < 8; ++k) total[k] = total[k] + acc[k];
     }
-    for (; i + W <= n; i += W) total[0] = fma(load_as<P>(x + i), load_as<P>(y + i), total[0]);
+    for (; i + W <= n; i += W) total[0] = add(total[0], i);
     for (int half = 4; half > 0; half /= 2)
       for (int k = 0; k < half; ++k) total[k] = total[k] + total[k + half];
     C rest = 0;
-    for (; i < n; ++i) rest += C(x[i]) * C(y[i]);
+    for (; i < n; ++i) rest += Distance ? (C(x[i]) - C(y[i])) * (C(x[i]) - C(y[i])) : C(x[i]) * C(y[i]);
     *result = total[0].sum() + rest;
   }
 };
+template <class T, bool Distance>
+Compute<T> sum_of_pairs(const T* x, const T* y, std::int64_t n) {
+  using C = Compute<T>;
+  const std::int64_t parts = (n + kChunk - 1) / kChunk;
+  C few = 0;
+  if (parts <= 1) {
+    if (n) for_isa<PairsBody<T, Distance>>(x, y, n, &few);
+    return few;
+  }
+  const Scratch<C> part(parts);
+  parallel_for(n, kChunk, [&](std::int64_t begin, std::int64_t end) {
+    for_isa<PairsBody<T, Distance>>(x + begin, y + begin, end - begin, part.data() + begin / kChunk);
+  });
+  fold_tree<SumOf>(part.data(), parts, 1);
+  return part.data()[0];
+}
+
 }  // namespace detail
 
 // The sum of x[i] y[i] over n dense elements, on the fixed tree.
 template <class T>
 Compute<T> inner_product(const T* x, const T* y, std::int64_t n) {
-  using C = Compute<T>;
-  if (n <= detail::kChunk) {
-    C r = 0;
-    if (n) for_isa<detail::DotBody<T>>(x, y, n, &r);
-    return r;
-  }
-  const std::int64_t parts = (n + detail::kChunk - 1) / detail::kChunk;
-  const Scratch<C> part(parts);
-  parallel_for(n, detail::kChunk, [&](std::int64_t begin, std::int64_t end) {
-    for_isa<detail::DotBody<T>>(x + begin, y + begin, end - begin, part.data() + begin / detail::kChunk);
-  });
-  detail::fold_tree<SumOf>(part.data(), parts, 1);
-  return part.data()[0];
+  return detail::sum_of_pairs<T, false>(x, y, n);
+}
+// The sum of (x[i] - y[i])^2.
+template <class T>
+Compute<T> squared_distance(const T* x, const T* y, std::int64_t n) {
+  return detail::sum_of_pairs<T, true>(x, y, n);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cpu

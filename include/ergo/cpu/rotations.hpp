@@ -1,6 +1,6 @@
 // Plane rotations of the rows of a matrix, gathered and applied together. The iterations for eigenvalues and singular
-// values do not look at the vectors, so their rotations are collected for many sweeps and then carried out on a few columns
-// at a time, copied to where they stay in the cache; columns are independent, so threads share them.
+// values do not look at the vectors, so their rotations are collected for many sweeps and then carried out on a few
+// columns at a time, copied to where they stay in the cache; columns are independent, so threads share them.
 #pragma once
 
 #include "ergo/cpu/householder.hpp"

@@ -20,7 +20,6 @@ template <class P>
 struct RowPacks {
   static constexpr int W = P::kLanes;
   std::int64_t n, whole, last;
-  typename P::value_type unused = 0;
   decltype(P() < P()) valid;
 
   ERGO_INLINE explicit RowPacks(std::int64_t count) : n(count), whole(count - count % W), last(count < W ? 0 : count - W) {
@@ -31,32 +30,30 @@ struct RowPacks {
   template <int U, class F>
   ERGO_INLINE void each(F&& f) const {
     std::int64_t i = 0;
-    for (; i + U * W <= whole; i += U * W) unrolled(f, i, std::make_integer_sequence<int, U>{});
-    if constexpr (U > 1)
-      for (; i < whole; i += W) f(std::integral_constant<int, 0>{}, i, AllLanes{});
-    if (whole != n) f(std::integral_constant<int, 0>{}, last, valid);
+    for (; i + U * W <= n; i += U * W) unrolled(f, i, std::make_integer_sequence<int, U>{});
+    rest(i, [&](std::int64_t at, const auto& some) __attribute__((always_inline)) {
+      f(std::integral_constant<int, 0>{}, at, some);
+    });
   }
-
-  // The sum of term(i) over the packs, a Pack or a PackPair: four accumulators, added up every 32 packs, so that the error
-  // does not grow with n.
-  template <class F>
+  // The sum of term(i) over the packs, a Pack or a PackPair: U accumulators, added up every 16 packs of each, so that the
+  // error does not grow with n.
+  template <int U, class F>
   ERGO_INLINE auto sum(F&& term) const {
     using V = decltype(term(std::int64_t(0)));
     V total{};
     std::int64_t i = 0;
-    while (i + 4 * W <= whole) {
-      V a = term(i), b = term(i + W), c = term(i + 2 * W), d = term(i + 3 * W);
-      i += 4 * W;
-      for (int step = 1; step < 8 && i + 4 * W <= whole; ++step, i += 4 * W) {
-        a = a + term(i);
-        b = b + term(i + W);
-        c = c + term(i + 2 * W);
-        d = d + term(i + 3 * W);
+    while (i + U * W <= n) {
+      V part[U]{};
+      const std::int64_t end = n - i < 16 * U * W ? n : i + 16 * U * W;
+      for (; i + U * W <= end; i += U * W) {
+        const auto add = [&](auto k, std::int64_t at, AllLanes) __attribute__((always_inline)) { part[k] = part[k] + term(at); };
+        unrolled(add, i, std::make_integer_sequence<int, U>{});
       }
-      total = total + ((a + b) + (c + d));
+      for (int half = U / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; ++k) part[k] = part[k] + part[k + half];
+      total = total + part[0];
     }
-    for (; i < whole; i += W) total = total + term(i);
-    if (whole != n) total = total + where(valid, term(last), V{});
+    rest(i, [&](std::int64_t at, const auto& some) __attribute__((always_inline)) { total = total + where(some, term(at), V{}); });
     return total;
   }
 
@@ -64,6 +61,14 @@ struct RowPacks {
   template <class F, int... K>
   static ERGO_INLINE void unrolled(F&& f, std::int64_t i, std::integer_sequence<int, K...>) {
     (f(std::integral_constant<int, K>{}, i + K * W, AllLanes{}), ...);
+  }
+  // The packs from element i on, one copy of f for whole and partial ones.
+  template <class F>
+  ERGO_INLINE void rest(std::int64_t i, F&& f) const {
+    for (; i < n; i += W) {
+      const bool is_whole = i < whole;
+      f(is_whole ? i : last, is_whole ? decltype(valid)(true) : valid);
+    }
   }
 };
 

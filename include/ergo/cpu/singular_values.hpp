@@ -1,31 +1,32 @@
-// Singular values and vectors of a real matrix in double: blocked Householder reduction to bidiagonal form (Golub & Kahan
-// 1965; blocked as Dongarra, Sorensen & Hammarling 1989), then implicit QR that keeps small singular values to high relative
-// accuracy (Demmel & Kahan 1990), whose rotations are applied to the vectors in batches.
+// Singular values and vectors of a real matrix in double: blocked Householder reduction to bidiagonal form (Golub &
+// Kahan 1965; blocked as Dongarra, Sorensen & Hammarling 1989), then implicit QR that keeps small singular values to
+// high relative accuracy (Demmel & Kahan 1990), whose rotations are applied to the vectors in batches.
 #pragma once
 
 #include "ergo/cpu/rotations.hpp"
 
 namespace ergo::inline ERGO_BUILD::cpu {
 
-// Reduces the m x n matrix, m >= n, whose columns are the rows of a (n, m), used up: B = U' A V is upper bidiagonal with
-// diagonal d (n) and e (n - 1) above it. ut (n, m) and vt (n, n), unless null, get the rows of U' and V'.
+// Reduces the m x n matrix, m >= n, whose columns are the rows of a (n, m), used up: B = U' A V is upper bidiagonal
+// with diagonal d (n) and e (n - 1) above it. ut (n, m) and vt (n, n), unless null, get the rows of U' and V'.
 void reduce_to_bidiagonal(double* a, std::int64_t m, std::int64_t n, double* d, double* e, double* ut, double* vt);
 
-// d becomes the singular values of the bidiagonal matrix (d, e), unsorted and >= 0; the rows of ut (n, m) and vt (n, n), unless
-// null, are turned along. False if it did not converge.
+// d becomes the singular values of the bidiagonal matrix (d, e), unsorted and >= 0; the rows of ut (n, m) and
+// vt (n, n), unless null, are turned along. False if it did not converge.
 bool diagonalise_bidiagonal(double* d, double* e, std::int64_t n, double* ut, std::int64_t m, double* vt);
 
 namespace detail {
 
 // y (n) -= sum over l < count of (x_l . v) rows_l, both matrices with rows `x_stride` and `row_stride` apart.
-inline void remove_products(double* y, std::int64_t n, const double* x, std::int64_t x_stride, const double* v, std::int64_t length,
-                            const double* rows, std::int64_t row_stride, std::int64_t count) {
+inline void remove_products(double* y, std::int64_t n, const double* x, std::int64_t x_stride, const double* v,
+                            std::int64_t length, const double* rows, std::int64_t row_stride, std::int64_t count) {
   if (count == 0 || n == 0) return;
   double c[kReflectors];
-  gemm(rows_of(x, count, length, x_stride), MatrixView<const double>{v, length, 1, 1, 1}, MatrixView<double>{c, count, 1, 1, 1});
+  gemm(rows_of(x, count, length, x_stride), MatrixView<const double>{v, length, 1, 1, 1},
+       MatrixView<double>{c, count, 1, 1, 1});
   for (std::int64_t l = 0; l < count; ++l) c[l] = -c[l];
-  gemm(rows_of(static_cast<const double*>(c), 1, count, count), rows_of(rows, count, n, row_stride), rows_of(y, 1, n, n),
-       {.accumulate = true});
+  gemm(rows_of(static_cast<const double*>(c), 1, count, count), rows_of(rows, count, n, row_stride),
+       rows_of(y, 1, n, n), {.accumulate = true});
 }
 // The same with given coefficients, `c_stride` apart.
 inline void remove_rows(double* y, std::int64_t n, const double* c, std::int64_t c_stride, const double* rows,
@@ -33,8 +34,8 @@ inline void remove_rows(double* y, std::int64_t n, const double* c, std::int64_t
   if (count == 0 || n == 0) return;
   double negative[kReflectors];
   for (std::int64_t l = 0; l < count; ++l) negative[l] = -c[l * c_stride];
-  gemm(rows_of(static_cast<const double*>(negative), 1, count, count), rows_of(rows, count, n, row_stride), rows_of(y, 1, n, n),
-       {.accumulate = true});
+  gemm(rows_of(static_cast<const double*>(negative), 1, count, count), rows_of(rows, count, n, row_stride),
+       rows_of(y, 1, n, n), {.accumulate = true});
 }
 
 // The smaller singular value of [[f, g], [0, h]].
@@ -53,9 +54,9 @@ inline double smaller_singular_value(double f, double g, double h) {
   return 2 * (low * (1 / (__builtin_sqrt(1 + u * u) + __builtin_sqrt(1 + v * v)))) * q;
 }
 
-// A block of a bidiagonal matrix, seen from its top or, reversed, from its bottom. The reversal of both orders turns upper
-// into lower bidiagonal form, and the transpose of that is upper again: so the sweep upwards is the sweep downwards with
-// left and right exchanged.
+// A block of a bidiagonal matrix, seen from its top or, reversed, from its bottom. The reversal of both orders turns
+// upper into lower bidiagonal form, and the transpose of that is upper again: so the sweep upwards is the sweep
+// downwards with left and right exchanged.
 struct BidiagonalBlock {
   double *d, *e;
   std::int64_t step, last;  // e has entries 0 .. last - 1
@@ -107,7 +108,8 @@ struct BidiagonalBlock {
 
 }  // namespace detail
 
-inline void reduce_to_bidiagonal(double* a, std::int64_t m, std::int64_t n, double* d, double* e, double* ut, double* vt) {
+inline void reduce_to_bidiagonal(double* a, std::int64_t m, std::int64_t n, double* d, double* e, double* ut,
+                                 double* vt) {
   const std::int64_t k = n > 0 ? n - 1 : 0;
   // Reflectors from the left and the right, whole; of each block, x and y with A := A - V' Y - X' U there.
   const Scratch<double> v(n * m), tau_v(n), u(k * n), tau_u(k), x(kReflectors * m), y(kReflectors * n), row(n);
@@ -151,8 +153,8 @@ inline void reduce_to_bidiagonal(double* a, std::int64_t m, std::int64_t n, doub
       const std::int64_t below = long_side - 1;
       double* xj = x.data() + before * m + j + 1;
       __builtin_memset(x.data() + before * m, 0, std::size_t(j + 1) * sizeof(double));
-      gemm(rows_of(static_cast<const double*>(up), 1, right, right), rows_of(static_cast<const double*>(a) + (j + 1) * m + j + 1, right, below, m),
-           rows_of(xj, 1, below, below));
+      gemm(rows_of(static_cast<const double*>(up), 1, right, right),
+           rows_of(static_cast<const double*>(a) + (j + 1) * m + j + 1, right, below, m), rows_of(xj, 1, below, below));
       detail::remove_products(xj, below, y.data() + j + 1, n, up, right, vs + j + 1, m, before + 1);
       detail::remove_products(xj, below, us + j + 1, n, up, right, x.data() + j + 1, m, before);
       for (std::int64_t i = 0; i < below; ++i) xj[i] *= turn.tau;
@@ -162,8 +164,10 @@ inline void reduce_to_bidiagonal(double* a, std::int64_t m, std::int64_t n, doub
     for (std::int64_t i = 0; i < width * n; ++i) y.data()[i] = -y.data()[i];
     for (std::int64_t i = 0; i < width * m; ++i) x.data()[i] = -x.data()[i];
     const auto rest = rows_of(a + j1 * m + j1, columns, rows, m);
-    gemm(rows_of(y.data() + j1, width, columns, n).transposed(), rows_of(vs + j1, width, rows, m), rest, {.accumulate = true});
-    gemm(rows_of(us + j1, width, columns, n).transposed(), rows_of(x.data() + j1, width, rows, m), rest, {.accumulate = true});
+    gemm(rows_of(y.data() + j1, width, columns, n).transposed(), rows_of(vs + j1, width, rows, m), rest,
+         {.accumulate = true});
+    gemm(rows_of(us + j1, width, columns, n).transposed(), rows_of(x.data() + j1, width, rows, m), rest,
+         {.accumulate = true});
   }
   if (ut) orthogonal_rows(ut, n, v.data(), n, m, tau_v.data(), 0);
   if (vt) orthogonal_rows(vt, n, u.data(), k, n, tau_u.data(), 1);
@@ -202,27 +206,25 @@ inline bool diagonalise_bidiagonal(double* d, double* e, std::int64_t n, double*
     if (begin > old_end || end < old_begin || old_end < 0) upwards = size(d[begin]) < size(d[end]);
     old_begin = begin;
     old_end = end;
-    const detail::BidiagonalBlock block =
-        upwards ? detail::BidiagonalBlock{d + end, e + end - 1, -1, end - begin} : detail::BidiagonalBlock{d + begin, e + begin, 1, end - begin};
+    const detail::BidiagonalBlock block = upwards ? detail::BidiagonalBlock{d + end, e + end - 1, -1, end - begin}
+                                                  : detail::BidiagonalBlock{d + begin, e + begin, 1, end - begin};
 
     // Entries that are small relative to what lies before them go, and bound the smallest singular value on the way.
     const std::int64_t last = block.last;
-    bool split = false;
     if (size(block.above(last - 1)) <= kTolerance * size(block.diagonal(last))) {
       block.above(last - 1) = 0;
       continue;
     }
     double smallest = mu = size(block.diagonal(0));
-    for (std::int64_t i = 0; i < last && !split; ++i) {
-      if (size(block.above(i)) <= kTolerance * mu) {
-        block.above(i) = 0;
-        split = true;
-        break;
-      }
-      mu = size(block.diagonal(i + 1)) * (mu / (mu + size(block.above(i))));
+    std::int64_t kept = 0;
+    for (; kept < last && size(block.above(kept)) > kTolerance * mu; ++kept) {
+      mu = size(block.diagonal(kept + 1)) * (mu / (mu + size(block.above(kept))));
       if (mu < smallest) smallest = mu;
     }
-    if (split) continue;
+    if (kept < last) {
+      block.above(kept) = 0;
+      continue;
+    }
 
     double shift = 0;
     if (100 * double(n) * smallest > largest) {  // else a shift would cost the smallest its relative accuracy
@@ -232,12 +234,7 @@ inline bool diagonalise_bidiagonal(double* d, double* e, std::int64_t n, double*
     }
     budget -= double(last);
     const Sweep where{upwards ? end : begin, last, block.step};
-    Rotation *left = lefts.add(where), *right = rights.add(where);
-    if (upwards) {
-      Rotation* swap = left;
-      left = right;
-      right = swap;
-    }
+    Rotation *right = (upwards ? lefts : rights).add(where), *left = (upwards ? rights : lefts).add(where);
     if (shift == 0)
       block.sweep_unshifted(right, left);
     else

@@ -47,7 +47,7 @@ template <bool Store, class P, class T>
 ERGO_INLINE T exp_sum(const RowPacks<P>& packs, const T* x, T* y, T base) {
   const P shift(base);
   return packs
-      .sum([&](std::int64_t i) __attribute__((always_inline)) {
+      .template sum<2>([&](std::int64_t i) __attribute__((always_inline)) {
         const P e = exp_lifted(P::load(x + i) - shift);
         if constexpr (Store) e.store(y + i);
         return e;
@@ -91,9 +91,18 @@ template <class T>
   return sum != 0;
 }
 
+// Out of line: flattening would copy them into every loop.
+template <class T>
+[[gnu::noinline]] T exp_outside(T x) {
+  return exp(x);
+}
+template <class T>
+[[gnu::noinline]] T log_outside(T x) {
+  return log(x);
+}
 // Takes a part's maximum and lifted sum into those of the parts before. An infinite maximum has the sum 1, or NaN.
 template <class T>
-ERGO_INLINE void add_weight(T top, T sum, T* all_top, T* all_sum) {
+[[gnu::noinline]] void add_weight(T top, T sum, T* all_top, T* all_sum) {
   const bool raised = top > *all_top;
   const T down = raised ? *all_top - top : top - *all_top, factor = down == down ? exp(down) : T(1);
   if (*all_sum == *all_sum && sum == sum && top - top != 0 && (raised || top == *all_top))
@@ -105,11 +114,16 @@ ERGO_INLINE void add_weight(T top, T sum, T* all_top, T* all_sum) {
 // The maximum of a row and the sum of e^(x - maximum), lifted.
 template <class P, class T>
 ERGO_INLINE void row_weight(const RowBlocks<P>& blocks, const T* x, std::int64_t n, T* top_of_row, T* sum_of_row) {
-  T top = row_max(blocks[0], x), sum = exp_sum<false, P, T>(blocks[0], x, nullptr, top - top == 0 ? top : T(0));
-  for (std::int64_t b = 1; b < blocks.count; ++b) {
+  T top = 0, sum = 0;
+  for (std::int64_t b = 0; b < blocks.count; ++b) {
     const T* at = x + b * blocks.size;
-    const T highest = row_max(blocks[b], at);
-    add_weight(highest, exp_sum<false, P, T>(blocks[b], at, nullptr, highest - highest == 0 ? highest : T(0)), &top, &sum);
+    const T highest = row_max(blocks[b], at), more = exp_sum<false, P, T>(blocks[b], at, nullptr, highest - highest == 0 ? highest : T(0));
+    if (b == 0) {
+      top = highest;
+      sum = more;
+    } else {
+      add_weight(highest, more, &top, &sum);
+    }
   }
   if (top - top != 0) [[unlikely]] {
     sum = T(1) / kUnlift<T>;
@@ -143,7 +157,7 @@ ERGO_INLINE void softmax_terms(const RowBlocks<P>& blocks, const T* x, T* y, T* 
     for (std::int64_t b = 1; b < blocks.count; ++b) highest = highest < top[b] ? top[b] : highest;
     all = 0;
     for (std::int64_t b = 0; b < blocks.count; ++b) {
-      top[b] = exp(top[b] - highest);
+      top[b] = exp_outside(top[b] - highest);
       all += sum[b] * top[b];
     }
   }
@@ -192,7 +206,7 @@ struct LogSoftmaxBody {
         T* q = y + (first + r) * n;
         if (top[r] - top[r] != 0) [[unlikely]] {
           if (infinite_row(p, q, n, top[r]))
-            for (std::int64_t i = 0; i < n; ++i) q[i] = log(q[i]);
+            for (std::int64_t i = 0; i < n; ++i) q[i] = log_outside(q[i]);
           else
             for (std::int64_t i = 0; i < n; ++i) q[i] = empty_is_zero ? -kInfinity<T> : kNaN<T>;
           continue;
@@ -272,7 +286,7 @@ struct SoftmaxVjpBody {
     const RowPacks<P> packs(n);
     for (std::int64_t r = 0; r < rows; ++r, g += n, y += n, dx += n) {
       const auto product = [&](std::int64_t i) __attribute__((always_inline)) { return P::load(g + i) * P::load(y + i); };
-      const P mean(packs.sum(product).sum());
+      const P mean(packs.template sum<4>(product).sum());
       packs.template each<4>([&](auto, std::int64_t i, const auto&) __attribute__((always_inline)) {
         (P::load(y + i) * (P::load(g + i) - mean)).store(dx + i);
       });
@@ -288,10 +302,24 @@ struct LogSoftmaxVjpBody {
     const RowPacks<P> packs(n);
     for (std::int64_t r = 0; r < rows; ++r, g += n, y += n, dx += n) {
       const auto cotangent = [&](std::int64_t i) __attribute__((always_inline)) { return P::load(g + i); };
-      const P scale(packs.sum(cotangent).sum() * kUnlift<T>);
+      const P scale(packs.template sum<4>(cotangent).sum() * kUnlift<T>);
       packs.template each<2>([&](auto, std::int64_t i, const auto&) __attribute__((always_inline)) {
         fma(-exp_lifted(P::load(y + i)), scale, P::load(g + i)).store(dx + i);
       });
+    }
+  }
+};
+
+// The maximum of each row; of a row of -infinity NaN, unless that is what the caller wants.
+template <class T>
+struct RowMaxBody {
+  template <Isa I>
+  static ERGO_INLINE void run(const T* x, T* y, std::int64_t rows, std::int64_t n, bool empty_is_zero) {
+    using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
+    const RowPacks<P> packs(n);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const T top = row_max(packs, x + r * n);
+      y[r] = top == -kInfinity<T> && !empty_is_zero ? kNaN<T> : top;
     }
   }
 };

@@ -1,18 +1,18 @@
 // Eigenvalues and eigenvectors of a real symmetric matrix in double: blocked Householder reduction to tridiagonal form,
-// then implicit QL / QR with Wilkinson's shift (Golub & Van Loan, sections 8.3 and 8.4), whose rotations are applied to the
-// vectors in batches.
+// then implicit QL / QR with Wilkinson's shift (Golub & Van Loan, sections 8.3 and 8.4), whose rotations are applied to
+// the vectors in batches.
 #pragma once
 
 #include "ergo/cpu/rotations.hpp"
 
 namespace ergo::inline ERGO_BUILD::cpu {
 
-// Reduces the symmetric a (n, n), both triangles given, used up: T = Q' A Q with diagonal d (n) and off-diagonal e (n - 1).
-// qt (n, n), unless null, gets Q'.
+// Reduces the symmetric a (n, n), both triangles given, used up: T = Q' A Q with diagonal d (n) and off-diagonal e (n -
+// 1). qt (n, n), unless null, gets Q'.
 void reduce_to_tridiagonal(double* a, std::int64_t n, double* d, double* e, double* qt);
 
-// d becomes the eigenvalues of the tridiagonal matrix (d, e), unsorted, e zeros; the rows of x (n, columns), unless null,
-// are turned along: with x = Q' on entry, row i is then the eigenvector of d[i]. False if it did not converge.
+// d becomes the eigenvalues of the tridiagonal matrix (d, e), unsorted, e zeros; the rows of x (n, columns), unless
+// null, are turned along: with x = Q' on entry, row i is then the eigenvector of d[i]. False if it did not converge.
 bool diagonalise_tridiagonal(double* d, double* e, std::int64_t n, double* x, std::int64_t columns);
 
 inline void reduce_to_tridiagonal(double* a, std::int64_t n, double* d, double* e, double* qt) {
@@ -32,7 +32,8 @@ inline void reduce_to_tridiagonal(double* a, std::int64_t n, double* d, double* 
         c[kReflectors + l] = -vs[l * n + j];
       }
       if (before > 0) {
-        gemm(rows_of(c, 1, before, before), rows_of(vs + j, before, left, n), rows_of(row, 1, left, left), {.accumulate = true});
+        gemm(rows_of(c, 1, before, before), rows_of(vs + j, before, left, n), rows_of(row, 1, left, left),
+             {.accumulate = true});
         gemm(rows_of(c + kReflectors, 1, before, before), rows_of(w + j, before, left, n), rows_of(row, 1, left, left),
              {.accumulate = true});
       }
@@ -98,8 +99,8 @@ inline bool diagonalise_tridiagonal(double* d, double* e, std::int64_t n, double
     if (begin > 0) e[begin - 1] = 0;
     if (budget-- == 0) return false;
 
-    // Towards the smaller end of the diagonal: graded matrices keep their small eigenvalues. A sweep the other way is the
-    // same sweep on the reversed matrix.
+    // Towards the smaller end of the diagonal: graded matrices keep their small eigenvalues. A sweep the other way is
+    // the same sweep on the reversed matrix.
     const std::int64_t count = end - begin - 1;
     const bool reversed = __builtin_fabs(d[end - 1]) > __builtin_fabs(d[begin]);
     const std::int64_t step = reversed ? -1 : 1;

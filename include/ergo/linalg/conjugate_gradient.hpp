@@ -1,5 +1,6 @@
-// linalg::conjugate_gradient: op(x) = b for a symmetric positive definite linear operator over trees, op(v) a tree like v
-// (Hestenes & Stiefel 1952). One product an iteration; in exact arithmetic as many iterations as op has distinct eigenvalues.
+// linalg::conjugate_gradient: op(x) = b for a symmetric positive definite linear operator over trees, op(v) a tree like
+// v (Hestenes & Stiefel 1952). One product an iteration; in exact arithmetic as many iterations as op has distinct
+// eigenvalues.
 #pragma once
 
 #include "ergo/linalg/krylov_basis.hpp"
@@ -17,11 +18,12 @@ struct ConjugateGradient {
   Tree solution;
   double residual = 0;          // |b - op(x)| over |b|, by the recurrence
   std::int64_t iterations = 0;  // products with op
-  bool converged = false;       // false: max_iterations came first, or op is not positive definite (the last iterate is given)
+  bool converged =
+      false;  // false: max_iterations came first, or op is not positive definite (the last iterate is given)
 };
 
-// x with op(x) = b, starting from 0. An Error if the tolerance is negative, or b or op gives a NaN, an infinity, or a tree of
-// other shapes.
+// x with op(x) = b, starting from 0. An Error if the tolerance is negative, or b or op gives a NaN, an infinity, or a
+// tree of other shapes.
 template <class Op, class Tree>
 ConjugateGradient<Tree> conjugate_gradient(const Op& op, const Tree& b, ConjugateGradientOptions options = {}) {
   using R = detail::WidestLeaf<Tree>;

@@ -1,6 +1,6 @@
 // What the decompositions of matrices share: one operation on the last two axes with several results, batched over the
-// leading ones, computed in double whatever the dtype (float results are rounded once). Its inputs must be finite, and it has
-// no derivative yet: in `grad` and `jvp` it is an Error, in `vmap` it runs.
+// leading ones, computed in double whatever the dtype (float results are rounded once). Its inputs must be finite, and
+// it has no derivative yet: in `grad` and `jvp` it is an Error, in `vmap` it runs.
 #pragma once
 
 #include "ergo/autograd/tree_walk.hpp"
@@ -17,8 +17,8 @@ namespace detail {
 inline constexpr int kMostFactors = 3;
 
 struct Decomposition final : Op {
-  // Of an m x n matrix: the shapes of the results; and from row-major elements, which it may overwrite, the results. False
-  // if the iteration did not converge.
+  // Of an m x n matrix: the shapes of the results; and from row-major elements, which it may overwrite, the results.
+  // False if the iteration did not converge.
   void (*shapes)(std::int64_t m, std::int64_t n, Shape* result);
   bool (*compute)(std::int64_t m, std::int64_t n, double* a, double* const* result);
 
@@ -92,8 +92,8 @@ inline void Decomposition::value(Args x, Ref<Array>* y, std::uint64_t) const {
   }
 }
 
-// Kernels square numbers: a matrix near either end of the range is worked on at a power of two of its own. Gives the factor
-// that was applied.
+// Kernels square numbers: a matrix near either end of the range is worked on at a power of two of its own. Gives the
+// factor that was applied.
 inline double bring_into_range(double* a, std::int64_t n) {
   double largest = 0;
   for (std::int64_t i = 0; i < n; ++i) largest = __builtin_fabs(a[i]) > largest ? __builtin_fabs(a[i]) : largest;
@@ -111,7 +111,8 @@ inline bool points_down(const double* row, std::int64_t n) {
   return largest < 0;
 }
 
-// to (m, n), row-major, := the transpose of from (n, m), its rows taken in the order `row`, and negated where `flip` says.
+// to (m, n), row-major, := the transpose of from (n, m), its rows taken in the order `row`, and negated where `flip`
+// says.
 inline void transpose_rows(double* to, const double* from, std::int64_t n, std::int64_t m, const std::int64_t* row,
                            const bool* flip) {
   constexpr std::int64_t kTile = 16;
@@ -128,7 +129,8 @@ inline void transpose_rows(double* to, const double* from, std::int64_t n, std::
   });
 }
 
-// order: the indices of d (n), ascending or descending by value, equal ones in order. Merges runs, so that it is n log n.
+// order: the indices of d (n), ascending or descending by value, equal ones in order. Merges runs, so that it is n log
+// n.
 inline void sort_indices(const double* d, std::int64_t n, bool descending, std::int64_t* order) {
   const cpu::Scratch<std::int64_t> other(n);
   std::int64_t *from = order, *to = other.data();

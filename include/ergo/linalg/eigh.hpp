@@ -14,8 +14,8 @@ struct Eigh {
   ERGO_FIELDS(Eigh, values, vectors)
 };
 
-// Of symmetric matrices (..., n, n), of which the lower triangle is read: values (..., n) ascending, and vectors (..., n, n),
-// whose columns belong to them. An Error for matrices that are not square and for elements that are not finite.
+// Of symmetric matrices (..., n, n), of which the lower triangle is read: values (..., n) ascending, and vectors (...,
+// n, n), whose columns belong to them. An Error for matrices that are not square and for elements that are not finite.
 template <class T>
 Eigh<T> eigh(const Tensor<T>& x);
 

@@ -1,5 +1,5 @@
-// linalg::extreme_eigenpairs: the outermost eigenvalues of a symmetric linear operator over trees and their vectors, by as many
-// Lanczos steps as their residuals need.
+// linalg::extreme_eigenpairs: the outermost eigenvalues of a symmetric linear operator over trees and their vectors, by
+// as many Lanczos steps as their residuals need.
 #pragma once
 
 #include "ergo/linalg/lanczos.hpp"
@@ -24,26 +24,29 @@ struct ExtremeEigenpairs {
   std::vector<Tree> vectors;  // of norm 1
   Tensor<double> residuals;
   std::int64_t steps = 0;
-  bool converged = false;     // false: max_steps came first
+  bool converged = false;  // false: max_steps came first
 };
 
-// The k outermost eigenpairs of a symmetric operator on trees like `like`, by Lanczos with full reorthogonalisation from a
-// random vector, until their residuals are small. Of a multiple eigenvalue one pair is found, unless the steps exhaust the
-// space. An Error for k < 1, k larger than the number of elements, and what `lanczos` refuses.
+// The k outermost eigenpairs of a symmetric operator on trees like `like`, by Lanczos with full reorthogonalisation
+// from a random vector, until their residuals are small. Of a multiple eigenvalue one pair is found, unless the steps
+// exhaust the space. An Error for k < 1, k larger than the number of elements, and what `lanczos` refuses.
 template <class Op, class Tree, Integer I>
 ExtremeEigenpairs<Tree> extreme_eigenpairs(const Op& op, const Tree& like, I k, ExtremeOptions options = {});
 
 }  // namespace linalg
 
 template <class Op, class Tree, Integer I>
-linalg::ExtremeEigenpairs<Tree> linalg::extreme_eigenpairs(const Op& op, const Tree& like, I k, ExtremeOptions options) {
+linalg::ExtremeEigenpairs<Tree> linalg::extreme_eigenpairs(const Op& op, const Tree& like, I k,
+                                                           ExtremeOptions options) {
   using R = detail::WidestLeaf<Tree>;
   const char* name = "extreme_eigenpairs";
   const detail::LeafList shapes = detail::plain_leaves(name, like);
   const std::int64_t n = tree::numel(like), pairs = std::int64_t(k);
   if (pairs < 1 || pairs > n)
-    throw Error("[extreme_eigenpairs] " + std::to_string(pairs) + " pairs asked of an operator on " + std::to_string(n) + " elements");
-  if (options.max_steps < 1) throw Error("[extreme_eigenpairs] max_steps " + std::to_string(options.max_steps) + " is below 1");
+    throw Error("[extreme_eigenpairs] " + std::to_string(pairs) + " pairs asked of an operator on " +
+                std::to_string(n) + " elements");
+  if (options.max_steps < 1)
+    throw Error("[extreme_eigenpairs] max_steps " + std::to_string(options.max_steps) + " is below 1");
   const double tolerance = options.tolerance > 0 ? options.tolerance : sizeof(R) == 8 ? 1e-10 : 1e-4;
   const bool top = options.end != End::bottom, bottom = options.end != End::top;
   const std::int64_t limit = options.max_steps < n ? options.max_steps : n;
@@ -58,12 +61,14 @@ linalg::ExtremeEigenpairs<Tree> linalg::extreme_eigenpairs(const Op& op, const T
   std::vector<double> residuals;
   std::int64_t look = 2 * pairs + 4;
   for (;;) {
-    const bool more = basis.extend(detail::apply_operator<R>(name, op, like, shapes, basis.row(basis.steps())), Reorthogonalize::full);
+    const bool more = basis.extend(detail::apply_operator<R>(name, op, like, shapes, basis.row(basis.steps())),
+                                   Reorthogonalize::full);
     const std::int64_t steps = basis.steps();
     const bool full = steps >= limit;
     // Behind an invariant subspace lie further copies of multiple eigenvalues: go on from a fresh direction.
     if (!more && !full && !basis.restart(fresh()))
-      throw Error("[extreme_eigenpairs] no direction is left beside an invariant subspace of " + std::to_string(steps) + " vectors");
+      throw Error("[extreme_eigenpairs] no direction is left beside an invariant subspace of " + std::to_string(steps) +
+                  " vectors");
     if (steps < look && !full) continue;
     look = steps + (steps / 8 > 4 ? steps / 8 : 4);
     const double last = basis.beta.back();
@@ -87,7 +92,8 @@ linalg::ExtremeEigenpairs<Tree> linalg::extreme_eigenpairs(const Op& op, const T
   }
   r.values = detail::vector_of(values);
   r.residuals = detail::vector_of(residuals);
-  for (const auto& v : basis.combine(rows.data(), std::int64_t(chosen.size()))) r.vectors.push_back(tree::unravel(like, v));
+  for (const auto& v : basis.combine(rows.data(), std::int64_t(chosen.size())))
+    r.vectors.push_back(tree::unravel(like, v));
   return r;
 }
 

@@ -13,8 +13,8 @@ struct HutchinsonTrace {
   double standard_error = 0;  // of the mean over the probes; NaN for a single one
 };
 
-// The mean of n probes on trees like `like`. Probe i depends on the key and i alone. An Error for n < 1 and for an operator that
-// gives a NaN, an infinity, or a tree of other shapes.
+// The mean of n probes on trees like `like`. Probe i depends on the key and i alone. An Error for n < 1 and for an
+// operator that gives a NaN, an infinity, or a tree of other shapes.
 template <class Op, class Tree, Integer I>
 HutchinsonTrace hutchinson_trace(const Key& key, const Op& op, const Tree& like, I n) {
   if (n < 1) throw Error("[hutchinson_trace] " + std::to_string(n) + " probes, where at least one is needed");
@@ -26,7 +26,8 @@ HutchinsonTrace hutchinson_trace(const Key& key, const Op& op, const Tree& like,
     const Tree image = op(v);
     detail::check_like("hutchinson_trace", shapes, image);
     const double sample = double(tree::dot(v, image).item());
-    if (sample - sample != 0) throw Error("[hutchinson_trace] the operator gave a NaN or infinity at probe " + std::to_string(i));
+    if (sample - sample != 0)
+      throw Error("[hutchinson_trace] the operator gave a NaN or infinity at probe " + std::to_string(i));
     const double off = sample - mean;
     mean += off / double(i + 1);
     squares += off * (sample - mean);

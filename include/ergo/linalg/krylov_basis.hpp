@@ -21,7 +21,8 @@ namespace detail {
 // Algorithms that look at numbers cannot be traced.
 inline void check_plain(const char* op, const LeafList& leaves) {
   for (const auto& leaf : leaves)
-    if (leaf->depth > 0) fail(op, *leaf, "it reads values and cannot run inside a transform; stop_gradient(x) outside vmap");
+    if (leaf->depth > 0)
+      fail(op, *leaf, "it reads values and cannot run inside a transform; stop_gradient(x) outside vmap");
 }
 template <class A>
 LeafList plain_leaves(const char* op, const A& a) {
@@ -33,7 +34,8 @@ LeafList plain_leaves(const char* op, const A& a) {
 template <class A>
 void check_like(const char* op, const LeafList& shapes, const A& image) {
   const LeafList leaves = plain_leaves(op, image);
-  if (leaves.size() != shapes.size()) throw Error(std::string("[") + op + "] the operator gave a tree of another structure");
+  if (leaves.size() != shapes.size())
+    throw Error(std::string("[") + op + "] the operator gave a tree of another structure");
   same_shapes(op, shapes, leaves);
 }
 
@@ -41,7 +43,8 @@ void check_like(const char* op, const LeafList& shapes, const A& image) {
 struct TridiagonalEigen {
   std::vector<double> values, vectors;
 };
-inline TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<double>& alpha, const std::vector<double>& beta);
+inline TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<double>& alpha,
+                                          const std::vector<double>& beta);
 
 template <class R>
 class KrylovBasis {
@@ -116,7 +119,8 @@ class KrylovBasis {
     std::vector<double> c(std::size_t(k) + 1);
     const double before = cpu::project(static_cast<const R*>(q), k, n_, static_cast<const R*>(next), c.data());
     double size = before;
-    for (int round = 0; round < 3; ++round) size = cpu::remove_and_project(static_cast<const R*>(q), k, n_, next, c.data());
+    for (int round = 0; round < 3; ++round)
+      size = cpu::remove_and_project(static_cast<const R*>(q), k, n_, next, c.data());
     if (!(size > 1e-8 * before)) return false;
     cpu::scale_vector(next, n_, 1 / __builtin_sqrt(size));
     return true;
@@ -170,7 +174,8 @@ std::vector<Tensor<R>> KrylovBasis<R>::combine(const double* rows, std::int64_t 
   return vectors;
 }
 
-inline TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<double>& alpha, const std::vector<double>& beta) {
+inline TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<double>& alpha,
+                                          const std::vector<double>& beta) {
   const auto k = std::int64_t(alpha.size());
   std::vector<double> d = alpha, e = beta, x(std::size_t(k * k));
   std::vector<std::int64_t> order(alpha.size());

@@ -1,6 +1,6 @@
-// linalg::lanczos: Ritz pairs of a symmetric linear operator over trees, op(v) a tree like v, which is known by its products
-// alone (a Hessian through hvp). After k steps from a vector v the k Ritz values are the nodes of a
-// Gauss quadrature of v's spectral measure, exact for polynomials of degree 2k - 1 (Golub & Meurant 1994).
+// linalg::lanczos: Ritz pairs of a symmetric linear operator over trees, op(v) a tree like v, which is known by its
+// products alone (a Hessian through hvp). After k steps from a vector v the k Ritz values are the nodes of a Gauss
+// quadrature of v's spectral measure, exact for polynomials of degree 2k - 1 (Golub & Meurant 1994).
 #pragma once
 
 #include "ergo/linalg/krylov_basis.hpp"
@@ -31,8 +31,8 @@ struct Lanczos {
   }
 };
 
-// k steps from `start`, of any norm but 0. An Error for k < 1, a start that is zero or not finite, and an operator that gives a
-// NaN, an infinity, or a tree of other shapes.
+// k steps from `start`, of any norm but 0. An Error for k < 1, a start that is zero or not finite, and an operator that
+// gives a NaN, an infinity, or a tree of other shapes.
 template <class Op, class Tree, Integer I>
 Lanczos<Tree> lanczos(const Op& op, const Tree& start, I k, LanczosOptions options = {});
 
@@ -61,7 +61,8 @@ linalg::Lanczos<Tree> linalg::lanczos(const Op& op, const Tree& start, I k, Lanc
   basis.start(tree::ravel(start));
   bool more = true;
   while (more && basis.steps() < wanted)
-    more = basis.extend(detail::apply_operator<R>("lanczos", op, start, shapes, basis.row(basis.steps())), options.reorthogonalize);
+    more = basis.extend(detail::apply_operator<R>("lanczos", op, start, shapes, basis.row(basis.steps())),
+                        options.reorthogonalize);
 
   Lanczos<Tree> r;
   r.steps = basis.steps();

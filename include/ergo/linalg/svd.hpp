@@ -1,5 +1,5 @@
-// linalg::svd and svdvals: A = U diag(s) V', by bidiagonal reduction and implicit QR (cpu/singular_values.hpp); singular
-// values descend, and the entry of largest magnitude of each column of U is positive.
+// linalg::svd and svdvals: A = U diag(s) V', by bidiagonal reduction and implicit QR (cpu/singular_values.hpp);
+// singular values descend, and the entry of largest magnitude of each column of U is positive.
 #pragma once
 
 #include "ergo/cpu/singular_values.hpp"
@@ -14,8 +14,8 @@ struct Svd {
   ERGO_FIELDS(Svd, u, s, vt)
 };
 
-// The reduced decomposition of matrices (..., m, n): u (..., m, k), s (..., k) descending, vt (..., k, n), k = min(m, n).
-// An Error for rank < 2 and for elements that are not finite.
+// The reduced decomposition of matrices (..., m, n): u (..., m, k), s (..., k) descending, vt (..., k, n), k = min(m,
+// n). An Error for rank < 2 and for elements that are not finite.
 template <class T>
 Svd<T> svd(const Tensor<T>& x);
 
@@ -35,8 +35,8 @@ inline void svd_shapes(std::int64_t m, std::int64_t n, Shape* s) {
 }
 inline void svdvals_shapes(std::int64_t m, std::int64_t n, Shape* s) { s[0] = Shape{m < n ? m : n}; }
 
-// Of the m x n matrix, m >= n, whose columns are the rows of a (n, m): d (n), unsorted, and, unless null, the rows of ut (n, m)
-// and vt (n, n). A matrix that is much taller than wide is first reduced to its triangle (Chan 1982).
+// Of the m x n matrix, m >= n, whose columns are the rows of a (n, m): d (n), unsorted, and, unless null, the rows of
+// ut (n, m) and vt (n, n). A matrix that is much taller than wide is first reduced to its triangle (Chan 1982).
 inline bool singular_values(double* a, std::int64_t m, std::int64_t n, double* d, double* ut, double* vt) {
   const cpu::Scratch<double> e(n);
   if (5 * m < 8 * n) {
@@ -60,7 +60,8 @@ inline bool compute_svd_of(std::int64_t m, std::int64_t n, double* a, double* u,
   if (k == 0) return true;
   const bool vectors = u != nullptr;
   const double factor = bring_into_range(a, m * n);
-  const cpu::Scratch<double> columns(m < n ? 0 : m * n), d(k), left(vectors ? k * longer : 0), right(vectors ? k * k : 0);
+  const cpu::Scratch<double> columns(m < n ? 0 : m * n), d(k), left(vectors ? k * longer : 0),
+      right(vectors ? k * k : 0);
   const cpu::Scratch<std::int64_t> order(k);
   const cpu::Scratch<bool> flip(k);
   double* work = a;  // the rows of a wide matrix are the columns of its transpose

@@ -1,5 +1,6 @@
-// models::LinearNet: a chain of weight matrices without biases, the deep linear network of Saxe, McClelland & Ganguli (2013),
-// x_{l+1} = gain phi(x_l) W_l in this library's (in, out) convention, phi the identity unless another is chosen.
+// models::LinearNet: a chain of weight matrices without biases, the deep linear network of Saxe, McClelland & Ganguli
+// (2013), x_{l+1} = gain phi(x_l) W_l in this library's (in, out) convention, phi the identity unless another is
+// chosen.
 #pragma once
 
 #include "ergo/models/mlp.hpp"

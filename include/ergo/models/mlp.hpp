@@ -41,13 +41,14 @@ std::vector<std::int64_t> chain_sizes(const char* op, const Sizes& sizes) {
     positive = positive && n > 0;
   }
   if (r.size() < 2 || !positive)
-    throw Error(std::string("[") + op + "] sizes {" + text + "}: input, hidden layers, output; at least two, all positive");
+    throw Error(std::string("[") + op + "] sizes {" + text +
+                "}: input, hidden layers, output; at least two, all positive");
   return r;
 }
 // The gain that keeps the mean square of activations: 2 for relu and its kin in the square, else 1 (He et al. 2015).
 inline double gain_before(Activation activation) {
-  const bool half = activation == Activation::relu || activation == Activation::gelu || activation == Activation::gelu_tanh ||
-                    activation == Activation::silu;
+  const bool half = activation == Activation::relu || activation == Activation::gelu ||
+                    activation == Activation::gelu_tanh || activation == Activation::silu;
   return half ? 1.4142135623730951 : 1;
 }
 
@@ -55,10 +56,11 @@ inline double gain_before(Activation activation) {
 
 namespace models {
 
-// A network of sizes {in, hidden..., out}: weights N(0, 2 / in) before relu, gelu and silu, N(0, 1 / in) before others and at
-// the end. An Error for fewer than two sizes or one that is not positive.
+// A network of sizes {in, hidden..., out}: weights N(0, 2 / in) before relu, gelu and silu, N(0, 1 / in) before others
+// and at the end. An Error for fewer than two sizes or one that is not positive.
 template <Floating T = float, Integer I = int>
-Mlp<T> mlp(const Key& key, const std::vector<I>& sizes, Activation activation = Activation::relu, MlpOptions options = {}) {
+Mlp<T> mlp(const Key& key, const std::vector<I>& sizes, Activation activation = Activation::relu,
+           MlpOptions options = {}) {
   const auto n = detail::chain_sizes("mlp", sizes);
   Mlp<T> model{{}, activation};
   for (std::size_t i = 0; i + 1 < n.size(); ++i) {
@@ -68,7 +70,8 @@ Mlp<T> mlp(const Key& key, const std::vector<I>& sizes, Activation activation = 
   return model;
 }
 template <Floating T = float, Integer I = int>
-Mlp<T> mlp(const Key& key, std::initializer_list<I> sizes, Activation activation = Activation::relu, MlpOptions options = {}) {
+Mlp<T> mlp(const Key& key, std::initializer_list<I> sizes, Activation activation = Activation::relu,
+           MlpOptions options = {}) {
   return mlp<T>(key, std::vector<I>(sizes), activation, options);
 }
 

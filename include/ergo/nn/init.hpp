@@ -1,5 +1,6 @@
-// nn::init: random weights. The fans of a shape (..., in, out) are the products of its axes but the last, and but the one before
-// the last: for (in, out) they are in and out, for a kernel (KH, KW, C_in, C_out) KH KW C_in and KH KW C_out.
+// nn::init: random weights. The fans of a shape (..., in, out) are the products of its axes but the last, and but the
+// one before the last: for (in, out) they are in and out, for a kernel (KH, KW, C_in, C_out) KH KW C_in and KH KW
+// C_out.
 #pragma once
 
 #include "ergo/linalg/qr.hpp"
@@ -15,7 +16,8 @@ struct Fans {
 };
 inline Fans fans_of(const char* name, const Shape& shape) {
   if (shape.rank() < 2)
-    throw Error(std::string("[nn.init.") + name + "] " + to_string(shape) + ": weights have at least two axes, (..., in, out)");
+    throw Error(std::string("[nn.init.") + name + "] " + to_string(shape) +
+                ": weights have at least two axes, (..., in, out)");
   for (std::int64_t n : shape)
     if (n < 1) throw Error(std::string("[nn.init.") + name + "] " + to_string(shape) + ": an extent is below 1");
   const std::int64_t before = shape.first(shape.rank() - 2).numel();
@@ -26,7 +28,8 @@ inline Fans fans_of(const char* name, const Shape& shape) {
 
 namespace nn::init {
 
-// N(0, gain^2 / in): keeps the mean square of a linear layer's activations at gain = 1 (the deep linear networks' Gaussian).
+// N(0, gain^2 / in): keeps the mean square of a linear layer's activations at gain = 1 (the deep linear networks'
+// Gaussian).
 template <Floating T = float>
 Tensor<T> scaled_normal(const Key& key, const Shape& shape, double gain = 1) {
   return normal<T>(key, shape, 0, gain / __builtin_sqrt(detail::fans_of("scaled_normal", shape).in));
@@ -48,8 +51,9 @@ Tensor<T> glorot_uniform(const Key& key, const Shape& shape) {
   const double bound = __builtin_sqrt(6 / (fans.in + fans.out));
   return uniform<T>(key, shape, -bound, bound);
 }
-// gain times a matrix with orthonormal columns, or rows where it is wide, Haar distributed: Q of a Gaussian matrix with the
-// signs of R's diagonal (Mezzadri 2007). Axes before the last are taken together, so a kernel is (KH KW C_in, C_out).
+// gain times a matrix with orthonormal columns, or rows where it is wide, Haar distributed: Q of a Gaussian matrix with
+// the signs of R's diagonal (Mezzadri 2007). Axes before the last are taken together, so a kernel is (KH KW C_in,
+// C_out).
 template <Floating T = float>
 Tensor<T> orthogonal(const Key& key, const Shape& shape, double gain = 1) {
   detail::fans_of("orthogonal", shape);

@@ -24,7 +24,7 @@ struct Categorical {
     const Ref<Array> race = Array::make(dtype_of<T>, x->shape);
     cpu::draw(cpu::LogExponentialDraw<T>{}, data_of<std::int64_t>(*k), lanes, n, data_of<T>(*race));
     Ref<Array> r = Array::make(dtype_of<I>, lead + each.first(rank - 1));
-    parallel_for(r->numel(), 1 + 16384 / width, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(r->numel(), 1 + 16384 / (width + 1), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i)
         data_of<I>(*r)[i] = I(winner(*x, i, data_of<T>(*x) + i * width, data_of<T>(*race) + i * width, width));
     });

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "ergo/cpu/arg_extremum.hpp"
+#include "ergo/cpu/rows.hpp"
 #include "ergo/ops/reduction.hpp"
-#include "ergo/ops/selection.hpp"
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -13,8 +13,50 @@ namespace detail {
 template <class M>
 inline constexpr const char* extremum_name = std::is_same_v<M, cpu::MaxOf> ? "max" : "min";
 
-// The extremum along the last axis. With the set S of elements equal to it, y = base + mean over S of (x - base), where base
-// is the extremum as a constant (0 if that is infinite, so that infinities are not subtracted).
+// The elements of x (..., n) equal to top (...), one set a row; from them come two linear operations, each the transpose of
+// the other. Chosen: the mean of a (..., n) over the set, exactly a's value where all of those are equal.
+template <bool Share>
+struct Chosen {
+  static constexpr auto name = "max";
+  std::int64_t n;
+  int core_of(int i) const { return Share ? (i == 1 ? 1 : 0) : (i == 2 ? 0 : 1); }
+  template <class T>
+  Tensor<T> value(const Tensor<T>& a, const Tensor<T>& x, const Tensor<T>& top) const {
+    using C = Compute<T>;
+    const cpu::detail::Aligned<3> all({&a.array(), &x.array(), &top.array()}, {core_of(0), core_of(1), core_of(2)});
+    Ref<Array> in[3];
+    for (int i = 0; i < 3; ++i) in[i] = cpu::detail::computable(*all.array[i]);
+    const Ref<Array> y = Array::make(dtype_of<C>, Share ? all.array[1]->shape : all.lead);
+    const C *from = data_of<C>(*in[0]), *rows = data_of<C>(*in[1]), *tops = data_of<C>(*in[2]);
+    C* to = data_of<C>(*y);
+    parallel_for(all.lead.numel(), 1 + 16383 / (n + 1), [=, n = n](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t r = begin; r < end; ++r) {
+        const C *row = rows + r * n, wanted = tops[r];
+        C count = 0;
+        for (std::int64_t i = 0; i < n; ++i) count += C(row[i] == wanted);
+        if constexpr (Share) {
+          const C part = from[r] / count;
+          for (std::int64_t i = 0; i < n; ++i) to[r * n + i] = row[i] == wanted ? part : C(0);
+        } else {
+          const C* values = from + r * n;
+          std::int64_t first = 0;
+          while (first < n && row[first] != wanted) ++first;
+          C rest = 0;
+          for (std::int64_t i = first; i < n; ++i)
+            if (row[i] == wanted && values[i] != values[first]) rest += values[i] - values[first];
+          to[r] = first == n ? C(__builtin_nan("")) : values[first] + rest / count;
+        }
+      }
+    });
+    return Tensor<T>(cpu::detail::stored_as(y, dtype_of<T>));
+  }
+  template <class T>
+  Tensor<T> transpose(const Tensor<T>& g, const Shape&, const Tensor<T>& x, const Tensor<T>& top) const {
+    return linear_op(Chosen<!Share>{n}, g, x, top);
+  }
+};
+
+// The extremum along the last axis: by definition the mean of the elements equal to it.
 template <class M>
 struct Extremum {
   static constexpr auto name = extremum_name<M>;
@@ -27,22 +69,12 @@ struct Extremum {
   }
   template <class T>
   Tensor<T> definition(const Tensor<T>& x) const {
-    const Tensor<T> fixed = stop_gradient(x), top = as_column(fused_op(Extremum{}, fixed));
-    const Tensor<bool> chosen = fixed == top;
-    const Tensor<T> base = where(abs(top) < T(__builtin_inf()), top, T(0.0));
-    const Tensor<T> moved = sum(where(chosen, x - base, T(0.0)), -1, true) / number(chosen, x);
-    return Tensor<T>(reshape((base + moved).ref(), x.shape().first(x.rank() - 1)));
+    const Tensor<T> fixed = stop_gradient(x);
+    return linear_op(Chosen<false>{x.shape()[-1]}, x, fixed, fused_op(Extremum{}, fixed));
   }
   template <class T>
   Tensor<T> vjp(const Tensor<T>& g, const Tensor<T>& y, const Tensor<T>& x) const {
-    const Tensor<bool> chosen = x == as_column(y);
-    return where(chosen, as_column(g) / number(chosen, x), T(0.0));
-  }
-
- private:
-  template <class T>
-  static Tensor<T> number(const Tensor<bool>& chosen, const Tensor<T>&) {
-    return sum(cast<T>(chosen), -1, true);
+    return linear_op(Chosen<true>{x.shape()[-1]}, g, stop_gradient(x), stop_gradient(y));
   }
 };
 

@@ -3,7 +3,8 @@
 
 #include <optional>
 
-#include "ergo/cpu/row_packs.hpp"
+#include "ergo/cpu/reduce_run.hpp"
+#include "ergo/cpu/rows.hpp"
 #include "ergo/ops/exponential.hpp"
 #include "ergo/ops/extremum.hpp"
 
@@ -33,36 +34,6 @@ Tensor<T> with_ones(const Tensor<T>& g, int n) {
   return Tensor<T>(reshape(g.ref(), s));
 }
 
-template <class T>
-struct SquaredDistanceBody {
-  template <cpu::Isa I>
-  static ERGO_INLINE void run(const T* x, const T* y, std::int64_t n, T* result) {
-    using P = cpu::Pack<T, cpu::kRegisterBytes<I> / int(sizeof(T))>;
-    T sum = 0;
-    if (n < P::kLanes)
-      for (std::int64_t i = 0; i < n; ++i) sum += (x[i] - y[i]) * (x[i] - y[i]);
-    else
-      sum = cpu::detail::RowPacks<P>(n)
-                .sum([&](std::int64_t i) __attribute__((always_inline)) {
-                  const P d = P::load(x + i) - P::load(y + i);
-                  return d * d;
-                })
-                .sum();
-    *result = sum;
-  }
-};
-template <class T>
-T squared_distance(const T* x, const T* y, std::int64_t n) {
-  constexpr std::int64_t kChunk = 16384;
-  const std::int64_t parts = (n + kChunk - 1) / kChunk;
-  const cpu::Scratch<T> part(parts);
-  parallel_for(n, kChunk, [&](std::int64_t begin, std::int64_t end) {
-    cpu::for_isa<SquaredDistanceBody<T>>(x + begin, y + begin, end - begin, part.data() + begin / kChunk);
-  });
-  cpu::detail::fold_tree<cpu::SumOf>(part.data(), parts, 1);
-  return parts ? part.data()[0] : T(0);
-}
-
 // The sum of squared differences over the last `rank` axes, or their mean.
 struct SquaredError {
   static constexpr auto name = "mse";
@@ -83,7 +54,7 @@ struct SquaredError {
     Ref<Array> r = Array::make(dtype_of<C>, both.lead);
     const std::int64_t n = x.shape().last(rank).numel();
     for (std::int64_t i = 0; i < r->numel(); ++i)
-      data_of<C>(*r)[i] = squared_distance(data_of<C>(*a) + i * n, data_of<C>(*b) + i * n, n) / C(divisor(x));
+      data_of<C>(*r)[i] = ergo::cpu::squared_distance(static_cast<const C*>(data_of<C>(*a) + i * n), static_cast<const C*>(data_of<C>(*b) + i * n), n) / C(divisor(x));
     return Tensor<T>(ergo::cpu::detail::stored_as(std::move(r), dtype_of<T>));
   }
   template <class T>

@@ -5,7 +5,7 @@
 
 #include "ergo/cpu/softmax_rows.hpp"
 #include "ergo/ops/exponential.hpp"
-#include "ergo/ops/extremum.hpp"
+#include "ergo/ops/reduction.hpp"
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -16,9 +16,28 @@ struct SoftmaxOptions {
 
 namespace detail {
 
-// x - top for a maximum top, with slope 1 in x and none in top: 0 for equal infinities, but -infinity in a row of such.
+// What the definitions are made of. The maximum of each row, a constant; NaN for a row of -infinity if that shall be NaN.
+struct RowMax {
+  static constexpr auto name = "softmax";
+  static constexpr bool constant = true;
+  static constexpr int core[] = {1};
+  bool empty_is_zero;
+  template <class T>
+  Tensor<T> value(const Tensor<T>& x) const {
+    const Ref<Array> from = dense(x.array());
+    const Tensor<T> y = make_tensor<T>(x.shape().first(x.rank() - 1) + Shape{1});
+    const T* const in[] = {data_of<T>(*from)};
+    T* const out[] = {static_cast<T*>(nullptr)};
+    T* tops = data_of<T>(y.array());
+    cpu::detail::for_rows(in, out, y.numel(), x.shape()[-1], [&](const T* const* p, T* const*, std::int64_t first, std::int64_t rows) {
+      cpu::for_isa<cpu::detail::RowMaxBody<T>>(p[0], tops + first, rows, x.shape()[-1], empty_is_zero);
+    });
+    return y;
+  }
+};
+// x - top with slope 1 in x and none in top; 0 for equal infinities, but -infinity in a row of such.
 struct BelowMaximum {
-  static constexpr auto name = "below_maximum";
+  static constexpr auto name = "softmax";
   static constexpr Uses uses = Uses::nothing;
   template <class A>
   static constexpr A value(const A& x, const A& top) {
@@ -29,19 +48,48 @@ struct BelowMaximum {
     return {};
   }
 };
-template <class T>
-Tensor<T> below_maximum(const Tensor<T>& x) {
-  return pointwise_op(BelowMaximum{}, x, as_column(fused_op(Extremum<cpu::MaxOf>{}, stop_gradient(x))));
+// 1 / s and log s, where no weight at all, s = 0, counts as 1 (and its reciprocal as 0).
+struct WeightReciprocal {
+  static constexpr auto name = "softmax";
+  static constexpr Uses uses = Uses::output;
+  template <class A>
+  static constexpr A value(const A& s) {
+    return where(s == A(0), A(0), A(1) / s);
+  }
+  template <int, class A>
+  static constexpr A partial(const A& y, const A&) {
+    return -(y * y);
+  }
+};
+struct WeightLogarithm {
+  static constexpr auto name = "log_softmax";
+  static constexpr Uses uses = Uses::inputs;
+  template <class A>
+  static constexpr A value(const A& s) {
+    return math::log(where(s == A(0), A(1), s));
+  }
+  template <int, class A>
+  static constexpr A partial(const A&, const A& s);
+};
+template <class A>
+constexpr A weight_reciprocal(const A& s) {
+  if constexpr (is_tensor<A>)
+    return pointwise_op(WeightReciprocal{}, s);
+  else
+    return WeightReciprocal::value(s);
 }
-// s, or 1 where it is 0: what has no weight divides by 1.
+template <int, class A>
+constexpr A WeightLogarithm::partial(const A&, const A& s) {
+  return weight_reciprocal(s);
+}
 template <class T>
-Tensor<T> or_one(const Tensor<T>& s) {
-  return where(s == T(0.0), T(1.0), s);
+Tensor<T> below_maximum(const Tensor<T>& x, bool empty_is_zero) {
+  return pointwise_op(BelowMaximum{}, x, linear_op(RowMax{empty_is_zero}, stop_gradient(x)));
 }
 
 // The rows of a kernel on 1 or 2 operands of one shape, computed in float or double.
 template <class Body, class T, class... A>
-Tensor<T> run_rows(const Tensor<T>& x, A... attribute) {
+Tensor<T> run_kernel(const Tensor<T>& x, A... attribute) {
   using C = Compute<T>;
   const Ref<Array> from = cpu::detail::computable(x.array()), y = Array::make(dtype_of<C>, x.shape());
   const std::int64_t n = x.shape()[-1];
@@ -100,7 +148,7 @@ struct Softmax {
   bool empty_is_zero;
   template <class T>
   Tensor<T> cpu(const Tensor<T>& x) const {
-    return run_rows<ergo::cpu::detail::SoftmaxBody<Compute<T>>>(x, empty_is_zero);
+    return run_kernel<ergo::cpu::detail::SoftmaxBody<Compute<T>>>(x, empty_is_zero);
   }
   template <class T>
   Tensor<T> definition(const Tensor<T>& x) const {
@@ -108,8 +156,8 @@ struct Softmax {
       return cast<T>(definition(cast<Compute<T>>(x)));
     } else {
       if (x.numel() == 0) return x;
-      const Tensor<T> e = exp(below_maximum(x)), total = sum(e, -1, true);
-      return e / (empty_is_zero ? or_one(total) : total);
+      const Tensor<T> e = exp(below_maximum(x, empty_is_zero));
+      return e * weight_reciprocal(sum(e, -1, true));
     }
   }
   template <class T>
@@ -125,7 +173,7 @@ struct LogSoftmax {
   bool empty_is_zero;
   template <class T>
   Tensor<T> cpu(const Tensor<T>& x) const {
-    return run_rows<ergo::cpu::detail::LogSoftmaxBody<Compute<T>>>(x, empty_is_zero);
+    return run_kernel<ergo::cpu::detail::LogSoftmaxBody<Compute<T>>>(x, empty_is_zero);
   }
   template <class T>
   Tensor<T> definition(const Tensor<T>& x) const {
@@ -133,8 +181,8 @@ struct LogSoftmax {
       return cast<T>(definition(cast<Compute<T>>(x)));
     } else {
       if (x.numel() == 0) return x;
-      const Tensor<T> z = below_maximum(x), total = sum(exp(z), -1, true);
-      return z - log(empty_is_zero ? or_one(total) : total);
+      const Tensor<T> z = below_maximum(x, empty_is_zero);
+      return z - pointwise_op(WeightLogarithm{}, sum(exp(z), -1, true));
     }
   }
   template <class T>
@@ -161,9 +209,11 @@ struct LogSumExp {
     if constexpr (!std::is_same_v<T, Compute<T>>) {
       return cast<T>(definition(cast<Compute<T>>(x)));
     } else {
-      if (x.numel() == 0) return fused_op(LogSumExp{}, stop_gradient(x));
-      const Tensor<T> top = fused_op(Extremum<ergo::cpu::MaxOf>{}, stop_gradient(x));
-      return top + log(or_one(sum(exp(pointwise_op(BelowMaximum{}, x, as_column(top))), -1)));
+      const Shape rows = x.shape().first(x.rank() - 1);
+      if (x.shape()[-1] == 0) return fused_op(LogSumExp{}, stop_gradient(x));
+      const Tensor<T> top = linear_op(RowMax{true}, stop_gradient(x));
+      const Tensor<T> total = sum(exp(pointwise_op(BelowMaximum{}, x, top)), -1, true);
+      return Tensor<T>(reshape((top + pointwise_op(WeightLogarithm{}, total)).ref(), rows));
     }
   }
   template <class T>

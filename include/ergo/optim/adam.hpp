@@ -75,7 +75,8 @@ namespace ergo::inline ERGO_BUILD::optim {
 template <class Model>
 struct Adam : detail::AdamState<Model, AdamOptions> {
   Adam() = default;
-  explicit Adam(const Model& model, AdamOptions given = {}) : detail::AdamState<Model, AdamOptions>("adam", model, given) {}
+  explicit Adam(const Model& model, AdamOptions given = {})
+      : detail::AdamState<Model, AdamOptions>("adam", model, given) {}
   // One step against the gradient: in place where the model owns its storage alone. An Error, and nothing changed, for
   // options that make no sense and a gradient of other shapes.
   void step(Model& model, const Model& gradient) { this->take("adam", model, gradient, false); }
@@ -85,7 +86,8 @@ struct Adam : detail::AdamState<Model, AdamOptions> {
 template <class Model>
 struct AdamW : detail::AdamState<Model, AdamWOptions> {
   AdamW() = default;
-  explicit AdamW(const Model& model, AdamWOptions given = {}) : detail::AdamState<Model, AdamWOptions>("adamw", model, given) {}
+  explicit AdamW(const Model& model, AdamWOptions given = {})
+      : detail::AdamState<Model, AdamWOptions>("adamw", model, given) {}
   // As Adam's.
   void step(Model& model, const Model& gradient) { this->take("adamw", model, gradient, true); }
 };

@@ -1,13 +1,14 @@
 // optim::clip_by_global_norm: a gradient scaled down where it is longer than allowed. Differentiable.
 #pragma once
 
+#include "ergo/autograd/tree_algebra.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/selection.hpp"
 
 namespace ergo::inline ERGO_BUILD::optim {
 
-// {clipped, norm}: the gradient times max_norm / norm if its norm over all learned leaves exceeds max_norm, else itself bit for
-// bit; and that norm (rank 0). A NaN or infinite norm makes the result NaN. An Error unless max_norm > 0.
+// {clipped, norm}: the gradient times max_norm / norm if its norm over all learned leaves exceeds max_norm, else itself
+// bit for bit; and that norm (rank 0). A NaN or infinite norm makes the result NaN. An Error unless max_norm > 0.
 template <class Tree>
 auto clip_by_global_norm(const Tree& gradient, double max_norm) {
   if (!(max_norm > 0)) throw Error("[clip_by_global_norm] max_norm " + std::to_string(max_norm) + " is not above 0");

@@ -13,7 +13,9 @@ struct Ema {
   ERGO_FIELDS(Ema, average, decay)
 
   Ema() = default;
-  explicit Ema(const Model& model, double decay_per_update = 0.999) : average(model), decay(decay_per_update) { check(); }
+  explicit Ema(const Model& model, double decay_per_update = 0.999) : average(model), decay(decay_per_update) {
+    check();
+  }
 
   // average := decay average + (1 - decay) model on the learned leaves; all else (State, integers) becomes the model's.
   void update(const Model& model) {

@@ -25,7 +25,8 @@ inline Constant constant(double lr) {
   return {lr};
 }
 
-// A straight rise from 0 at step -1 to lr at step warmup - 1, then half a cosine down to `floor` at step `steps`, where it stays.
+// A straight rise from 0 at step -1 to lr at step warmup - 1, then half a cosine down to `floor` at step `steps`, where
+// it stays.
 struct WarmupCosine {
   double lr;
   std::int64_t warmup, steps;

@@ -14,7 +14,8 @@ struct SgdOptions {
   ERGO_FIELDS(SgdOptions, lr, momentum, nesterov, weight_decay)
 };
 
-// `Sgd opt{model, {.lr = 0.1}}; opt.step(model, gradient);` The velocity is a tree like the model, absent without momentum.
+// `Sgd opt{model, {.lr = 0.1}}; opt.step(model, gradient);` The velocity is a tree like the model, absent without
+// momentum.
 template <class Model>
 struct Sgd {
   std::optional<Model> velocity;
@@ -34,16 +35,19 @@ struct Sgd {
     check();
     if (options.momentum > 0 && !velocity) velocity = tree::zeros_like(model);
     if (velocity)
-      detail::update_model("sgd", cpu::SgdRule<true>{options.lr, options.momentum, options.weight_decay, options.nesterov}, &steps,
-                           model, gradient, *velocity);
+      detail::update_model("sgd",
+                           cpu::SgdRule<true>{options.lr, options.momentum, options.weight_decay, options.nesterov},
+                           &steps, model, gradient, *velocity);
     else
-      detail::update_model("sgd", cpu::SgdRule<false>{options.lr, 0, options.weight_decay, false}, &steps, model, gradient);
+      detail::update_model("sgd", cpu::SgdRule<false>{options.lr, 0, options.weight_decay, false}, &steps, model,
+                           gradient);
   }
 
  private:
   void check() const {
     detail::check_option("sgd", "lr", options.lr, options.lr >= 0 && options.lr < 1e300, "is not a finite number >= 0");
-    detail::check_option("sgd", "momentum", options.momentum, options.momentum >= 0 && options.momentum < 1, "is not in [0, 1)");
+    detail::check_option("sgd", "momentum", options.momentum, options.momentum >= 0 && options.momentum < 1,
+                         "is not in [0, 1)");
     detail::check_option("sgd", "weight_decay", options.weight_decay, options.weight_decay >= 0, "is below 0");
     detail::check_option("sgd", "momentum", options.momentum, !options.nesterov || options.momentum > 0,
                          "with nesterov, which needs a momentum");

@@ -1,6 +1,6 @@
-// What optimisers share: one update of all learned leaves of a model and of the optimiser's state, in place where the memory
-// belongs to that tree alone, else into fresh memory. All that can fail comes before the first element is written, so a step
-// that throws changes nothing.
+// What optimisers share: one update of all learned leaves of a model and of the optimiser's state, in place where the
+// memory belongs to that tree alone, else into fresh memory. All that can fail comes before the first element is
+// written, so a step that throws changes nothing.
 #pragma once
 
 #include "ergo/autograd/tree_algebra.hpp"
@@ -10,7 +10,8 @@ namespace ergo::inline ERGO_BUILD {
 namespace detail {
 
 // "[sgd] lr -1 ...": a number of the options that makes no sense.
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_option(const char* op, const char* option, double value, const char* why) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_option(const char* op, const char* option, double value,
+                                                               const char* why) {
   throw Error(std::string("[") + op + "] " + option + " " + std::to_string(value) + " " + why);
 }
 inline void check_option(const char* op, const char* option, double value, bool holds, const char* why) {
@@ -47,7 +48,8 @@ inline void check_updated(const char* op, const Path& path, Array& p, Array& g) 
 
 // rule on (model, gradient, states...), leaf by leaf; `count` (or null) is raised by one with the rest.
 template <class Rule, class Model, class... State>
-void update_model(const char* op, const Rule& rule, Tensor<std::int64_t>* count, Model& model, const Model& gradient, State&... states) {
+void update_model(const char* op, const Rule& rule, Tensor<std::int64_t>* count, Model& model, const Model& gradient,
+                  State&... states) {
   static_assert(sizeof...(State) == Rule::states);
   constexpr int kTrees = 1 + Rule::states;
   std::vector<Written> written;
