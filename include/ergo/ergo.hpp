@@ -57,6 +57,7 @@
 
 #include "ergo/nn/embedding.hpp"
 #include "ergo/nn/init.hpp"
+#include "ergo/nn/layer_norm.hpp"
 #include "ergo/nn/linear.hpp"
 
 #include "ergo/optim/adam.hpp"

@@ -225,9 +225,9 @@ std::vector<Case> reduction_cases() {
       const std::size_t n = std::size_t(classes_of(x[0]));
       Row losses;
       for (std::size_t i = 0; i < v.size(); i += n) {
-        const Real all = log_sum_exp(Row(v.begin() + long(i), v.begin() + long(i + n)));
+        const Real whole = log_sum_exp(Row(v.begin() + long(i), v.begin() + long(i + n)));
         Real loss = 0;
-        for (std::size_t k = 0; k < n; ++k) loss += p[i + k] * (all - v[i + k]);
+        for (std::size_t k = 0; k < n; ++k) loss += p[i + k] * (whole - v[i + k]);
         losses.push_back(loss);
       }
       return scalar_reference(average(losses));

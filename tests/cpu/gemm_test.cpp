@@ -73,25 +73,32 @@ struct Relu {
   }
 };
 
-// Where c differs from the product in long double, with c0 the old c, by more than the bound for sums of k terms (and one
-// rounding to 16 bits). A string: which element.
+// Whether c is the product, computed in a wider type, plus the old c and the bias, to the bound for sums of k terms and one
+// rounding to 16 bits.
 template <class T>
 bool matches(const MatrixView<T>& a, const MatrixView<T>& b, const MatrixView<T>& c, const MatrixView<T>* c0,
              const T* bias, bool relu) {
+  using Wide = std::conditional_t<std::is_same_v<T, double>, long double, double>;
   const double storage = std::is_same_v<T, bfloat16> ? 0x1p-8 : std::is_same_v<T, half> ? 0x1p-11 : 0;
+  const std::int64_t k = a.cols;
+  std::vector<double> columns;  // B transposed
+  for (std::int64_t j = 0; j < c.cols; ++j)
+    for (std::int64_t p = 0; p < k; ++p) columns.push_back(double(at(b, p, j)));
+  std::vector<double> row(static_cast<std::size_t>(k));
   for (std::int64_t i = 0; i < c.rows; ++i) {
+    for (std::int64_t p = 0; p < k; ++p) row[std::size_t(p)] = double(at(a, i, p));
     for (std::int64_t j = 0; j < c.cols; ++j) {
-      long double sum = 0, magnitude = 0;
-      if (c0) sum += double(at(*c0, i, j));
-      if (bias) sum += double(bias[j]);
-      magnitude = std::fabs(sum);
-      for (std::int64_t p = 0; p < a.cols; ++p) {
-        const long double term = static_cast<long double>(double(at(a, i, p))) * double(at(b, p, j));
+      const double* x = row.data();
+      const double* y = columns.data() + j * k;
+      Wide sum = c0 ? double(at(*c0, i, j)) : bias ? double(bias[j]) : 0;
+      Wide magnitude = std::fabs(sum);
+      for (const double* end = x + k; x < end; ++x, ++y) {
+        const Wide term = Wide(*x) * *y;
         sum += term;
-        magnitude += std::fabs(term);
+        magnitude += term < 0 ? -term : term;
       }
       if (relu && sum < 0) sum = 0;
-      const double bound = tolerance<Compute<T>>() * std::sqrt(double(a.cols + 1)) * double(magnitude) +
+      const double bound = tolerance<Compute<T>>() * std::sqrt(double(k + 1)) * double(magnitude) +
                            storage * double(std::fabs(sum)) + (storage > 0 ? 1e-7 : 0);
       if (!(std::fabs(double(at(c, i, j)) - double(sum)) <= bound)) {
         MESSAGE("(" << i << ", " << j << "): " << double(at(c, i, j)) << ", expected " << double(sum));
@@ -163,10 +170,10 @@ std::vector<T> product(const Matrix<T>& a, const Matrix<T>& b) {
 TEST_CASE_TEMPLATE("sizes around every block, both transposes", T, float, double) {
   for_each_isa([] {
     const std::int64_t tile = cpu::detail::tile_columns<T>();
-    for (const std::int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 16, 17, 33}) {
+    for (const std::int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 17}) {
       for (const std::int64_t n : {std::int64_t(1), std::int64_t(2), std::int64_t(3), tile / 2 - 1, tile / 2, tile / 2 + 1,
-                                   tile - 1, tile, tile + 1, 2 * tile + 1, 4 * tile + tile / 2 + 1}) {
-        for (const std::int64_t k : {0, 1, 3, 4, 7, 8, 9, 31, 32, 33, 65}) {
+                                   tile - 1, tile, tile + 1, 2 * tile + tile / 2 + 1}) {
+        for (const std::int64_t k : {0, 1, 7, 8, 9, 33}) {
           const bool accumulate = (m + n + k) % 2 == 0;
           check<T>({m, n, k}, (m + k) % 3 ? Layout::rows : Layout::columns, (n + k) % 2 ? Layout::rows : Layout::columns,
                    Layout::rows, accumulate);
@@ -183,7 +190,10 @@ TEST_CASE_TEMPLATE("each route at its boundaries, all layouts", T, float, double
                         {33, 130, 129}, {20, 300, 400}, {146, 4099, 6}};
   for (const Case& s : cases) {
     for (const Layout la : kLayouts) {
-      for (const Layout lb : kLayouts) check<T>(s, la, lb, Layout::rows, la == lb);
+      for (const Layout lb : kLayouts) {
+        const bool plain = la <= Layout::columns && lb <= Layout::columns;
+        if (plain || s.m * s.n * s.k < 300000) check<T>(s, la, lb, Layout::rows, la == lb);
+      }
     }
   }
 }
@@ -201,7 +211,7 @@ TEST_CASE_TEMPLATE("results with any strides, bias and activation", T, float, do
 
 TEST_CASE_TEMPLATE("16-bit operands: float sums, one rounding, every layout and set", T, bfloat16, half) {
   for_each_isa([] {
-    for (const Case& s : {Case{1, 1, 0}, Case{1, 70, 40}, Case{70, 1, 40}, Case{13, 21, 33}, Case{150, 70, 500}}) {
+    for (const Case& s : {Case{1, 1, 0}, Case{1, 70, 40}, Case{70, 1, 40}, Case{13, 21, 33}, Case{150, 20, 500}}) {
       for (const Layout la : kLayouts) {
         for (const Layout lb : kLayouts) check<T>(s, la, lb, Layout::rows, la == lb);
       }

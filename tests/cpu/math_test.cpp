@@ -73,8 +73,8 @@ double ulps(T y, R exact) {
   if (exact == 0) return y == 0 && std::signbit(y) == (R(1) / exact < 0) ? 0 : 1e30;
   const R largest = R(std::numeric_limits<T>::max()), magnitude = exact < 0 ? -exact : exact;
   const int digits = std::numeric_limits<T>::digits;
+  if (std::isinf(static_cast<long double>(exact))) return std::isinf(y) && (y < 0) == (exact < 0) ? 0 : 1e30;
   int e = std::ilogb(static_cast<long double>(magnitude)) + 1;
-  if (magnitude == 0) e = std::numeric_limits<T>::min_exponent;
   if (e < std::numeric_limits<T>::min_exponent) e = std::numeric_limits<T>::min_exponent;
   const long double unit = std::ldexp(1.0L, e - digits);
   if (std::isinf(y)) return magnitude >= largest + R(unit) / 2 && (y < 0) == (exact < 0) ? 0 : 1e30;

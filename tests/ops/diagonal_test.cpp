@@ -10,13 +10,12 @@ using namespace movement;
 TEST_CASE("values, every dtype and layout") {
   const Shape s{2, 3, 4};
   const auto at = [](std::int64_t i, std::int64_t j, std::int64_t k) { return (i * 3 + j) * 4 + k; };
-  check_moves(s, [](const auto& x) { return tril(x); }, s, [&](const Place& p) { return p[2] <= p[1] ? at(p[0], p[1], p[2]) : kZero; });
-  check_moves(s, [](const auto& x) { return triu(x, 1); }, s, [&](const Place& p) { return p[2] > p[1] ? at(p[0], p[1], p[2]) : kZero; });
-  check_moves(s, [](const auto& x) { return diagonal(x, 2); }, {2, 2}, [&](const Place& p) { return at(p[0], p[1], p[1] + 2); });
-  check_moves(s, [](const auto& x) { return diagonal(x, -1); }, {2, 2}, [&](const Place& p) { return at(p[0], p[1] + 1, p[1]); });
-  check_moves({2, 3}, [](const auto& v) { return diag(v, 1); }, {2, 4, 4},
-              [](const Place& p) { return p[2] == p[1] + 1 ? p[0] * 3 + p[1] : kZero; });
-  check_moves({3}, [](const auto& v) { return diag(v, -2); }, {5, 5}, [](const Place& p) { return p[0] == p[1] + 2 ? p[1] : kZero; });
+  check_moves(s, OP(tril(x)), s, FROM(p[2] <= p[1] ? at(p[0], p[1], p[2]) : kZero));
+  check_moves(s, OP(triu(x, 1)), s, FROM(p[2] > p[1] ? at(p[0], p[1], p[2]) : kZero));
+  check_moves(s, OP(diagonal(x, 2)), {2, 2}, FROM(at(p[0], p[1], p[1] + 2)));
+  check_moves(s, OP(diagonal(x, -1)), {2, 2}, FROM(at(p[0], p[1] + 1, p[1])));
+  check_moves({2, 3}, OP(diag(x, 1)), {2, 4, 4}, FROM(p[2] == p[1] + 1 ? p[0] * 3 + p[1] : kZero));
+  check_moves({3}, OP(diag(x, -2)), {5, 5}, FROM(p[0] == p[1] + 2 ? p[1] : kZero));
 }
 
 TEST_CASE("every diagonal of every small shape") {
@@ -37,7 +36,8 @@ TEST_CASE("every diagonal of every small shape") {
       }
     }
   }
-  const std::int64_t lowest = std::numeric_limits<std::int64_t>::min(), highest = std::numeric_limits<std::int64_t>::max();
+  const std::int64_t lowest = std::numeric_limits<std::int64_t>::min(),
+                     highest = std::numeric_limits<std::int64_t>::max();
   const auto x = draw<float>({2, 2});
   CHECK(array_equal(tril(x, highest), x));
   CHECK(array_equal(triu(x, lowest), x));
@@ -49,17 +49,17 @@ TEST_CASE("every diagonal of every small shape") {
 }
 
 TEST_CASE("transforms") {
-  check_transforms("tril", [](const Tensor<double>& x) { return tril(x, 1); }, {2, 3, 4});
-  check_transforms("triu", [](const Tensor<double>& x) { return triu(x, -1); }, {4, 3});
-  check_transforms("diagonal", [](const Tensor<double>& x) { return diagonal(x, -1); }, {2, 4, 3});
-  check_transforms("diag", [](const Tensor<double>& x) { return diag(x, 2); }, {2, 3});
+  check_transforms("tril", OP(tril(x, 1)), {2, 3, 4});
+  check_transforms("triu", OP(triu(x, -1)), {4, 3});
+  check_transforms("diagonal", OP(diagonal(x, -1)), {2, 4, 3});
+  check_transforms("diag", OP(diag(x, 2)), {2, 3});
 }
 
 TEST_CASE("errors") {
   const auto v = zeros<float>({3});
-  CHECK(error_of([&] { tril(v); }) == "[tril] (3,): a matrix has two axes");
-  CHECK(error_of([&] { triu(v); }) == "[triu] (3,): a matrix has two axes");
-  CHECK(error_of([&] { diagonal(v); }) == "[diagonal] (3,): a matrix has two axes");
-  CHECK(error_of([&] { diag(Tensor<float>(1.0f)); }) == "[diag] (): a diagonal has at least one axis");
-  CHECK(error_of([&] { diag(v, std::numeric_limits<std::int64_t>::min()); }) == "[diag] (3,): the matrix would be too large");
+  CHECK(ERROR_OF(tril(v)) == "[tril] (3,): a matrix has two axes");
+  CHECK(ERROR_OF(triu(v)) == "[triu] (3,): a matrix has two axes");
+  CHECK(ERROR_OF(diagonal(v)) == "[diagonal] (3,): a matrix has two axes");
+  CHECK(ERROR_OF(diag(Tensor<float>(1.0f))) == "[diag] (): a diagonal has at least one axis");
+  CHECK(ERROR_OF(diag(v, std::numeric_limits<std::int64_t>::min())) == "[diag] (3,): the matrix would be too large");
 }

@@ -19,8 +19,8 @@ Tensor<I> draw_indices(const Shape& s, std::int64_t n) {
   return r;
 }
 
-// The order of SEMANTICS section 6, written another way: the terms of one destination in order, cut into runs of 128, the
-// runs' sums added in pairs, then pairs of pairs.
+// The order of SEMANTICS section 6, written another way: the terms of one destination in order, cut into runs of 128,
+// the runs' sums added in pairs, then pairs of pairs.
 template <class T>
 T ordered_sum(const std::vector<T>& terms) {
   std::vector<T> sums;
@@ -47,22 +47,18 @@ TEST_CASE("take: values, every dtype and layout") {
   static const auto grid = draw_indices({2, 2}, 5);
   static const auto row = draw_indices<std::uint8_t>({4}, 2);
   static const auto one = draw_indices<std::int64_t>({}, 3);
-  const auto id = [&](const Place& p) { return std::int64_t(grid.at({p[1], p[2]})); };
-  check_moves(s, [](const auto& x) { return take(x, grid, 1); }, {3, 2, 2, 2},
-              [&](const Place& p) { return at(p[0], id(p), p[3]); });
-  check_moves(s, [](const auto& x) { return take(x, row, -1); }, {3, 5, 4},
-              [&](const Place& p) { return at(p[0], p[1], row.at({p[2]})); });
-  check_moves(s, [](const auto& x) { return take(x, one); }, {5, 2}, [&](const Place& p) { return at(one.item(), p[0], p[1]); });
-  check_moves({5, 3}, [](const auto& x) { return embedding(x, transpose(grid)); }, {2, 2, 3},
-              [&](const Place& p) { return std::int64_t(grid.at({p[1], p[0]})) * 3 + p[2]; });
-  check_moves({5, 3, 2}, [](const auto& x) { return gather_rows(x, grid); }, {2, 2, 3, 2},
-              [&](const Place& p) { return (std::int64_t(grid.at({p[0], p[1]})) * 3 + p[2]) * 2 + p[3]; });
+  const auto id = FROM(std::int64_t(grid.at({p[1], p[2]})));
+  check_moves(s, OP(take(x, grid, 1)), {3, 2, 2, 2}, FROM(at(p[0], id(p), p[3])));
+  check_moves(s, OP(take(x, row, -1)), {3, 5, 4}, FROM(at(p[0], p[1], row.at({p[2]}))));
+  check_moves(s, OP(take(x, one)), {5, 2}, FROM(at(one.item(), p[0], p[1])));
+  check_moves({5, 3}, OP(embedding(x, transpose(grid))), {2, 2, 3},
+              FROM(std::int64_t(grid.at({p[1], p[0]})) * 3 + p[2]));
+  check_moves({5, 3, 2}, OP(gather_rows(x, grid)), {2, 2, 3, 2},
+              FROM((std::int64_t(grid.at({p[0], p[1]})) * 3 + p[2]) * 2 + p[3]));
 
   static const auto along = draw_indices({3, 4, 2}, 5), wide = draw_indices({1, 5, 3}, 2);
-  check_moves(s, [](const auto& x) { return take_along_axis(x, along, 1); }, {3, 4, 2},
-              [&](const Place& p) { return at(p[0], along.at({p[0], p[1], p[2]}), p[2]); });
-  check_moves(s, [](const auto& x) { return take_along_axis(x, wide); }, {3, 5, 3},
-              [&](const Place& p) { return at(p[0], p[1], wide.at({0, p[1], p[2]})); });
+  check_moves(s, OP(take_along_axis(x, along, 1)), {3, 4, 2}, FROM(at(p[0], along.at({p[0], p[1], p[2]}), p[2])));
+  check_moves(s, OP(take_along_axis(x, wide)), {3, 5, 3}, FROM(at(p[0], p[1], wide.at({0, p[1], p[2]}))));
 }
 
 TEST_CASE("scatter_add: values of every dtype, layouts") {
@@ -77,7 +73,8 @@ TEST_CASE("scatter_add: values of every dtype, layouts") {
         for (std::int64_t j = 0; j < 3; ++j) {
           auto expected = double(base.at({i, j})), across = expected;
           for (std::int64_t k = 0; k < 5; ++k) expected += ids.at({k}) == i ? double(rows.at({k, j})) : 0;
-          for (std::int64_t k = 0; k < 4; ++k) across += grid.at({k / 2, k % 2}) == j ? double(columns.at({i, k / 2, k % 2})) : 0;
+          for (std::int64_t k = 0; k < 4; ++k)
+            across += grid.at({k / 2, k % 2}) == j ? double(columns.at({i, k / 2, k % 2})) : 0;
           REQUIRE(by_row.at({i, j}) == convert<T>(std::int64_t(expected)));  // uint8 wraps
           REQUIRE(by_column.at({i, j}) == convert<T>(std::int64_t(across)));
         }
@@ -91,7 +88,8 @@ TEST_CASE("scatter_add: values of every dtype, layouts") {
 TEST_CASE("scatter_add: the order of the sums, whatever the number of threads") {
   const std::int64_t n = 20000, d = 37;
   auto ids = draw_indices<std::int64_t>({n}, 50);
-  for (std::int64_t i = 0; i < n; i += 3) detail::data_of<std::int64_t>(ids.array())[i] = 7;  // one that is hit far more
+  for (std::int64_t i = 0; i < n; i += 3)
+    detail::data_of<std::int64_t>(ids.array())[i] = 7;  // one that is hit far more
   const auto rows = cast<float>(draw_normal({n, d})), x = cast<float>(draw_normal({64, d}));
   const auto before = num_threads();
   std::vector<std::vector<float>> results;
@@ -133,16 +131,19 @@ TEST_CASE("corners") {
   CHECK(take(zeros<float>({4, 0}), draw_indices({2}, 4)).shape() == Shape{2, 0});
   CHECK(array_equal(scatter_add(x, nobody, zeros<float>({0, 3})), x));
   CHECK(take_along_axis(x, zeros<std::int32_t>({4, 0})).shape() == Shape{4, 0});
-  CHECK(array_equal(vjp([&](const auto& t) { return take(t, nobody); }, x).second(zeros<float>({0, 3})), zeros_like(x)));
+  CHECK(
+      array_equal(vjp([&](const auto& t) { return take(t, nobody); }, x).second(zeros<float>({0, 3})), zeros_like(x)));
   // Places that are not hit keep their bits.
   const auto negative_zero = full<float>({3}, -0.0f);
   CHECK(std::signbit(scatter_add(negative_zero, zeros<std::int32_t>({1}), ones<float>({1})).at({2})));
   // y broadcasts: counting.
-  const auto counts = scatter_add(zeros<std::int64_t>({3}), tensor<std::int32_t>({2, 0, 2, 2}), Tensor<std::int64_t>(1));
+  const auto counts =
+      scatter_add(zeros<std::int64_t>({3}), tensor<std::int32_t>({2, 0, 2, 2}), Tensor<std::int64_t>(1));
   CHECK(array_equal(counts, tensor<std::int64_t>({1, 0, 3})));
   // A table that is a transposed view is not copied, nor read elsewhere.
   const auto tall = draw<float>({3, 1000});
-  CHECK(array_equal(take(transpose(tall), tensor<std::int32_t>({999, 0})), transpose(take(tall, tensor<std::int32_t>({999, 0}), 1))));
+  CHECK(array_equal(take(transpose(tall), tensor<std::int32_t>({999, 0})),
+                    transpose(take(tall, tensor<std::int32_t>({999, 0}), 1))));
 }
 
 TEST_CASE("one_hot") {
@@ -161,16 +162,16 @@ TEST_CASE("transforms") {
   static const auto grid = draw_indices({2, 3}, 4), ids = draw_indices({5}, 3);
   static const auto along = draw_indices({3, 6}, 4), down = draw_indices({5, 1}, 3), big = draw_indices({3, 300}, 4);
   const Shape s{3, 4};
-  check_transforms("take", [](const Tensor<double>& x) { return take(x, ids); }, s);
-  check_transforms("take", [](const Tensor<double>& x) { return take(x, grid, 1); }, s);
-  check_transforms("take", [](const Tensor<double>& x) { return take(x, few, 1); }, {2, 3, 2});
-  check_transforms("embedding", [](const Tensor<double>& x) { return embedding(x, ids); }, s);
-  check_transforms("take_along_axis", [](const Tensor<double>& x) { return take_along_axis(x, along); }, s);
-  check_transforms("take_along_axis", [](const Tensor<double>& x) { return take_along_axis(x, down, 0); }, s);
-  check_transforms("scatter_add of x", [](const Tensor<double>& x) { return scatter_add(x, ids, ones<double>({5, 4})); }, s);
-  check_transforms("scatter_add of y", [](const Tensor<double>& y) { return scatter_add(ones<double>({3, 2}), ids, y); }, {5, 2});
-  check_transforms("scatter_add of both", [](const Tensor<double>& x) { return scatter_add(x, grid, take(x, grid, 1), 1); }, s);
-  check_transforms("many to one", [](const Tensor<double>& y) { return scatter_add(zeros<double>({3, 4}), big, y, 1); }, {3, 3, 300});
+  check_transforms("take", OP(take(x, ids)), s);
+  check_transforms("take", OP(take(x, grid, 1)), s);
+  check_transforms("take", OP(take(x, few, 1)), {2, 3, 2});
+  check_transforms("embedding", OP(embedding(x, ids)), s);
+  check_transforms("take_along_axis", OP(take_along_axis(x, along)), s);
+  check_transforms("take_along_axis", OP(take_along_axis(x, down, 0)), s);
+  check_transforms("scatter_add of x", OP(scatter_add(x, ids, ones<double>({5, 4}))), s);
+  check_transforms("scatter_add of y", OP(scatter_add(ones<double>({3, 2}), ids, x)), {5, 2});
+  check_transforms("scatter_add of both", OP(scatter_add(x, grid, take(x, grid, 1), 1)), s);
+  check_transforms("many to one", OP(scatter_add(zeros<double>({3, 4}), big, x, 1)), {3, 3, 300});
 }
 
 TEST_CASE("vmap: each operand mapped, or not") {
@@ -183,7 +184,8 @@ TEST_CASE("vmap: each operand mapped, or not") {
   const auto inner = vmap([&](const auto& i) { return take(tables[1], i, 1); })(columns);
   const auto along = draw_indices({4, 6, 2}, 3);
   const auto picked = vmap([&](const auto& i) { return take_along_axis(tables[2], i); })(along);
-  const auto added = vmap([](const auto& x, const auto& i, const auto& y) { return scatter_add(x, i, y); })(xs, ids, ys);
+  const auto added =
+      vmap([](const auto& x, const auto& i, const auto& y) { return scatter_add(x, i, y); })(xs, ids, ys);
   const auto onto_one = vmap([&](const auto& i) { return scatter_add(xs[0], i, ys[0]); })(ids);
   const auto at_same = vmap([&](const auto& y) { return scatter_add(xs[0], ids[0], y); })(ys);
   for (int b = 0; b < 4; ++b) {
@@ -215,42 +217,46 @@ TEST_CASE("vmap: each operand mapped, or not") {
   CHECK(gap(shared, sum) < 1e-14);
   // Tangents of one operand while the other is mapped.
   const auto dx = draw_normal({6, 3});
-  const auto tangent = jvp([&](const Tensor<double>& x) {
-    return vmap([&](const auto& i, const Tensor<double>& y) { return scatter_add(x, i, y); })(ids, ys);
-  })(xs[0], dx).second;
+  const auto tangent =
+      jvp([&](const Tensor<double>& x) {
+        return vmap([&](const auto& i, const Tensor<double>& y) { return scatter_add(x, i, y); })(ids, ys);
+      })(xs[0], dx)
+          .second;
   for (int b = 0; b < 4; ++b) CHECK(array_equal(tangent[b], dx));
 }
 
 TEST_CASE("errors") {
   const auto x = zeros<float>({5, 3});
   const auto bad = tensor<std::int32_t>({{0, 4}, {5, 6}});
-  CHECK(error_of([&] { embedding(x, bad); }) == "[embedding] ids (2, 2), table (5, 3): id 5 at (1, 0) is not in [0, 5)");
-  CHECK(error_of([&] { take(x, tensor<std::int64_t>({0, -1})); }) == "[take] indices (2,), x (5, 3): index -1 at (1,) is not in [0, 5)");
-  CHECK(error_of([&] { take(x, full<std::uint8_t>({}, 3), 1); }) == "[take] indices (), x (5, 3): index 3 at () is not in [0, 3)");
-  CHECK(error_of([&] { gather_rows(x, bad); }) == "[gather_rows] indices (2, 2), x (5, 3): index 5 at (1, 0) is not in [0, 5)");
-  CHECK(error_of([&] { take_along_axis(x, tensor<std::int32_t>({{0, 0, 9}}), 0); }) ==
+  CHECK(ERROR_OF(embedding(x, bad)) == "[embedding] ids (2, 2), table (5, 3): id 5 at (1, 0) is not in [0, 5)");
+  CHECK(ERROR_OF(take(x, tensor<std::int64_t>({0, -1}))) ==
+        "[take] indices (2,), x (5, 3): index -1 at (1,) is not in [0, 5)");
+  CHECK(ERROR_OF(take(x, full<std::uint8_t>({}, 3), 1)) ==
+        "[take] indices (), x (5, 3): index 3 at () is not in [0, 3)");
+  CHECK(ERROR_OF(gather_rows(x, bad)) == "[gather_rows] indices (2, 2), x (5, 3): index 5 at (1, 0) is not in [0, 5)");
+  CHECK(ERROR_OF(take_along_axis(x, tensor<std::int32_t>({{0, 0, 9}}), 0)) ==
         "[take_along_axis] indices (1, 3), x (5, 3): index 9 at (0, 2) is not in [0, 5)");
-  CHECK(error_of([&] { scatter_add(x, bad, zeros<float>({2, 2, 3})); }) ==
+  CHECK(ERROR_OF(scatter_add(x, bad, zeros<float>({2, 2, 3}))) ==
         "[scatter_add] indices (2, 2), x (5, 3): index 5 at (1, 0) is not in [0, 5)");
-  CHECK(error_of([&] { one_hot(bad, 5); }) == "[one_hot] ids (2, 2): id 5 at (1, 0) is not in [0, 5)");
-  CHECK(error_of([&] { one_hot(bad, -1); }) == "[one_hot] (2, 2): a negative number of classes");
-  CHECK(error_of([&] { take(zeros<float>({0}), zeros<std::int32_t>({1})); }) ==
+  CHECK(ERROR_OF(one_hot(bad, 5)) == "[one_hot] ids (2, 2): id 5 at (1, 0) is not in [0, 5)");
+  CHECK(ERROR_OF(one_hot(bad, -1)) == "[one_hot] (2, 2): a negative number of classes");
+  CHECK(ERROR_OF(take(zeros<float>({0}), zeros<std::int32_t>({1}))) ==
         "[take] indices (1,), x (0,): index 0 at (0,) is not in [0, 0)");
-  CHECK(error_of([&] { grad([&](const Tensor<float>& t) { return tree::dot(embedding(t, bad), embedding(t, bad)); })(x); }) ==
-        "[embedding] ids (2, 2), table (5, 3): id 5 at (1, 0) is not in [0, 5)");
-  CHECK(error_of([&] { embedding(zeros<float>({5}), bad); }) == "[embedding] (5,): a table has two axes, (number, size)");
-  CHECK(error_of([&] { take(x, bad, 2); }) == "[take] (5, 3): axis 2 is out of range for rank 2");
-  CHECK(error_of([&] { take_along_axis(x, tensor<std::int32_t>({0})); }) == "[take_along_axis] (5, 3) x (1,): ranks differ");
-  CHECK(error_of([&] { take_along_axis(x, zeros<std::int32_t>({4, 1})); }) ==
-        "[take_along_axis] (5, 3) x (4, 1): shapes do not broadcast on axes other than 1");
-  CHECK(error_of([&] { scatter_add(x, bad, zeros<float>({2, 3})[0]); }) ==
-        "[scatter_add] indices (2, 2), x (5, 3): index 5 at (1, 0) is not in [0, 5)");
-  CHECK(error_of([&] { scatter_add(x, bad, zeros<float>({2, 4})); }) ==
+  const auto loss = [&](const Tensor<float>& t) { return tree::dot(embedding(t, bad), embedding(t, bad)); };
+  CHECK(ERROR_OF(grad(loss)(x)) == "[embedding] ids (2, 2), table (5, 3): id 5 at (1, 0) is not in [0, 5)");
+  CHECK(ERROR_OF(embedding(zeros<float>({5}), bad)) ==
+        "[embedding] (5,): a table has two axes, (number, size)");
+  CHECK(ERROR_OF(take(x, bad, 2)) == "[take] (5, 3): axis 2 is out of range for rank 2");
+  CHECK(ERROR_OF(take_along_axis(x, tensor<std::int32_t>({0}))) ==
+        "[take_along_axis] (5, 3) x (1,): ranks differ");
+  CHECK(ERROR_OF(take_along_axis(x, zeros<std::int32_t>({4, 1}))) == "[take_along_axis] (5, 3) x (4, 1): shapes do not broadcast on axes other than 1");
+  CHECK(ERROR_OF(scatter_add(x, bad, zeros<float>({2, 3})[0])) == "[scatter_add] indices (2, 2), x (5, 3): index 5 at (1, 0) is not in [0, 5)");
+  CHECK(ERROR_OF(scatter_add(x, bad, zeros<float>({2, 4}))) ==
         "[scatter_add] (5, 3) x (2, 2) x (2, 4): the last does not broadcast to the places of the first, (2, 2, 3)");
-  CHECK(error_of([&] { take(zeros<float>({1, 1, 1, 1, 1, 1}), zeros<std::int32_t>({1, 1, 1, 1})); }) ==
-        "[take] (1, 1, 1, 1, 1, 1) x (1, 1, 1, 1): the result's 9 axes are more than 8");
+  CHECK(ERROR_OF(take(zeros<float>({1, 1, 1, 1, 1, 1}), zeros<std::int32_t>({1, 1, 1, 1}))) == "[take] (1, 1, 1, 1, 1, 1) x (1, 1, 1, 1): the result's 9 axes are more than 8");
   // The lowest bad position is named, however many threads look.
   auto many = zeros<std::int32_t>({200000});
   for (std::int64_t i = 150001; i < 200000; i += 7) detail::data_of<std::int32_t>(many.array())[i] = 5;
-  CHECK(error_of([&] { take(x, many); }) == "[take] indices (200000,), x (5, 3): index 5 at (150001,) is not in [0, 5)");
+  CHECK(ERROR_OF(take(x, many)) ==
+        "[take] indices (200000,), x (5, 3): index 5 at (150001,) is not in [0, 5)");
 }

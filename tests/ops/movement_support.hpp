@@ -35,13 +35,26 @@ inline AnyTensor draw(DType d, const Shape& s) {
   };
   switch (d) {
     case DType::boolean:
-    case DType::uint8: fill(std::uint8_t{}); break;
-    case DType::int32: fill(std::int32_t{}); break;
-    case DType::int64: fill(std::int64_t{}); break;
-    case DType::half: fill(half{}); break;
-    case DType::bfloat16: fill(bfloat16{}); break;
-    case DType::float32: fill(float{}); break;
-    case DType::float64: fill(double{});
+    case DType::uint8:
+      fill(std::uint8_t{});
+      break;
+    case DType::int32:
+      fill(std::int32_t{});
+      break;
+    case DType::int64:
+      fill(std::int64_t{});
+      break;
+    case DType::half:
+      fill(half{});
+      break;
+    case DType::bfloat16:
+      fill(bfloat16{});
+      break;
+    case DType::float32:
+      fill(float{});
+      break;
+    case DType::float64:
+      fill(double{});
   }
   return AnyTensor(r);
 }
@@ -91,7 +104,8 @@ inline std::vector<std::int64_t> sources(const Shape& shape, const Source& sourc
   }
   return r;
 }
-inline void check_places(const AnyTensor& y, const AnyTensor& x, const Shape& shape, const std::vector<std::int64_t>& from) {
+inline void check_places(const AnyTensor& y, const AnyTensor& x, const Shape& shape,
+                         const std::vector<std::int64_t>& from) {
   REQUIRE(y.shape() == shape);
   REQUIRE(y.dtype() == x.dtype());
   const auto have = detail::dense(y.array()), given = detail::dense(x.array());
@@ -196,10 +210,14 @@ template <class F>
 std::string error_of(F call) {
   try {
     call();
-  } catch (const Error& e) {
-    return e.what();
-  }
+  } catch (const Error& e) { return e.what(); }
   return "no error";
 }
 
 }  // namespace movement
+
+// An operation on x, and where the element at place p of its result comes from.
+#define OP(...) [](const auto& x) { return __VA_ARGS__; }
+#define FROM(...) [&](const ::movement::Place& p) -> std::int64_t { return __VA_ARGS__; }
+// What the Error of an expression says.
+#define ERROR_OF(...) ::movement::error_of([&] { static_cast<void>(__VA_ARGS__); })

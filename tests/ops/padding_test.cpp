@@ -9,17 +9,14 @@ using namespace movement;
 
 TEST_CASE("values, every dtype and layout") {
   const Shape s{3, 4};
-  const auto inside = [](const Place& p) { return p[0] >= 1 && p[0] < 4 && p[1] >= 2 && p[1] < 6; };
-  check_moves(s, [](const auto& x) { return pad(x, {{1, 2}, {2, 1}}); }, {6, 7},
-              [&](const Place& p) { return inside(p) ? (p[0] - 1) * 4 + p[1] - 2 : kZero; });
-  check_moves(s, [](const auto& x) { return pad(x, {{1, 2}, {0, 0}}, {.mode = Pad::edge}); }, {6, 4},
-              [](const Place& p) { return std::min<std::int64_t>(std::max<std::int64_t>(p[0] - 1, 0), 2) * 4 + p[1]; });
+  const auto inside = FROM(p[0] >= 1 && p[0] < 4 && p[1] >= 2 && p[1] < 6);
+  check_moves(s, OP(pad(x, {{1, 2}, {2, 1}})), {6, 7}, FROM(inside(p) ? (p[0] - 1) * 4 + p[1] - 2 : kZero));
+  check_moves(s, OP(pad(x, {{1, 2}, {0, 0}}, {.mode = Pad::edge})), {6, 4},
+              FROM(std::min<std::int64_t>(std::max<std::int64_t>(p[0] - 1, 0), 2) * 4 + p[1]));
   // 0 1 2 3 reflected by three places: 3 2 1 | 0 1 2 3 | 2 1 0.
   const std::int64_t mirror[] = {3, 2, 1, 0, 1, 2, 3, 2, 1, 0};
-  check_moves(s, [](const auto& x) { return pad(x, {{0, 0}, {3, 3}}, {.mode = Pad::reflect}); }, {3, 10},
-              [&](const Place& p) { return p[0] * 4 + mirror[p[1]]; });
-  check_moves(s, [](const auto& x) { return pad(x, {{5, 1}, {1, 0}}, {.mode = Pad::wrap}); }, {9, 5},
-              [](const Place& p) { return (p[0] + 1) % 3 * 4 + (p[1] + 3) % 4; });
+  check_moves(s, OP(pad(x, {{0, 0}, {3, 3}}, {.mode = Pad::reflect})), {3, 10}, FROM(p[0] * 4 + mirror[p[1]]));
+  check_moves(s, OP(pad(x, {{5, 1}, {1, 0}}, {.mode = Pad::wrap})), {9, 5}, FROM((p[0] + 1) % 3 * 4 + (p[1] + 3) % 4));
 }
 
 TEST_CASE("other constants, empty, nothing to do") {
@@ -38,19 +35,20 @@ TEST_CASE("other constants, empty, nothing to do") {
 
 TEST_CASE("transforms") {
   const Shape s{3, 4};
-  check_transforms("constant 0", [](const Tensor<double>& x) { return pad(x, {{1, 2}, {0, 3}}); }, s);
-  check_transforms("constant 2", [](const Tensor<double>& x) { return pad(x, {{1, 2}, {0, 3}}, {.value = 2}); }, s);
-  check_transforms("reflect", [](const Tensor<double>& x) { return pad(x, {{2, 2}, {0, 3}}, {.mode = Pad::reflect}); }, s);
-  check_transforms("edge", [](const Tensor<double>& x) { return pad(x, {{1, 0}, {2, 3}}, {.mode = Pad::edge}); }, s);
-  check_transforms("wrap", [](const Tensor<double>& x) { return pad(x, {{4, 1}, {0, 3}}, {.mode = Pad::wrap}); }, s);
+  check_transforms("constant 0", OP(pad(x, {{1, 2}, {0, 3}})), s);
+  check_transforms("constant 2", OP(pad(x, {{1, 2}, {0, 3}}, {.value = 2})), s);
+  check_transforms("reflect", OP(pad(x, {{2, 2}, {0, 3}}, {.mode = Pad::reflect})), s);
+  check_transforms("edge", OP(pad(x, {{1, 0}, {2, 3}}, {.mode = Pad::edge})), s);
+  check_transforms("wrap", OP(pad(x, {{4, 1}, {0, 3}}, {.mode = Pad::wrap})), s);
 }
 
 TEST_CASE("errors") {
   const auto x = zeros<float>({2, 3});
-  CHECK(error_of([&] { pad(x, {{1, 1}}); }) == "[pad] (2, 3): 1 pairs of widths for rank 2");
-  CHECK(error_of([&] { pad(x, {{1, 1}, {0, -1}}); }) == "[pad] (2, 3): axis 1: widths must not be negative (slice takes away)");
-  CHECK(error_of([&] { pad(x, {{0, 0}, {1, 3}}, {.mode = Pad::reflect}); }) ==
-              "[pad] (2, 3): axis 1 of extent 3 reflects at most 2 places, not 3");
-  CHECK(error_of([&] { pad(zeros<float>({0}), {{1, 0}}, {.mode = Pad::edge}); }) == "[pad] (0,): axis 0 is empty: there is nothing to repeat");
-  CHECK(error_of([&] { pad(zeros<std::uint8_t>({1}), {{1, 0}}, {.value = 300}); }) == "[pad] the number 300 does not fit uint8");
+  CHECK(ERROR_OF(pad(x, {{1, 1}})) == "[pad] (2, 3): 1 pairs of widths for rank 2");
+  CHECK(ERROR_OF(pad(x, {{1, 1}, {0, -1}})) == "[pad] (2, 3): axis 1: widths must not be negative (slice takes away)");
+  CHECK(ERROR_OF(pad(x, {{0, 0}, {1, 3}}, {.mode = Pad::reflect})) ==
+        "[pad] (2, 3): axis 1 of extent 3 reflects at most 2 places, not 3");
+  CHECK(ERROR_OF(pad(zeros<float>({0}), {{1, 0}}, {.mode = Pad::edge})) ==
+        "[pad] (0,): axis 0 is empty: there is nothing to repeat");
+  CHECK(ERROR_OF(pad(zeros<std::uint8_t>({1}), {{1, 0}}, {.value = 300})) == "[pad] the number 300 does not fit uint8");
 }

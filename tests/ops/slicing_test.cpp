@@ -41,28 +41,34 @@ TEST_CASE("slice: all bounds and steps of short axes") {
   const std::int64_t far = std::int64_t(1) << 62;
   CHECK(slice(x, 0, -far, far, far).shape() == Shape{1});
   CHECK(slice(x, 0, none, none, std::numeric_limits<std::int64_t>::min()).at({0}) == x.at({4}));
-  CHECK(slice(x, 0, std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()).shape() == Shape{5});
+  CHECK(slice(x, 0, std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()).shape() ==
+        Shape{5});
   CHECK(slice(x, 0, std::size_t(1), 3u).shape() == Shape{2});
 }
 
 TEST_CASE("values, every dtype and layout") {
   const Shape s{3, 5, 2};
   const auto at = [](std::int64_t i, std::int64_t j, std::int64_t k) { return (i * 5 + j) * 2 + k; };
-  check_moves(s, [](const auto& x) { return slice(x, 1, 4, 0, -2); }, {3, 2, 2},
-              [&](const Place& p) { return at(p[0], 4 - 2 * p[1], p[2]); });
-  check_moves(s, [](const auto& x) { return flip(x); }, s, [&](const Place& p) { return at(p[0], p[1], 1 - p[2]); });
-  check_moves(s, [](const auto& x) { return flip(x, {0, 1}); }, s, [&](const Place& p) { return at(2 - p[0], 4 - p[1], p[2]); });
-  check_moves(s, [](const auto& x) { return roll(x, 2, 1); }, s, [&](const Place& p) { return at(p[0], (p[1] + 3) % 5, p[2]); });
-  check_moves(s, [](const auto& x) { return roll(x, -11, 1); }, s, [&](const Place& p) { return at(p[0], (p[1] + 11) % 5, p[2]); });
-  check_moves(s, [](const auto& x) { return roll(x, {1, 1}, {0, -1}); }, s,
-              [&](const Place& p) { return at((p[0] + 2) % 3, p[1], 1 - p[2]); });
+  check_moves(s, OP(slice(x, 1, 4, 0, -2)), {3, 2, 2}, FROM(at(p[0], 4 - 2 * p[1], p[2])));
+  check_moves(s, OP(flip(x)), s, FROM(at(p[0], p[1], 1 - p[2])));
+  check_moves(s, OP(flip(x, {0, 1})), s, FROM(at(2 - p[0], 4 - p[1], p[2])));
+  check_moves(s, OP(roll(x, 2, 1)), s, FROM(at(p[0], (p[1] + 3) % 5, p[2])));
+  check_moves(s, OP(roll(x, -11, 1)), s, FROM(at(p[0], (p[1] + 11) % 5, p[2])));
+  check_moves(s, OP(roll(x, {1, 1}, {0, -1})), s, FROM(at((p[0] + 2) % 3, p[1], 1 - p[2])));
   // The slices 1, 4 and 4, 0 of axis 1 become the places 2 and 3 of it.
-  check_moves(s, [](const auto& x) { return set_slice(x, slice(x, 1, 2, 4), 1, 1, none, 3); }, s,
-              [&](const Place& p) { return at(p[0], p[1] == 1 ? 2 : p[1] == 4 ? 3 : p[1], p[2]); });
-  check_moves(s, [](const auto& x) { return set_slice(x, slice(x, 1, 2, 4), 1, none, none, -4); }, s,
-              [&](const Place& p) { return at(p[0], p[1] == 4 ? 2 : p[1] == 0 ? 3 : p[1], p[2]); });
-  check_moves(s, [](const auto& x) { return set_slice(x, x[0][0], -2, 0, 2); }, s,
-              [&](const Place& p) { return p[1] < 2 ? p[2] : at(p[0], p[1], p[2]); });
+  check_moves(s, OP(set_slice(x, slice(x, 1, 2, 4), 1, 1, none, 3)), s,
+              FROM(at(p[0],
+                      p[1] == 1   ? 2
+                      : p[1] == 4 ? 3
+                                  : p[1],
+                      p[2])));
+  check_moves(s, OP(set_slice(x, slice(x, 1, 2, 4), 1, none, none, -4)), s,
+              FROM(at(p[0],
+                      p[1] == 4   ? 2
+                      : p[1] == 0 ? 3
+                                  : p[1],
+                      p[2])));
+  check_moves(s, OP(set_slice(x, x[0][0], -2, 0, 2)), s, FROM(p[1] < 2 ? p[2] : at(p[0], p[1], p[2])));
 }
 
 TEST_CASE("views, empty axes") {
@@ -81,14 +87,14 @@ TEST_CASE("views, empty axes") {
 
 TEST_CASE("transforms") {
   const Shape s{3, 4, 2};
-  check_transforms("slice", [](const Tensor<double>& x) { return slice(x, 1, 1, none, 2); }, s);
-  check_transforms("slice", [](const Tensor<double>& x) { return slice(x, 0, none, 0, -1); }, s);
-  check_transforms("flip", [](const Tensor<double>& x) { return flip(x, {0, 2}); }, s);
-  check_transforms("roll", [](const Tensor<double>& x) { return roll(x, {1, -2}, {0, 1}); }, s);
-  check_transforms("set_slice", [](const Tensor<double>& x) { return set_slice(x, slice(x, 1, 0, 2), 1, none, none, 2); }, s);
-  check_transforms("set_slice of y", [](const Tensor<double>& x) { return set_slice(ones<double>({3, 5}), x, 1, 1, 4); }, {3, 3});
-  check_transforms("set_slice of x", [](const Tensor<double>& x) { return set_slice(x, ones<double>({2}), 0, 3, 1, -1); }, {4, 2});
-  check_transforms("set_slice, y broadcast", [](const Tensor<double>& x) { return set_slice(x, slice(x, 0, 0, 1), 0, 1); }, {3, 2});
+  check_transforms("slice", OP(slice(x, 1, 1, none, 2)), s);
+  check_transforms("slice", OP(slice(x, 0, none, 0, -1)), s);
+  check_transforms("flip", OP(flip(x, {0, 2})), s);
+  check_transforms("roll", OP(roll(x, {1, -2}, {0, 1})), s);
+  check_transforms("set_slice", OP(set_slice(x, slice(x, 1, 0, 2), 1, none, none, 2)), s);
+  check_transforms("set_slice of y", OP(set_slice(ones<double>({3, 5}), x, 1, 1, 4)), {3, 3});
+  check_transforms("set_slice of x", OP(set_slice(x, ones<double>({2}), 0, 3, 1, -1)), {4, 2});
+  check_transforms("set_slice, y broadcast", OP(set_slice(x, slice(x, 0, 0, 1), 0, 1)), {3, 2});
 }
 
 TEST_CASE("set_slice: either operand mapped") {
@@ -108,13 +114,13 @@ TEST_CASE("set_slice: either operand mapped") {
 
 TEST_CASE("errors") {
   const auto x = zeros<float>({2, 3});
-  CHECK(error_of([&] { slice(x, 2, 0); }) == "[slice] (2, 3): axis 2 is out of range for rank 2");
-  CHECK(error_of([&] { slice(x, 0, 0, 1, 0); }) == "[slice] (2, 3): the step is 0");
-  CHECK(error_of([&] { set_slice(x, zeros<float>({2, 2}), 1, 0); }) ==
-              "[set_slice] (2, 3) x (2, 2): the second does not broadcast to the slice, (2, 3)");
-  CHECK(error_of([&] { set_slice(x, zeros<float>({1, 2, 3}), 1, 0); }) ==
-              "[set_slice] (2, 3) x (1, 2, 3): the second does not broadcast to the slice, (2, 3)");
-  CHECK(error_of([&] { flip(x, {0, -2}); }) == "[flip] (2, 3): axis 0 is given twice");
-  CHECK(error_of([&] { flip(Tensor<float>(1.0f)); }) == "[flip] (): axis -1 is out of range for rank 0");
-  CHECK(error_of([&] { roll(x, {1, 2}, 0); }) == "[roll] (2, 3): 2 shifts for 1 axes");
+  CHECK(ERROR_OF(slice(x, 2, 0)) == "[slice] (2, 3): axis 2 is out of range for rank 2");
+  CHECK(ERROR_OF(slice(x, 0, 0, 1, 0)) == "[slice] (2, 3): the step is 0");
+  CHECK(ERROR_OF(set_slice(x, zeros<float>({2, 2}), 1, 0)) ==
+        "[set_slice] (2, 3) x (2, 2): the second does not broadcast to the slice, (2, 3)");
+  CHECK(ERROR_OF(set_slice(x, zeros<float>({1, 2, 3}), 1, 0)) ==
+        "[set_slice] (2, 3) x (1, 2, 3): the second does not broadcast to the slice, (2, 3)");
+  CHECK(ERROR_OF(flip(x, {0, -2})) == "[flip] (2, 3): axis 0 is given twice");
+  CHECK(ERROR_OF(flip(Tensor<float>(1.0f))) == "[flip] (): axis -1 is out of range for rank 0");
+  CHECK(ERROR_OF(roll(x, {1, 2}, 0)) == "[roll] (2, 3): 2 shifts for 1 axes");
 }

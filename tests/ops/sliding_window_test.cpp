@@ -8,10 +8,9 @@ using namespace ergo;
 using namespace movement;
 
 TEST_CASE("values, every dtype and layout") {
-  check_moves({2, 7, 3}, [](const auto& x) { return sliding_window(x, 1, 3, 2); }, {2, 3, 3, 3},
-              [](const Place& p) { return (p[0] * 7 + p[1] * 2 + p[3]) * 3 + p[2]; });
-  check_moves({5}, [](const auto& x) { return sliding_window(x, -1, 5); }, {1, 5}, [](const Place& p) { return p[1]; });
-  check_moves({6}, [](const auto& x) { return sliding_window(x, 0, 2, 4); }, {2, 2}, [](const Place& p) { return p[0] * 4 + p[1]; });
+  check_moves({2, 7, 3}, OP(sliding_window(x, 1, 3, 2)), {2, 3, 3, 3}, FROM((p[0] * 7 + p[1] * 2 + p[3]) * 3 + p[2]));
+  check_moves({5}, OP(sliding_window(x, -1, 5)), {1, 5}, FROM(p[1]));
+  check_moves({6}, OP(sliding_window(x, 0, 2, 4)), {2, 2}, FROM(p[0] * 4 + p[1]));
 }
 
 TEST_CASE("a view; empty; the transpose's sums") {
@@ -31,15 +30,15 @@ TEST_CASE("a view; empty; the transpose's sums") {
 }
 
 TEST_CASE("transforms") {
-  check_transforms("sliding_window", [](const Tensor<double>& x) { return sliding_window(x, 0, 3); }, {6});
-  check_transforms("sliding_window", [](const Tensor<double>& x) { return sliding_window(x, 1, 4, 3); }, {2, 9, 2});
-  check_transforms("sliding_window", [](const Tensor<double>& x) { return sliding_window(x, 0, 2, 3); }, {9, 1, 2});
+  check_transforms("sliding_window", OP(sliding_window(x, 0, 3)), {6});
+  check_transforms("sliding_window", OP(sliding_window(x, 1, 4, 3)), {2, 9, 2});
+  check_transforms("sliding_window", OP(sliding_window(x, 0, 2, 3)), {9, 1, 2});
 }
 
 TEST_CASE("errors") {
   const auto x = zeros<float>({4, 3});
-  CHECK(error_of([&] { sliding_window(x, 2, 1); }) == "[sliding_window] (4, 3): axis 2 is out of range for rank 2");
-  CHECK(error_of([&] { sliding_window(x, 0, 0); }) == "[sliding_window] (4, 3): size 0, step 1: both are at least 1");
-  CHECK(error_of([&] { sliding_window(x, 0, 2, -1); }) == "[sliding_window] (4, 3): size 2, step -1: both are at least 1");
-  CHECK(error_of([&] { sliding_window(x, 0, 5); }) == "[sliding_window] (4, 3): a window of 5 exceeds axis 0 of extent 4");
+  CHECK(ERROR_OF(sliding_window(x, 2, 1)) == "[sliding_window] (4, 3): axis 2 is out of range for rank 2");
+  CHECK(ERROR_OF(sliding_window(x, 0, 0)) == "[sliding_window] (4, 3): size 0, step 1: both are at least 1");
+  CHECK(ERROR_OF(sliding_window(x, 0, 2, -1)) == "[sliding_window] (4, 3): size 2, step -1: both are at least 1");
+  CHECK(ERROR_OF(sliding_window(x, 0, 5)) == "[sliding_window] (4, 3): a window of 5 exceeds axis 0 of extent 4");
 }

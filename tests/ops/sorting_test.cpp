@@ -87,7 +87,8 @@ TEST_CASE("along axes, strided, by threads") {
   const auto base = draw<float>({6, 40, 5});
   for (const auto& layout : layouts(base)) {
     const Tensor<float> x(layout);
-    const auto y = sort(x, 1), z = argsort(x, -2, {.descending = true}).shape() == x.shape() ? sort(x, 1, {.descending = true}) : x;
+    const auto y = sort(x, 1),
+               z = argsort(x, -2, {.descending = true}).shape() == x.shape() ? sort(x, 1, {.descending = true}) : x;
     for (std::int64_t i = 0; i < 6; ++i) {
       for (std::int64_t k = 0; k < 5; ++k) {
         std::vector<float> column;
@@ -113,8 +114,9 @@ TEST_CASE("empty, rank 0, index types") {
   CHECK(argsort(zeros<float>({0})).shape() == Shape{0});
   CHECK(sort(zeros<float>({3, 0}), 0).shape() == Shape{3, 0});
   CHECK(argsort<std::uint8_t>(zeros<float>({256})).at({255}) == 255);
-  CHECK(error_of([] { argsort<std::uint8_t>(zeros<float>({257})); }) == "[argsort] (257,): indices of 257 places do not fit uint8");
-  CHECK(error_of([] { argsort(Tensor<float>(1.0f)); }) == "[argsort] (): axis -1 is out of range for rank 0");
+  CHECK(ERROR_OF(argsort<std::uint8_t>(zeros<float>({257}))) ==
+        "[argsort] (257,): indices of 257 places do not fit uint8");
+  CHECK(ERROR_OF(argsort(Tensor<float>(1.0f))) == "[argsort] (): axis -1 is out of range for rank 0");
 }
 
 TEST_CASE("derivatives: to the elements chosen; vmap") {

@@ -44,15 +44,18 @@ class CheckpointOp final : public CopiedOp<CheckpointOp<F, Y, X...>> {
     this->gathers = true;
     this->has_jvp = this->leading_axes_free = false;
   }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override {
-    definition(x, y);
-    for (int k = 0; k < this->n_out; ++k)
-      if (y[k]->depth)
-        fail("checkpoint", x, this->n_in, "f captures a tensor that is being differentiated; pass it as an argument");
-  }
+  void value(Args x, Ref<Array>* y, std::uint64_t) const override { definition(x, y); }
+  // A result above the level of all operands was traced through something else that f uses.
   void definition(Args x, Ref<Array>* y) const override {
+    int depth = 0;
+    for (int i = 0; i < this->n_in; ++i)
+      if (x[i]->depth > depth) depth = x[i]->depth;
     LeafList out = run(inputs(x));
-    for (int k = 0; k < this->n_out; ++k) y[k] = std::move(out[std::size_t(k)]);
+    for (int k = 0; k < this->n_out; ++k) {
+      if (out[std::size_t(k)]->depth > depth)
+        fail("checkpoint", x, this->n_in, "f captures a tensor that is being differentiated; pass it as an argument");
+      y[k] = std::move(out[std::size_t(k)]);
+    }
   }
   void vjp(Args g, Args, Args x, Wanted, Ref<Array>* dx) const override {
     LeafList out, seed;

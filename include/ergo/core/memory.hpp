@@ -44,17 +44,16 @@ class Ref {
   }
   Ref(Ref&& o) noexcept : p_(o.p_) { o.p_ = nullptr; }
   Ref& operator=(const Ref& o) {
-    Ref t(o);
-    std::swap(p_, t.p_);
+    if (o.p_) retain(o.p_->refs);
+    replace(o.p_);
     return *this;
   }
   Ref& operator=(Ref&& o) noexcept {
-    Ref t(std::move(o));
-    std::swap(p_, t.p_);
+    replace(std::exchange(o.p_, nullptr));
     return *this;
   }
   ~Ref() {
-    if (p_ && released(p_->refs)) P::destroy(p_);
+    if (p_) drop(p_);
   }
   P* get() const { return p_; }
   P* operator->() const { return p_; }
@@ -63,6 +62,14 @@ class Ref {
 
  private:
   explicit Ref(P* p) : p_(p) {}
+  void replace(P* p) {  // p_ is dropped last: what it owns may be this very handle
+    P* before = std::exchange(p_, p);
+    if (before) drop(before);
+  }
+  // Out of line: handles are destroyed in very many places.
+  [[gnu::noinline]] static void drop(P* p) {
+    if (released(p->refs)) P::destroy(p);
+  }
   P* p_ = nullptr;
 };
 
@@ -182,8 +189,8 @@ inline void guard_local_cache() {
 }
 inline void* system_allocate(std::size_t bytes) {
   const bool huge = bytes >= kHugeBytes;
-  void* p = std::aligned_alloc(huge ? std::size_t(2) << 20 : 64, bytes);
-  if (!p) return nullptr;
+  void* p = nullptr;  // not aligned_alloc, which may insist on a multiple of the alignment
+  if (posix_memalign(&p, huge ? std::size_t(2) << 20 : 64, bytes)) return nullptr;
   if (huge) madvise(p, bytes, MADV_HUGEPAGE);
   return p;
 }

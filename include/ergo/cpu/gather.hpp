@@ -1,4 +1,5 @@
-// Gathering by integer indices, any dtype and strides; and the check of indices, before anything is read or written by them.
+// Gathering by integer indices, any dtype and strides; and the check of indices, before anything is read or written by
+// them.
 #pragma once
 
 #include "ergo/cpu/storage.hpp"
@@ -12,9 +13,9 @@ struct IndexNames {
 
 namespace detail {
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_index(const IndexNames& names, const Array& indices, const Array* of,
-                                                              std::int64_t position, std::int64_t index,
-                                                              std::int64_t extent) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_index(const IndexNames& names, const Array& indices,
+                                                              const Array* of, std::int64_t position,
+                                                              std::int64_t index, std::int64_t extent) {
   Shape at = indices.shape;
   for (int d = at.rank() - 1; d >= 0; --d) {
     const std::int64_t n = at[d];
@@ -22,8 +23,8 @@ namespace detail {
     position /= n;
   }
   throw Error(std::string("[") + names.op + "] " + names.indices + " " + to_string(indices.shape) +
-              (of ? std::string(", ") + names.of + " " + to_string(of->shape) : std::string()) + ": " + names.one + " " +
-              std::to_string(index) + " at " + to_string(at) + " is not in [0, " + std::to_string(extent) + ")");
+              (of ? std::string(", ") + names.of + " " + to_string(of->shape) : std::string()) + ": " + names.one +
+              " " + std::to_string(index) + " at " + to_string(at) + " is not in [0, " + std::to_string(extent) + ")");
 }
 
 template <class I>
@@ -45,8 +46,8 @@ void gather_run(std::byte* y, const std::byte* x, const std::int64_t* index, std
 
 }  // namespace detail
 
-// The indices as a dense array of int64; the first outside [0, extent) is an Error. `of`, what they point into, is for the
-// message and may be null.
+// The indices as a dense array of int64; the first outside [0, extent) is an Error. `of`, what they point into, is for
+// the message and may be null.
 inline Ref<Array> checked_indices(const IndexNames& names, const Array& indices, const Array* of, std::int64_t extent) {
   const Ref<Array> from = ergo::detail::dense(indices);
   const bool copies = indices.dtype != DType::int64;
@@ -64,7 +65,8 @@ inline Ref<Array> checked_indices(const IndexNames& names, const Array& indices,
   return r;
 }
 
-// The leading axes of up to N operands, which broadcast to `lead`: byte strides and the offset of each operand at place i.
+// The leading axes of up to N operands, which broadcast to `lead`: byte strides and the offset of each operand at place
+// i.
 template <int N>
 struct LeadingAxes {
   Shape lead;
@@ -87,8 +89,8 @@ struct LeadingAxes {
   }
 };
 
-// y (lead..., places..., rest...) = x (lead..., n, rest...)[..., indices (lead..., places...), ...]: `axis` counts x's axes
-// from the back, `places` the indices' own. Leading axes broadcast. `indices` come from checked_indices.
+// y (lead..., places..., rest...) = x (lead..., n, rest...)[..., indices (lead..., places...), ...]: `axis` counts x's
+// axes from the back, `places` the indices' own. Leading axes broadcast. `indices` come from checked_indices.
 inline Ref<Array> gather(const Array& x, const Array& indices, int axis, int places) {
   const int x_lead = x.shape.rank() - axis, i_lead = indices.shape.rank() - places;
   Shape lead = x.shape.first(x_lead);

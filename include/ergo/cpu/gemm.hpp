@@ -100,7 +100,7 @@ template <class S, class T>
 // Products whose result cannot be written in place: 16-bit, or a C without a contiguous direction. The result is made in
 // scratch memory, in the type of computation, and moved to C in one pass.
 template <class S, class T>
-void gemm_through_scratch(GemmProblem<S, T> problem, S* c, std::int64_t c_batch, std::int64_t c_row,
+[[gnu::noinline]] void gemm_through_scratch(GemmProblem<S, T> problem, S* c, std::int64_t c_batch, std::int64_t c_row,
                           std::int64_t c_column, const S* bias) {
   const std::int64_t m = problem.m, n = problem.n, rows = problem.count * m;
   const Scratch<T> result(rows * n), wide_bias(bias ? n : 0);

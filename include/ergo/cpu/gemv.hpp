@@ -87,8 +87,10 @@ struct MultiplyDots {
     const DotProducts<T>& g = *arguments;
     for (std::int64_t i = 0; i < g.rows; i += 4) {
       std::int64_t j = 0;
-      for (; g.columns - j > 1; j += 3) multiply<I, 3>(g, i, j);
-      if (j < g.columns) multiply<I, 1>(g, i, j);
+      if constexpr (I != Isa::sse2) {  // where speed no longer matters, compile time does
+        for (; g.columns - j > 1; j += 3) multiply<I, 3>(g, i, j);
+      }
+      for (; j < g.columns; ++j) multiply<I, 1>(g, i, j);
     }
   }
 

@@ -99,7 +99,7 @@ inline void set_isa(Isa wanted) {
 
 template <class Body, class... A>
 inline void for_isa(A... arguments) {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(ERGO_BASELINE_ISA)
   switch (isa()) {
     case Isa::avx512:
       return detail::run_avx512<Body, A...>(arguments...);

@@ -1,5 +1,5 @@
-// The sum of overlapping windows: the transpose of a sliding window. Each element gathers what lies over it in order of the
-// windows' positions, so the bits do not depend on the number of threads.
+// The sum of overlapping windows: the transpose of a sliding window. Each element gathers what lies over it in order of
+// the windows' positions, so the bits do not depend on the number of threads.
 #pragma once
 
 #include "ergo/cpu/storage.hpp"
@@ -7,7 +7,8 @@
 namespace ergo::inline ERGO_BUILD::cpu {
 
 namespace detail {
-// y (outer, extent, inner) from g (outer, count, inner, size), both dense; elements [begin, end) of y's (outer, extent).
+// y (outer, extent, inner) from g (outer, count, inner, size), both dense; elements [begin, end) of y's (outer,
+// extent).
 template <class T>
 void add_windows_run(const T* g, T* y, std::int64_t extent, std::int64_t inner, std::int64_t count, std::int64_t size,
                      std::int64_t step, std::int64_t begin, std::int64_t end) {
@@ -24,7 +25,8 @@ void add_windows_run(const T* g, T* y, std::int64_t extent, std::int64_t inner, 
 }
 }  // namespace detail
 
-// y of shape `s` from windows g of shape s + (size,) but for the number of windows on axis `axis`; floating, at depth 0.
+// y of shape `s` from windows g of shape s + (size,) but for the number of windows on axis `axis`; floating, at depth
+// 0.
 inline Ref<Array> add_windows(const Array& g, const Shape& s, int axis, std::int64_t step) {
   if (is_storage_only(g.dtype)) return narrowed(*add_windows(*widened(g), s, axis, step), g.dtype);
   const Ref<Array> from = ergo::detail::dense(g), y = Array::make(g.dtype, s);
@@ -33,11 +35,11 @@ inline Ref<Array> add_windows(const Array& g, const Shape& s, int axis, std::int
   const std::int64_t inner = s.last(s.rank() - 1 - axis).numel(), rows = y->numel() / inner;
   parallel_for(rows, 1 + 16384 / (inner * size), [&](std::int64_t begin, std::int64_t end) {
     if (g.dtype == DType::float64)
-      detail::add_windows_run(reinterpret_cast<const double*>(from->data), reinterpret_cast<double*>(y->data), extent, inner,
-                              count, size, step, begin, end);
+      detail::add_windows_run(reinterpret_cast<const double*>(from->data), reinterpret_cast<double*>(y->data), extent,
+                              inner, count, size, step, begin, end);
     else
-      detail::add_windows_run(reinterpret_cast<const float*>(from->data), reinterpret_cast<float*>(y->data), extent, inner,
-                              count, size, step, begin, end);
+      detail::add_windows_run(reinterpret_cast<const float*>(from->data), reinterpret_cast<float*>(y->data), extent,
+                              inner, count, size, step, begin, end);
   });
   return y;
 }

@@ -102,7 +102,7 @@ ERGO_INLINE bool any(const Mask<T, W>& m) {
 // Whether some lane has its sign bit set: the cheapest test of all lanes, without a comparison.
 template <class T, int W>
 ERGO_INLINE bool any_negative(const Pack<T, W>& a) {
-  if constexpr (std::is_floating_point_v<T>) {
+  if constexpr (!std::is_same_v<T, detail::SignedOf<T>>) {
     return any_negative(a.bits());
   } else if constexpr (sizeof(a.v) > 16) {
     return any_negative(low(a) | high(a));

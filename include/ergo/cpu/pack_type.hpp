@@ -122,6 +122,9 @@ struct Pack {
   ERGO_INLINE Pack() : v{} {}
   ERGO_INLINE explicit Pack(T x)
       : v(x - detail::Vector<T, W>{}) {}  // minus 0, not plus: that would lose the sign of -0
+  template <class S>
+    requires(std::is_arithmetic_v<S> && !std::is_same_v<S, T>)
+  ERGO_INLINE explicit Pack(S x) : Pack(T(x)) {}  // A(0.1) in a functor is meant, whatever the lane
   // Written out, so that every ABI passes packs in memory: functions compiled for different sets then agree (a user's
   // functor that is not inlined at -O0), where trivially copied 64-byte vectors are passed in different registers.
   ERGO_INLINE Pack(const Pack& o) : v(o.v) {}

@@ -67,27 +67,28 @@ ERGO_INLINE Pack<double, W> to_double(const Pack<std::uint64_t, W>& a) {
 // (0, 1] with the resolution of a word near 0.
 template <int W>
 ERGO_INLINE Pack<float, W> open_uniform(const Pack<std::uint32_t, W>& w) {
-  return ((w >> 1).template as<std::int32_t>().template to<float>() + Pack<float, W>(0.5f)) * Pack<float, W>(0x1p-31f);
+  using A = Pack<float, W>;
+  return fma((w >> 1).template as<std::int32_t>().template to<float>(), A(0x1p-31f), A(0x1p-32f));
 }
 template <int W>
 ERGO_INLINE Pack<double, W> open_uniform(const Pack<std::uint64_t, W>& w) {
-  return (to_double(w >> 11) + Pack<double, W>(0.5)) * Pack<double, W>(0x1p-53);
+  return fma(to_double(w >> 11), Pack<double, W>(0x1p-53), Pack<double, W>(0x1p-54));
 }
 
-// A pair of standard normals: radius sqrt(-2 log u), and an angle in [-pi / 4, pi / 4) that the two top bits of `turn` take
-// around the circle, one as a sign, one by swapping cosine and sine.
+// A pair of normals of the standard deviation given: radius sqrt(-2 log u), and an angle in [-pi / 4, pi / 4) that the two top
+// bits of `turn` take around the circle, one as a sign, one by swapping cosine and sine.
 template <class T, int W>
-ERGO_INLINE void box_muller(const Pack<T, W>& u, const Pack<T, W>& angle, const Pack<SignedOf<T>, W>& turn, Pack<T, W>& x,
-                            Pack<T, W>& y) {
+ERGO_INLINE void box_muller(const Pack<T, W>& u, const Pack<T, W>& angle, const Pack<SignedOf<T>, W>& turn,
+                            const Pack<T, W>& deviation, Pack<T, W>& x, Pack<T, W>& y) {
   using A = Pack<T, W>;
   const auto e = log_parts(u, false);
   const A log_u = fma(e.k, A(LogTable<T>::kLn2High), e.f + fma(e.k, A(LogTable<T>::kLn2Low), e.t));
-  const A r = xor_bits(sqrt(A(-2) * log_u), sign_bit(turn.template as<T>()));
-  const Reduced<A> reduced{angle, A(), {}};
-  const A s = r * sin_reduced(reduced), c = r * cos_reduced(reduced);
+  const A radius = xor_bits(sqrt(A(-2) * log_u), sign_bit(turn.template as<T>())) * deviation;
+  const A z = angle * angle, sine = fma(z * angle, polynomial(z, TrigTable<T>::kSin), angle);
+  const A cosine = fma(z * z, polynomial(z, TrigTable<T>::kCos), fma(z, A(-0.5), A(1)));
   const auto swap = (turn << 1) < Pack<SignedOf<T>, W>();
-  x = where(swap, s, c);
-  y = where(swap, c, s);
+  x = radius * where(swap, sine, cosine);
+  y = radius * where(swap, cosine, sine);
 }
 
 // f.of(words) for the words of L blocks in order.
@@ -185,14 +186,15 @@ struct NormalDraw {
       if constexpr (sizeof(T) == 4) {
         const auto turn = detail::lanes_of<std::int32_t>(b.template pair<1, 3>());
         const A angle = (turn << 2).template to<float>() * A(0x1.921fb6p-32f);  // pi / 4 / 2^31
-        detail::box_muller(detail::open_uniform(detail::lanes_of<std::uint32_t>(b.template pair<0, 2>())), angle, turn, x, z);
+        detail::box_muller(detail::open_uniform(detail::lanes_of<std::uint32_t>(b.template pair<0, 2>())), angle, turn, deviation, x, z);
       } else {
         const auto turn = b.template pair<2, 3>();
         const A angle = (detail::to_double((turn << 2) >> 11) - A(0x1p52)) * A(0x1.921fb54442d18p-53);  // pi / 4 / 2^52
-        detail::box_muller(detail::open_uniform(b.template pair<0, 1>()), angle, turn.template as<std::int64_t>(), x, z);
+        detail::box_muller(detail::open_uniform(b.template pair<0, 1>()), angle, turn.template as<std::int64_t>(), deviation,
+                           x, z);
       }
-      fma(detail::interleave_low(x, z), deviation, mean).store(y);
-      fma(detail::interleave_high(x, z), deviation, mean).store(y + A::kLanes);
+      (detail::interleave_low(x, z) + mean).store(y);
+      (detail::interleave_high(x, z) + mean).store(y + A::kLanes);
     }
   };
 };

@@ -90,8 +90,8 @@ ERGO_INLINE void encrypt(Blocks<L> (&b)[N], const RoundKeys<L>& key) {
 // Lanes of a and b alternating, within each 16 bytes: those of the first 8 bytes, or those of the last.
 template <bool Last, class T, int W, int... K>
 ERGO_INLINE Pack<T, W> interleave(const Pack<T, W>& a, const Pack<T, W>& b, std::integer_sequence<int, K...>) {
-  constexpr int kGroup = 16 / int(sizeof(T)), kFrom = Last ? kGroup / 2 : 0;
-  return shuffle<(K / kGroup * kGroup + kFrom + K % kGroup / 2 + (K % 2 ? W : 0))...>(a, b);
+  constexpr int kPerLane = 16 / int(sizeof(T)), kFrom = Last ? kPerLane / 2 : 0;
+  return shuffle<(K / kPerLane * kPerLane + kFrom + K % kPerLane / 2 + (K % 2 ? W : 0))...>(a, b);
 }
 template <class T, int W>
 ERGO_INLINE Pack<T, W> interleave_low(const Pack<T, W>& a, const Pack<T, W>& b) {

@@ -1,5 +1,6 @@
-// Adding rows to places given by indices, with bits that depend on the data alone: what goes to one destination is taken in
-// order of position, in runs of 128; each run is summed in order, the runs' sums by a binary tree (SEMANTICS section 6).
+// Adding rows to places given by indices, with bits that depend on the data alone: what goes to one destination is
+// taken in order of position, in runs of 128; each run is summed in order, the runs' sums by a binary tree (SEMANTICS
+// section 6).
 //
 // A stable counting sort brings the positions of each destination together; then runs are independent, so they are the
 // unit of parallel work, however unevenly the destinations are hit.
@@ -19,7 +20,8 @@ inline constexpr std::int64_t kScatterRun = 128;
 template <class T>
 struct SumRowsBody {
   template <Isa I>
-  static ERGO_INLINE void run(const T* rows, const std::int64_t* order, std::int64_t n, std::int64_t inner, T* y, bool adds) {
+  static ERGO_INLINE void run(const T* rows, const std::int64_t* order, std::int64_t n, std::int64_t inner, T* y,
+                              bool adds) {
     constexpr int W = kRegisterBytes<I> / int(sizeof(T));
     using P = Pack<T, W>;
     std::int64_t c = 0;
@@ -45,10 +47,11 @@ void sum_rows(const T* rows, const std::int64_t* order, std::int64_t n, std::int
     SumRowsBody<T>::template run<Isa::sse2>(rows, order, n, inner, y, adds);
 }
 
-// One set of destinations: y (extent, inner), added to if `adds` (else it holds zeros); rows (n, inner) go to index[0..n).
+// One set of destinations: y (extent, inner), added to if `adds` (else it holds zeros); rows (n, inner) go to
+// index[0..n).
 template <class T>
-void scatter_rows(T* y, const T* rows, const std::int64_t* index, std::int64_t n, std::int64_t extent, std::int64_t inner,
-                  bool adds) {
+void scatter_rows(T* y, const T* rows, const std::int64_t* index, std::int64_t n, std::int64_t extent,
+                  std::int64_t inner, bool adds) {
   const std::int64_t first = 0;
   if (n == 1) return sum_rows(rows, &first, 1, inner, y + index[0] * inner, adds);
   const Scratch<std::int64_t> starts(extent + 1), positions(n);
@@ -92,7 +95,8 @@ void scatter_rows(T* y, const T* rows, const std::int64_t* index, std::int64_t n
     T* sums = part + p * inner;
     for (std::int64_t h = 1; h < own; h *= 2)
       for (std::int64_t i = 0; i + h < own; i += 2 * h)
-        for (std::int64_t c = 0; c < inner; ++c) sums[i * inner + c] = T(sums[i * inner + c] + sums[(i + h) * inner + c]);
+        for (std::int64_t c = 0; c < inner; ++c)
+          sums[i * inner + c] = T(sums[i * inner + c] + sums[(i + h) * inner + c]);
     sum_rows(sums, &first, 1, inner, y + d * inner, adds);
     p += own;
   }
@@ -113,9 +117,9 @@ void scatter_all(Array& y, const Array& rows, const Array& indices, const Leadin
 
 }  // namespace detail
 
-// x (lead..., extent, rest...), zeros if null, with rows (lead..., places..., rest...) added at indices (lead..., places...).
-// `axis` counts x's axes from the back, `places` the indices' own. Leading axes broadcast. Numbers of any dtype; `indices`
-// come from checked_indices.
+// x (lead..., extent, rest...), zeros if null, with rows (lead..., places..., rest...) added at indices (lead...,
+// places...). `axis` counts x's axes from the back, `places` the indices' own. Leading axes broadcast. Numbers of any
+// dtype; `indices` come from checked_indices.
 inline Ref<Array> scatter_add(const Array* x, const Array& rows, const Array& indices, int axis, int places,
                               std::int64_t extent) {
   if (is_storage_only(rows.dtype)) {
@@ -137,11 +141,20 @@ inline Ref<Array> scatter_add(const Array* x, const Array& rows, const Array& in
   at.operand(1, indices, i_lead);
   const bool adds = x != nullptr;
   switch (rows.dtype) {
-    case DType::float64: detail::scatter_all<double>(*y, *from, indices, at, n, extent, inner, adds); break;
-    case DType::float32: detail::scatter_all<float>(*y, *from, indices, at, n, extent, inner, adds); break;
-    case DType::int64: detail::scatter_all<std::uint64_t>(*y, *from, indices, at, n, extent, inner, adds); break;
-    case DType::int32: detail::scatter_all<std::uint32_t>(*y, *from, indices, at, n, extent, inner, adds); break;
-    default: detail::scatter_all<std::uint8_t>(*y, *from, indices, at, n, extent, inner, adds);
+    case DType::float64:
+      detail::scatter_all<double>(*y, *from, indices, at, n, extent, inner, adds);
+      break;
+    case DType::float32:
+      detail::scatter_all<float>(*y, *from, indices, at, n, extent, inner, adds);
+      break;
+    case DType::int64:
+      detail::scatter_all<std::uint64_t>(*y, *from, indices, at, n, extent, inner, adds);
+      break;
+    case DType::int32:
+      detail::scatter_all<std::uint32_t>(*y, *from, indices, at, n, extent, inner, adds);
+      break;
+    default:
+      detail::scatter_all<std::uint8_t>(*y, *from, indices, at, n, extent, inner, adds);
   }
   return y;
 }

@@ -230,14 +230,15 @@ struct WeightBody {
     for (std::int64_t r = 0; r < rows; ++r) row_weight(blocks, x + r * n, n, top + r, sum + r);
   }
 };
-// y = top + log of the lifted sum, n of them in room for a register more.
+// y = top + log of the lifted sum, n of them in room for a register more; y may be top.
 template <class T>
 struct LogWeightBody {
   template <Isa I>
   static ERGO_INLINE void run(const T* top, const T* sum, T* y, std::int64_t n) {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
-    RowPacks<P>(n).template each<1>([&](auto, std::int64_t i, const auto&) __attribute__((always_inline)) {
-      (P::load(top + i) + log(P::load(sum + i) * P(kUnlift<T>))).store(y + i);
+    RowPacks<P>(n).template each<1>([&](auto, std::int64_t i, const auto& valid) __attribute__((always_inline)) {
+      const P done = P::load(y + i);
+      where(valid, P::load(top + i) + log(P::load(sum + i) * P(kUnlift<T>)), done).store(y + i);
     });
   }
 };

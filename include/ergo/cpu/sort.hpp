@@ -1,6 +1,6 @@
-// Stable order of the elements of rows: -inf < ... < inf < NaN, all NaNs equal, -0 equal to +0; descending reverses that
-// order but keeps equal elements as they were. Each dtype becomes unsigned integers of the same order, so the sorting itself
-// is compiled for two widths only: merges for short rows, a radix sort for long ones.
+// Stable order of the elements of rows: -inf < ... < inf < NaN, all NaNs equal, -0 equal to +0; descending reverses
+// that order but keeps equal elements as they were. Each dtype becomes unsigned integers of the same order, so the
+// sorting itself is compiled for two widths only: merges for short rows, a radix sort for long ones.
 #pragma once
 
 #include "ergo/cpu/scratch.hpp"
@@ -49,13 +49,20 @@ template <class Key>
 void rank_elements(DType d, const std::byte* x, std::int64_t n, bool descending, Ranked<Key>* y) {
   switch (d) {
     case DType::boolean:
-    case DType::uint8: return rank_run<Key, std::uint8_t>(x, n, descending, y);
-    case DType::int32: return rank_run<Key, std::int32_t>(x, n, descending, y);
-    case DType::half: return rank_run<Key, half>(x, n, descending, y);
-    case DType::bfloat16: return rank_run<Key, bfloat16>(x, n, descending, y);
-    case DType::float32: return rank_run<Key, float>(x, n, descending, y);
-    case DType::int64: return rank_run<Key, std::int64_t>(x, n, descending, y);
-    case DType::float64: return rank_run<Key, double>(x, n, descending, y);
+    case DType::uint8:
+      return rank_run<Key, std::uint8_t>(x, n, descending, y);
+    case DType::int32:
+      return rank_run<Key, std::int32_t>(x, n, descending, y);
+    case DType::half:
+      return rank_run<Key, half>(x, n, descending, y);
+    case DType::bfloat16:
+      return rank_run<Key, bfloat16>(x, n, descending, y);
+    case DType::float32:
+      return rank_run<Key, float>(x, n, descending, y);
+    case DType::int64:
+      return rank_run<Key, std::int64_t>(x, n, descending, y);
+    case DType::float64:
+      return rank_run<Key, double>(x, n, descending, y);
   }
 }
 

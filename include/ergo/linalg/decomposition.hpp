@@ -33,7 +33,7 @@ struct Decomposition final : Op {
   void definition(Args x, Ref<Array>*) const override {
     fail(name, x, 1, "it has no derivative yet in this version (stop_gradient(x) makes its argument a constant)");
   }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override;
+  inline void value(Args x, Ref<Array>* y, std::uint64_t) const override;
 };
 
 // Checks what the shape shows.

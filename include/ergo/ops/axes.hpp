@@ -1,5 +1,5 @@
-// What operations share in reading their arguments: axes that count from either end, sizes of any integer type, operands
-// on one device.
+// What operations share in reading their arguments: axes that count from either end, sizes of any integer type,
+// operands on one device.
 #pragma once
 
 #include "ergo/core/handle.hpp"
@@ -55,7 +55,8 @@ inline AxisSet resolve_axes(const char* op, const Array& x, const Axes& axes) {
 inline void same_device(const char* op, Args x, int n) {
   for (int i = 1; i < n; ++i)
     if (x[i]->device != x[0]->device)
-      fail(op, x, n, "operands on " + to_string(x[0]->device) + " and " + to_string(x[i]->device) + ": x.to(device) first");
+      fail(op, x, n,
+           "operands on " + to_string(x[0]->device) + " and " + to_string(x[i]->device) + ": x.to(device) first");
 }
 
 }  // namespace detail

@@ -6,7 +6,6 @@
 #pragma once
 
 #include "ergo/cpu/cross_entropy_rows.hpp"
-#include "ergo/ops/logic.hpp"
 #include "ergo/ops/loss.hpp"
 #include "ergo/ops/softmax.hpp"
 
@@ -42,13 +41,54 @@ struct Targets {
   }
 };
 
-// - sum of q log softmax over the classes; a class without target counts 0 even where it is impossible.
-template <class T>
-Tensor<T> cross_entropy_of(const Tensor<T>& logits, const Tensor<T>& target) {
-  const Tensor<T> logarithm = log_softmax(logits);
-  const Tensor<bool> empty = logical_and(target == T(0.0), logarithm == T(-__builtin_inf()));
-  return -sum(target * where(empty, T(0.0), logarithm), -1);
-}
+// What the formula is made of. -q l for a target q and a log-probability l; 0 where both say impossible.
+struct CrossTerm {
+  static constexpr auto name = "cross_entropy";
+  static constexpr Uses uses = Uses::inputs;
+  template <class A>
+  static constexpr A value(const A& q, const A& l) {
+    return where(q == A(0), A(0), -(q * l));
+  }
+  template <int I, class A>
+  static constexpr A partial(const A&, const A& q, const A& l) {
+    if constexpr (I == 0)
+      return where(q == A(0), where(l == A(-__builtin_inf()), A(0), -l), -l);
+    else
+      return -q;
+  }
+};
+// total / counted; over nothing it is NaN with derivative 0.
+struct OverCounted {
+  static constexpr auto name = "cross_entropy";
+  static constexpr Uses uses = Uses::inputs;
+  template <class A>
+  static constexpr A value(const A& total, const A& counted) {
+    return total / counted;
+  }
+  template <int I, class A>
+  static constexpr auto partial(const A&, const A&, const A& counted) {
+    if constexpr (I == 0)
+      return weight_reciprocal(counted);
+    else
+      return Constant<0>();
+  }
+};
+// The logits of rows that have a target, 0 in place of others: whatever stands there reaches no derivative.
+struct OfCounted {
+  static constexpr auto name = "cross_entropy";
+  static constexpr Uses uses = Uses::inputs;
+  template <class A>
+  static constexpr A value(const A& x, const A& target) {
+    return where(target == A(0), A(0), x);
+  }
+  template <int I, class A>
+  static constexpr auto partial(const A&, const A&, const A& target) {
+    if constexpr (I == 0)
+      return where(target == A(0), A(0), A(1));
+    else
+      return Constant<0>();
+  }
+};
 
 template <class T>
 struct CrossEntropyVjp;
@@ -103,10 +143,11 @@ struct CrossEntropy {
       return cast<T>(computing().definition(cast<C>(logits), labels, cast<C>(weight)...));
     } else {
       const auto [target, own] = targets(logits, labels, weight...);
-      const Tensor<T> rows = cross_entropy_of(logits, target);
+      const Tensor<T> counted = pointwise_op(OfCounted{}, logits, sum(target, -1, true));
+      const Tensor<T> rows = sum(pointwise_op(CrossTerm{}, target, log_softmax(counted)), -1);
       if (reduction == Reduction::none) return rows;
       const Tensor<T> total = sum_of_last(rows, rank - 1);
-      return reduction == Reduction::mean ? total / sum_of_last(own, rank - 1) : total;
+      return reduction == Reduction::mean ? pointwise_op(OverCounted{}, total, sum_of_last(own, rank - 1)) : total;
     }
   }
   // The gradient by the formula: g (sum(target) softmax - target), 0 for rows without target.
@@ -117,8 +158,9 @@ struct CrossEntropy {
       return cast<T>(computing().gradient(cast<C>(g), cast<C>(logits), labels, cast<C>(weight)...));
     } else {
       const auto [target, own] = targets(logits, labels, weight...);
-      const Tensor<T> scale = reduction == Reduction::mean ? g / sum_of_last(own, rank - 1) : g, all = sum(target, -1, true);
-      return where(all == T(0), T(0), with_ones(scale, rank - result_rank()) * (all * softmax(logits) - target));
+      const Tensor<T> all = sum(target, -1, true), share = softmax(pointwise_op(OfCounted{}, logits, all));
+      const Tensor<T> scale = reduction == Reduction::mean ? g * weight_reciprocal(sum_of_last(own, rank - 1)) : g;
+      return with_ones(scale, rank - result_rank()) * (all * share - target);
     }
   }
   template <class Y, std::same_as<Tensor<T>>... W>
@@ -209,7 +251,7 @@ Tensor<T> cross_entropy(const Tensor<T>& logits, const Tensor<L>& labels, const 
     const double e = options.label_smoothing;
     Tensor<T> target = e == 0 ? labels : labels * (1 - e) + e / double(logits.shape()[-1]);
     if (weight.defined()) target = target * Tensor<T>(weight);
-    const Tensor<T> loss = detail::cross_entropy_of(logits, target);
+    const Tensor<T> loss = sum(pointwise_op(detail::CrossTerm{}, target, log_softmax(logits)), -1);
     return options.reduction == Reduction::none ? loss : options.reduction == Reduction::mean ? mean(loss) : sum(loss);
   } else {
     const detail::CrossEntropy<T> op{logits.rank(), detail::in_reverse(logits.array()), options.reduction,

@@ -1,5 +1,5 @@
-// Triangles and diagonals of the last two axes: tril triu diagonal diag. Diagonal k runs from row 0 if k >= 0, from column 0
-// else, k places right of the main one.
+// Triangles and diagonals of the last two axes: tril triu diagonal diag. Diagonal k runs from row 0 if k >= 0, from
+// column 0 else, k places right of the main one.
 #pragma once
 
 #include "ergo/cpu/assign.hpp"
@@ -47,7 +47,8 @@ struct Triangle {  // its own transpose
     if (r->numel() == 0) return AnyTensor(r);
     parallel_for(r->numel() / columns, 1 + 16384 / columns, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
-        const std::int64_t at = row % rows + k + (lower ? 1 : 0);  // the first column beyond the part that is on the left
+        const std::int64_t at =
+            row % rows + k + (lower ? 1 : 0);  // the first column beyond the part that is on the left
         const auto left = std::size_t((at < 0 ? 0 : at > columns ? columns : at) * width);
         const std::size_t right = std::size_t(columns * width) - left;
         std::byte* y = r->data + row * columns * width;
@@ -99,9 +100,12 @@ struct EmbedDiagonal {
   }
   AnyTensor transpose(const AnyTensor& g, const Shape&) const { return linear_op(diagonal, g); }
 };
-inline AnyTensor Diagonal::transpose(const AnyTensor& g, const Shape&) const { return linear_op(EmbedDiagonal{*this}, g); }
+inline AnyTensor Diagonal::transpose(const AnyTensor& g, const Shape&) const {
+  return linear_op(EmbedDiagonal{*this}, g);
+}
 
-inline std::int64_t bounded(std::int64_t k, std::int64_t rows, std::int64_t columns) {  // so that sums with k do not overflow
+inline std::int64_t bounded(std::int64_t k, std::int64_t rows,
+                            std::int64_t columns) {  // so that sums with k do not overflow
   return k < -rows ? -rows : k > columns ? columns : k;
 }
 inline void check_matrix(const char* op, const Array& a) {

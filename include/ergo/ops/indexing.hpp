@@ -1,6 +1,6 @@
-// Indexing by integer tensors: take take_along_axis gather_rows embedding scatter_add one_hot. Indices are int32, int64 or
-// uint8 and lie in [0, n): a negative one never wraps, the first bad one is an Error that names it, its place and n, and
-// nothing outside is read or written.
+// Indexing by integer tensors: take take_along_axis gather_rows embedding scatter_add one_hot. Indices are int32, int64
+// or uint8 and lie in [0, n): a negative one never wraps, the first bad one is an Error that names it, its place and n,
+// and nothing outside is read or written.
 #pragma once
 
 #include "ergo/cpu/scatter.hpp"
@@ -27,11 +27,13 @@ void check_table(const AnyTensor& table);
 
 template <class I>
 constexpr void require_index() {
-  static_assert(Index<I>, "indices are Tensor<int32_t>, Tensor<int64_t> or Tensor<uint8_t>: cast<int32_t>(indices) first");
+  static_assert(Index<I>,
+                "indices are Tensor<int32_t>, Tensor<int64_t> or Tensor<uint8_t>: cast<int32_t>(indices) first");
 }
 }  // namespace detail
 
-// The places `indices` of an axis, whose extent the indices' shape replaces: (N, D) at (B, T) along axis 0 is (B, T, D).
+// The places `indices` of an axis, whose extent the indices' shape replaces: (N, D) at (B, T) along axis 0 is (B, T,
+// D).
 template <class T, class I>
 Tensor<T> take(const Tensor<T>& x, const Tensor<I>& indices, AnyInteger axis = 0) {
   detail::require_index<I>();
@@ -56,8 +58,8 @@ Tensor<T> take_along_axis(const Tensor<T>& x, const Tensor<I>& indices, AnyInteg
   detail::require_index<I>();
   return Tensor<T>(detail::taken_along(x, indices, axis));
 }
-// x with y added at the places `indices` of an axis: y has, or broadcasts to, the shape of take(x, indices, axis). Repeated
-// indices add up, in an order that the data alone fix.
+// x with y added at the places `indices` of an axis: y has, or broadcasts to, the shape of take(x, indices, axis).
+// Repeated indices add up, in an order that the data alone fix.
 template <class T, class I>
 Tensor<T> scatter_add(const Tensor<T>& x, const Tensor<I>& indices, const Tensor<T>& y, AnyInteger axis = 0) {
   detail::require_index<I>();
@@ -116,8 +118,8 @@ struct ScatterAdd {
 };
 inline AnyTensor Take::transpose(const AnyTensor& g, const Shape& of_x, const AnyTensor& indices) const {
   Take back = *this;
-  // If x is one table for all leading axes of the indices, these are places like the others: their contributions meet in
-  // one table at once, instead of in a table each.
+  // If x is one table for all leading axes of the indices, these are places like the others: their contributions meet
+  // in one table at once, instead of in a table each.
   if (of_x.rank() == axis) back.places = indices.rank();
   return AnyTensor(update(ScatterAdd{back}, nullptr, &g.array(), &indices.array()));
 }

@@ -141,8 +141,9 @@ inline Arrays split_evenly(const AnyTensor& x, std::int64_t pieces, std::int64_t
   Array& a = x.array();
   const int at = resolve_axis("split", a, axis);
   if (pieces < 1 || a.shape[at] % pieces)
-    fail("split", a, "axis " + std::to_string(at) + " does not divide into " + std::to_string(pieces) +
-                         " equal pieces (sizes go in braces)");
+    fail("split", a,
+         "axis " + std::to_string(at) + " does not divide into " + std::to_string(pieces) +
+             " equal pieces (sizes go in braces)");
   return split_at(a, std::vector<std::int64_t>(std::size_t(pieces), a.shape[at] / pieces), at);
 }
 inline Arrays split_by_sizes(const AnyTensor& x, const std::vector<std::int64_t>& sizes, std::int64_t axis) {
@@ -154,8 +155,9 @@ inline Arrays split_by_sizes(const AnyTensor& x, const std::vector<std::int64_t>
     if (__builtin_add_overflow(total, n, &total)) fail("split", a, "sizes beyond 2^63 - 1 together");
   }
   if (total != a.shape[at])
-    fail("split", a, "sizes add up to " + std::to_string(total) + ", axis " + std::to_string(at) + " has extent " +
-                         std::to_string(a.shape[at]));
+    fail("split", a,
+         "sizes add up to " + std::to_string(total) + ", axis " + std::to_string(at) + " has extent " +
+             std::to_string(a.shape[at]));
   return split_at(a, sizes, at);
 }
 

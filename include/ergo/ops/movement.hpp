@@ -1,6 +1,6 @@
-// Movement that only changes shape: reshape flatten permute transpose swap_axes move_axis squeeze expand_dims broadcast_to
-// meshgrid. Views wherever strides allow (all but some reshapes); any dtype; derivatives of every order are the movement
-// back.
+// Movement that only changes shape: reshape flatten permute transpose swap_axes move_axis squeeze expand_dims
+// broadcast_to meshgrid. Views wherever strides allow (all but some reshapes); any dtype; derivatives of every order
+// are the movement back.
 #pragma once
 
 #include "ergo/autograd/structural.hpp"
@@ -100,17 +100,18 @@ inline AnyTensor reshaped(const AnyTensor& x, Shape to) {
   const std::int64_t have = a.numel(), known = to.numel();
   if (inferred >= 0) {
     if (known == 0) fail("reshape", a, "the -1 of " + to_string(given) + " cannot be inferred beside an extent of 0");
-    if (have % known)
-      fail("reshape", a, std::to_string(have) + " elements do not divide into " + to_string(given));
+    if (have % known) fail("reshape", a, std::to_string(have) + " elements do not divide into " + to_string(given));
     to[inferred] = have / known;
   } else if (known != have) {
-    fail("reshape", a, std::to_string(have) + " elements do not fill " + to_string(given) + " of " + std::to_string(known));
+    fail("reshape", a,
+         std::to_string(have) + " elements do not fill " + to_string(given) + " of " + std::to_string(known));
   }
   return AnyTensor(reshape(x.ref(), to));
 }
 inline AnyTensor flattened(const AnyTensor& x, std::int64_t first) {
   const Array& a = x.array();
-  const int rank = a.shape.rank(), keep = rank == 0 && (first == 0 || first == -1) ? 0 : resolve_axis("flatten", a, first);
+  const int rank = a.shape.rank(),
+            keep = rank == 0 && (first == 0 || first == -1) ? 0 : resolve_axis("flatten", a, first);
   return AnyTensor(reshape(x.ref(), a.shape.first(keep) + Shape{a.shape.last(rank - keep).numel()}));
 }
 
@@ -123,7 +124,8 @@ inline AnyTensor permuted(const char* op, const AnyTensor& x, const Axes& axes) 
   const Array& a = x.array();
   resolve_axes(op, a, axes);
   if (axes.rank() != a.shape.rank())
-    fail(op, a, std::to_string(axes.rank()) + " axes given for rank " + std::to_string(a.shape.rank()) + " (all are needed)");
+    fail(op, a,
+         std::to_string(axes.rank()) + " axes given for rank " + std::to_string(a.shape.rank()) + " (all are needed)");
   std::int8_t axis[kMaxRank];
   for (int d = 0; d < axes.rank(); ++d) axis[d] = std::int8_t(resolve_axis(op, a, axes[d]));
   return permuted_by(x, axis);
@@ -173,7 +175,8 @@ inline AnyTensor expanded(const AnyTensor& x, const Axes& axes) {
   AxisSet added;
   for (std::int64_t given : axes) {
     if (given < -rank || given >= rank)
-      fail("expand_dims", a, "axis " + std::to_string(given) + " is out of range for a result of rank " + std::to_string(rank));
+      fail("expand_dims", a,
+           "axis " + std::to_string(given) + " is out of range for a result of rank " + std::to_string(rank));
     const int axis = int(given < 0 ? given + rank : given);
     if (added[axis]) fail("expand_dims", a, "axis " + std::to_string(axis) + " is given twice");
     added.mask |= 1u << axis;

@@ -63,9 +63,16 @@ struct LayerNormVjp {
   template <class T, class C>
   std::tuple<Tensor<T>, Tensor<T>, Tensor<T>> definition(const Tensor<T>& g, const Tensor<T>& x, const Tensor<C>&,
                                                          const Tensor<T>& gamma) const {
-    auto [dx, dgamma, dbeta] = layer_norm_rules(g, x, gamma, eps);
-    const Shape s{x.shape()[-1]};
-    return {dx, Tensor<T>(sum_to(dgamma.ref(), s)), Tensor<T>(sum_to(dbeta.ref(), s))};
+    // Under vmap each input may have leading axes of its own; all three results have them all.
+    Shape lead = g.shape().first(g.rank() - rank), beside = gamma.shape().first(gamma.rank() - 1);
+    broadcast(lead, x.shape().first(x.rank() - rank));
+    broadcast(lead, beside);
+    for (int d = 1; d < rank; ++d) beside.push(1);
+    const Tensor<T> all(broadcast_to(g.ref(), lead + x.shape().last(rank)));
+    const Tensor<T> weight(reshape(gamma.ref(), beside + gamma.shape().last(1)));
+    const auto [dx, dgamma, dbeta] = layer_norm_rules(all, x, weight, eps);
+    const Over rows{rank, {AxisSet::all(rank).mask >> 1}, false};
+    return {dx, sum_over<false>(dgamma, rows), sum_over<false>(dbeta, rows)};
   }
 };
 

@@ -5,7 +5,8 @@
 
 namespace ergo::inline ERGO_BUILD {
 
-// What lies outside of a b c d: constant v v|a b c d|v v, reflect c b|a b c d|c b, edge a a|a b c d|d d, wrap c d|a b c d|a b.
+// What lies outside of a b c d: constant v v|a b c d|v v, reflect c b|a b c d|c b, edge a a|a b c d|d d, wrap c d|a b c
+// d|a b.
 enum class Pad { constant, reflect, edge, wrap };
 
 struct PadWidth {  // of one axis
@@ -17,8 +18,7 @@ template <class T>
 class PadValue {
  public:
   template <class N>
-    requires(ScalarFor<T, N> || std::is_same_v<N, T>)
-  constexpr PadValue(N n) : value_(convert<T>(n)) {
+  requires(ScalarFor<T, N> || std::is_same_v<N, T>) constexpr PadValue(N n) : value_(convert<T>(n)) {
     if constexpr (!std::is_same_v<N, T>) value_ = scalar_of<T>("pad", n);
   }
   constexpr const T& value() const { return value_; }
@@ -35,8 +35,8 @@ struct PadOptions {
   detail::PadValue<T> value = convert<T>(0);  // of Pad::constant
 };
 
-// x with `before` and `after` more places on each axis: `pad(x, {{1, 1}, {0, 2}})`. An Error if reflect reaches further than
-// the extent less 1, or if edge, wrap find an axis empty.
+// x with `before` and `after` more places on each axis: `pad(x, {{1, 1}, {0, 2}})`. An Error if reflect reaches further
+// than the extent less 1, or if edge, wrap find an axis empty.
 template <class T>
 Tensor<T> pad(const Tensor<T>& x, const std::vector<PadWidth>& widths, const PadOptions<T>& options = {}) {
   return Tensor<T>(detail::padded(x, widths, options.mode, &options.value.value()));
@@ -140,8 +140,9 @@ inline AnyTensor padded(const AnyTensor& x, const std::vector<PadWidth>& widths,
     any = true;
     const std::int64_t most = before > after ? before : after;
     if (mode == Pad::reflect && most > n - 1)
-      fail("pad", a, axis + " of extent " + std::to_string(n) + " reflects at most " + std::to_string(n > 0 ? n - 1 : 0) +
-                         " places, not " + std::to_string(most));
+      fail("pad", a,
+           axis + " of extent " + std::to_string(n) + " reflects at most " + std::to_string(n > 0 ? n - 1 : 0) +
+               " places, not " + std::to_string(most));
     if (mode != Pad::constant && n == 0) fail("pad", a, axis + " is empty: there is nothing to repeat");
   }
   if (!any) return x;
@@ -154,8 +155,7 @@ inline AnyTensor padded(const AnyTensor& x, const std::vector<PadWidth>& widths,
   }
   AnyTensor y = x;
   for (int d = 0; d < f.n; ++d)
-    if (f.extent[d] != f.count[d])
-      y = taken(kPad, y, pad_sources(mode, f.before[d], f.count[d], f.extent[d]), d);
+    if (f.extent[d] != f.count[d]) y = taken(kPad, y, pad_sources(mode, f.before[d], f.count[d], f.extent[d]), d);
   return y;
 }
 

@@ -174,12 +174,22 @@ Tensor<bool> bernoulli(const Key& key, const Shape& shape, P p) {
 
 namespace detail {
 
-// floor(range w / 2^64) for a uniform 64-bit w, w = first; of 128 bits where range exceeds 2^32. Every value of [0, range)
-// has its share to within 2^-32 of it.
+// floor(range w / 2^64) for a uniform 64-bit w = first; w has 64 bits more behind them, `second`, where range exceeds 2^32.
+// Every value of [0, range) has its share to within 2^-32 of it.
 __extension__ typedef unsigned __int128 Wide;
-inline std::uint64_t scale_word(std::uint64_t range, std::uint64_t first) { return std::uint64_t(Wide(range) * first >> 64); }
-inline std::uint64_t scale_words(std::uint64_t range, std::uint64_t first, std::uint64_t second) {
+inline std::uint64_t scaled(std::uint64_t range, std::uint64_t first) { return std::uint64_t(Wide(range) * first >> 64); }
+inline std::uint64_t scaled(std::uint64_t range, std::uint64_t first, std::uint64_t second) {
   return std::uint64_t((Wide(range) * first + (Wide(range) * second >> 64)) >> 64);
+}
+
+// n random 64-bit words of a key's stream, beginning with block `first`.
+inline void draw_wide_words(std::uint64_t key, std::uint64_t first, std::uint64_t* words, std::int64_t n) {
+  std::uint32_t half[1024];
+  for (std::int64_t at = 0; at < n; at += 512, first += 256) {
+    const std::int64_t count = n - at < 512 ? n - at : 512;
+    cpu::draw_run(cpu::WordDraw{}, key, first, half, 2 * count);
+    for (std::int64_t i = 0; i < count; ++i) words[at + i] = half[2 * i] | std::uint64_t(half[2 * i + 1]) << 32;
+  }
 }
 
 template <class T>
@@ -193,20 +203,20 @@ struct RandomIntegers {
     const Ref<Array> k = readable(name, keys.array());
     Ref<Array> r = Array::make(dtype_of<T>, keys.shape() + shape);
     const std::int64_t each = shape.numel(), lanes = k->numel();
-    constexpr std::int64_t kChunk = 1024;  // elements, two 64-bit words each at most
+    constexpr std::int64_t kChunk = 1024;
     const std::int64_t chunks = (each + kChunk - 1) / kChunk;
     parallel_for(lanes * chunks, 16, [&](std::int64_t begin, std::int64_t end) {
-      alignas(8) std::uint32_t words[4 * kChunk];
+      std::uint64_t words[2 * kChunk];
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t lane = i / chunks, from = i % chunks * kChunk, n = each - from < kChunk ? each - from : kChunk;
-        const auto key = std::uint64_t(data_of<std::int64_t>(*k)[lane]);
-        const int per = range >> 32 ? 2 : 1;  // words of 64 bits an element
-        cpu::draw_run(cpu::WordDraw{}, key, std::uint64_t(from * per / 2), words, 2 * per * n);
+        const auto key = std::uint64_t(data_of<std::int64_t>(*k)[lane]), first = std::uint64_t(low);
         T* y = data_of<T>(*r) + lane * each + from;
-        for (std::int64_t j = 0; j < n; ++j) {
-          std::uint64_t w[2];
-          std::memcpy(w, words + 2 * per * j, std::size_t(8 * per));
-          y[j] = T(std::uint64_t(low) + (per == 1 ? scale_word(range, w[0]) : scale_words(range, w[0], w[1])));
+        if (range >> 32) {
+          draw_wide_words(key, std::uint64_t(from), words, 2 * n);
+          for (std::int64_t j = 0; j < n; ++j) y[j] = T(first + scaled(range, words[2 * j], words[2 * j + 1]));
+        } else {
+          draw_wide_words(key, std::uint64_t(from / 2), words, n);
+          for (std::int64_t j = 0; j < n; ++j) y[j] = T(first + scaled(range, words[j]));
         }
       }
     });
@@ -234,14 +244,12 @@ struct Permutation {
   void shuffle(std::uint64_t key, T* y) const {
     for (std::int64_t i = 0; i < n; ++i) y[i] = T(i);
     constexpr std::int64_t kChunk = 512;
-    alignas(8) std::uint32_t words[2 * kChunk];
+    std::uint64_t words[kChunk];
     for (std::int64_t from = (n - 1) / kChunk * kChunk; from >= 0; from -= kChunk) {
       const std::int64_t end = n - from < kChunk ? n : from + kChunk;
-      cpu::draw_run(cpu::WordDraw{}, key, std::uint64_t(from / 2), words, 2 * (end - from));
+      draw_wide_words(key, std::uint64_t(from / 2), words, end - from);
       for (std::int64_t i = end; i-- > from;) {
-        std::uint64_t w;
-        std::memcpy(&w, words + 2 * (i - from), 8);
-        const auto j = std::int64_t(scale_word(std::uint64_t(i) + 1, w));
+        const auto j = std::int64_t(scaled(std::uint64_t(i) + 1, words[i - from]));
         const T other = y[j];
         y[j] = y[i];
         y[i] = other;

@@ -25,8 +25,8 @@ Tensor<T> repeat(const Tensor<T>& x, AnyInteger times, AnyInteger axis = -1) {
 
 namespace detail {
 
-// The axis as (each, 1, whole) with copies along the middle: `each` the extent and `whole` 1 for repeat, the reverse for
-// tile.
+// The axis as (each, 1, whole) with copies along the middle: `each` the extent and `whole` 1 for repeat, the reverse
+// for tile.
 struct Copies {
   static constexpr auto name = "repeat";
   int axis;  // from the back: 1 is the last

@@ -1,5 +1,5 @@
-// Parts of an axis: slice set_slice flip roll. A slice is a view, also with a negative step; bounds count from the back when
-// negative and clamp, as in NumPy.
+// Parts of an axis: slice set_slice flip roll. A slice is a view, also with a negative step; bounds count from the back
+// when negative and clamp, as in NumPy.
 #pragma once
 
 #include "ergo/ops/axes.hpp"
@@ -27,7 +27,8 @@ class Bound {
 
 namespace detail {
 AnyTensor sliced(const AnyTensor& x, std::int64_t axis, Bound begin, Bound end, std::int64_t step);
-AnyTensor slice_set(const AnyTensor& x, const AnyTensor& y, std::int64_t axis, Bound begin, Bound end, std::int64_t step);
+AnyTensor slice_set(const AnyTensor& x, const AnyTensor& y, std::int64_t axis, Bound begin, Bound end,
+                    std::int64_t step);
 AnyTensor flipped(const AnyTensor& x, const Axes& axes);
 AnyTensor rolled(const AnyTensor& x, const Axes& shifts, const Axes& axes);
 }  // namespace detail
@@ -58,7 +59,8 @@ Tensor<T> roll(const Tensor<T>& x, const Axes& shift, const Axes& axis = {-1}) {
 namespace detail {
 
 // NumPy's rule for bounds.
-inline SliceOp resolve_slice(const char* op, const Array& x, std::int64_t axis, Bound begin, Bound end, std::int64_t step) {
+inline SliceOp resolve_slice(const char* op, const Array& x, std::int64_t axis, Bound begin, Bound end,
+                             std::int64_t step) {
   const int at = resolve_axis(op, x, axis);
   const std::int64_t n = x.shape[at];
   if (step == 0) fail(op, x, "the step is 0");
@@ -157,7 +159,7 @@ inline AnyTensor flipped(const AnyTensor& x, const Axes& axes) {
 
 struct Roll {
   static constexpr auto name = "roll";
-  int axis;  // from the back: 1 is the last
+  int axis;                    // from the back: 1 is the last
   std::int64_t shift, extent;  // 0 < shift < extent
   int core_of(int) const { return axis; }
   AnyTensor value(const AnyTensor& x) const {
@@ -169,7 +171,9 @@ struct Roll {
     copy_strided(*part(*r, 0, shift), *part(x.array(), extent - shift, shift));
     return AnyTensor(r);
   }
-  AnyTensor transpose(const AnyTensor& g, const Shape&) const { return linear_op(Roll{axis, extent - shift, extent}, g); }
+  AnyTensor transpose(const AnyTensor& g, const Shape&) const {
+    return linear_op(Roll{axis, extent - shift, extent}, g);
+  }
 };
 inline AnyTensor rolled(const AnyTensor& x, const Axes& shifts, const Axes& axes) {
   resolve_axes("roll", x.array(), axes);

@@ -11,8 +11,8 @@ namespace detail {
 AnyTensor windows(const AnyTensor& x, std::int64_t axis, std::int64_t size, std::int64_t step);
 }
 
-// The windows of `size` elements that begin at 0, step, 2 step, ... of an axis: their number replaces its extent, and the
-// elements of a window are the last axis: (T, C) to (N, C, size) along axis 0. A view.
+// The windows of `size` elements that begin at 0, step, 2 step, ... of an axis: their number replaces its extent, and
+// the elements of a window are the last axis: (T, C) to (N, C, size) along axis 0. A view.
 template <class T>
 Tensor<T> sliding_window(const Tensor<T>& x, AnyInteger axis, AnyInteger size, AnyInteger step = 1) {
   return Tensor<T>(detail::windows(x, axis, size, step));
@@ -57,10 +57,12 @@ inline AnyTensor windows(const AnyTensor& x, std::int64_t axis, std::int64_t siz
   const Array& a = x.array();
   const int at = resolve_axis("sliding_window", a, axis);
   if (size < 1 || step < 1)
-    fail("sliding_window", a, "size " + std::to_string(size) + ", step " + std::to_string(step) + ": both are at least 1");
+    fail("sliding_window", a,
+         "size " + std::to_string(size) + ", step " + std::to_string(step) + ": both are at least 1");
   if (size > a.shape[at])
-    fail("sliding_window", a, "a window of " + std::to_string(size) + " exceeds axis " + std::to_string(at) + " of extent " +
-                                  std::to_string(a.shape[at]));
+    fail("sliding_window", a,
+         "a window of " + std::to_string(size) + " exceeds axis " + std::to_string(at) + " of extent " +
+             std::to_string(a.shape[at]));
   if (a.shape.rank() == kMaxRank) fail("sliding_window", a, "9 axes are more than 8");
   return linear_op(Window{a.shape.rank() - at, size, step, a.shape[at]}, x);
 }

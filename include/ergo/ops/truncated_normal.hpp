@@ -50,7 +50,10 @@ struct TruncatedNormal {
     const A p = below_a + t * (below_b - below_a), rest = above_b + (A(1) - t) * (above_a - above_b);
     const auto upper = p > A(0.5);
     const A central = lower_normal_quantile(where(upper, rest, p)), z = where(upper, -central, central);
-    const A inside = where(b < A(kFar), far_tail(t, a, b), z);
+    const auto far = b < A(kFar);
+    A inside = z;
+    if (any(far)) [[unlikely]]
+      inside = where(far, far_tail(t, a, b), z);
     const A bounded = where(inside < a, a, where(inside > b, b, inside));
     return where(mirror, -bounded, bounded);
   }

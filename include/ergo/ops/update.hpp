@@ -1,5 +1,5 @@
-// Updates: x with y put, or added, at some of its places; linear in x and in y, so both derivatives are operations of the
-// same family. A struct gives
+// Updates: x with y put, or added, at some of its places; linear in x and in y, so both derivatives are operations of
+// the same family. A struct gives
 //
 //   value(x, y, places)      the result; x or y may be null, which means zeros (a tangent that is not there)
 //   of_x(g, places)          the cotangent of x from the result's
@@ -29,7 +29,8 @@ struct UpdateOp final : CopiedOp<UpdateOp<F>> {
   void jvp(Args t, Args y, Args x, Ref<Array>* ty) const override {
     if (!t[0] && !t[1]) return;
     Array* in[] = {t[0], t[1], places(x)};
-    ty[0] = broadcast_to(dispatch1(*this, in), y[0]->shape);  // the input without a tangent may have had more leading axes
+    ty[0] =
+        broadcast_to(dispatch1(*this, in), y[0]->shape);  // the input without a tangent may have had more leading axes
   }
 
  private:
