@@ -1,5 +1,5 @@
-// Matrix products beside every peer that is installed, in one process: GFLOP/s (best of the repeats), fraction of the peak
-// measured in this run, and the strongest peer's time over ours.
+// Matrix products beside every peer that is installed, in one process: GFLOP/s (best of the repeats), fraction of the
+// peak measured in this run, and the strongest peer's time over ours.
 //
 //   --repeats=25     instead of 9
 //   --type=float     one type only; --threads=2, --shape=64x512x784, --kind=NT likewise
@@ -22,23 +22,23 @@ struct Row {
 };
 
 const Row kRows[] = {
-    {"NN", {8, 8, 8, false, false}},         {"NN", {16, 16, 16, false, false}},
-    {"NN", {32, 32, 32, false, false}},      {"NN", {64, 64, 64, false, false}},
-    {"NN", {128, 128, 128, false, false}},   {"NN", {192, 192, 192, false, false}},
-    {"NN", {256, 256, 256, false, false}},   {"NN", {384, 384, 384, false, false}},
-    {"NN", {512, 512, 512, false, false}},   {"NN", {768, 768, 768, false, false}},
+    {"NN", {8, 8, 8, false, false}},          {"NN", {16, 16, 16, false, false}},
+    {"NN", {32, 32, 32, false, false}},       {"NN", {64, 64, 64, false, false}},
+    {"NN", {128, 128, 128, false, false}},    {"NN", {192, 192, 192, false, false}},
+    {"NN", {256, 256, 256, false, false}},    {"NN", {384, 384, 384, false, false}},
+    {"NN", {512, 512, 512, false, false}},    {"NN", {768, 768, 768, false, false}},
     {"NN", {1024, 1024, 1024, false, false}}, {"NT", {32, 32, 32, false, true}},
-    {"NT", {64, 64, 64, false, true}},       {"NT", {128, 128, 128, false, true}},
-    {"NT", {256, 256, 256, false, true}},    {"NT", {512, 512, 512, false, true}},
-    {"NT", {1024, 1024, 1024, false, true}}, {"TN", {64, 64, 64, true, false}},
-    {"TN", {256, 256, 256, true, false}},    {"TN", {512, 512, 512, true, false}},
-    {"TN", {1024, 1024, 1024, true, false}}, {"NN", {64, 512, 784, false, false}},
-    {"NT", {64, 512, 784, false, true}},     {"NN", {64, 512, 512, false, false}},
-    {"NT", {64, 512, 512, false, true}},     {"TN", {784, 512, 64, true, false}},
-    {"NN", {64, 10, 512, false, false}},     {"NT", {64, 10, 512, false, true}},
-    {"TN", {512, 10, 64, true, false}},      {"NN", {1, 512, 512, false, false}},
-    {"NT", {1, 512, 512, false, true}},      {"NN", {512, 1, 512, false, false}},
-    {"NN", {16, 64, 64, false, false}},      {"NT", {16, 64, 64, false, true}},
+    {"NT", {64, 64, 64, false, true}},        {"NT", {128, 128, 128, false, true}},
+    {"NT", {256, 256, 256, false, true}},     {"NT", {512, 512, 512, false, true}},
+    {"NT", {1024, 1024, 1024, false, true}},  {"TN", {64, 64, 64, true, false}},
+    {"TN", {256, 256, 256, true, false}},     {"TN", {512, 512, 512, true, false}},
+    {"TN", {1024, 1024, 1024, true, false}},  {"NN", {64, 512, 784, false, false}},
+    {"NT", {64, 512, 784, false, true}},      {"NN", {64, 512, 512, false, false}},
+    {"NT", {64, 512, 512, false, true}},      {"TN", {784, 512, 64, true, false}},
+    {"NN", {64, 10, 512, false, false}},      {"NT", {64, 10, 512, false, true}},
+    {"TN", {512, 10, 64, true, false}},       {"NN", {1, 512, 512, false, false}},
+    {"NT", {1, 512, 512, false, true}},       {"NN", {512, 1, 512, false, false}},
+    {"NN", {16, 64, 64, false, false}},       {"NT", {16, 64, 64, false, true}},
 };
 
 struct Options {
@@ -122,7 +122,8 @@ int main(int argc, char** argv) {
     if (argument.rfind("--threads=", 0) == 0) options.threads = std::atoi(argument.c_str() + 10);
   }
   const std::vector<bench::GemmPeer> peers = bench::gemm_peers();
-  std::printf("ratio: time of the strongest peer over ours. * median over 1.5 minimum (a busy machine), ! above the peak\n");
+  std::printf(
+      "ratio: time of the strongest peer over ours. * median over 1.5 minimum (a busy machine), ! above the peak\n");
   for (const int threads : {1, 2}) {
     if (options.threads != 0 && options.threads != threads) continue;
     if (options.type != "double") run_type<float>(options, "float", threads, peers);

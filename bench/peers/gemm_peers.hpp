@@ -1,5 +1,6 @@
-// Matrix products of other libraries, called in this process: what is installed of OpenBLAS, BLIS, MKL (all by cblas, each
-// loaded apart from the others, since they export the same names), oneDNN and Eigen. All matrices are row-major and dense.
+// Matrix products of other libraries, called in this process: what is installed of OpenBLAS, BLIS, MKL (all by cblas,
+// each loaded apart from the others, since they export the same names), oneDNN and Eigen. All matrices are row-major
+// and dense.
 #pragma once
 
 #include <dlfcn.h>
@@ -33,7 +34,7 @@ struct GemmCase {
 struct GemmPeer {
   std::string name;
   std::function<void(int)> set_threads;
-  std::function<void(const GemmCase&, const float*, const float*, float*)> run_float;    // empty: not offered
+  std::function<void(const GemmCase&, const float*, const float*, float*)> run_float;  // empty: not offered
   std::function<void(const GemmCase&, const double*, const double*, double*)> run_double;
 };
 
@@ -45,8 +46,8 @@ F symbol(void* library, const std::string& name) {
 }
 
 template <class T>
-using Cblas = void (*)(int layout, int trans_a, int trans_b, int m, int n, int k, T alpha, const T* a, int lda, const T* b,
-                       int ldb, T beta, T* c, int ldc);
+using Cblas = void (*)(int layout, int trans_a, int trans_b, int m, int n, int k, T alpha, const T* a, int lda,
+                       const T* b, int ldb, T beta, T* c, int ldc);
 
 template <class T>
 std::function<void(const GemmCase&, const T*, const T*, T*)> cblas(void* library, const std::string& name) {
@@ -59,12 +60,13 @@ std::function<void(const GemmCase&, const T*, const T*, T*)> cblas(void* library
   };
 }
 
-inline void add_cblas(std::vector<GemmPeer>& peers, const std::string& name, const char* file, const std::string& prefix,
-                      const std::string& set_threads) {
+inline void add_cblas(std::vector<GemmPeer>& peers, const std::string& name, const char* file,
+                      const std::string& prefix, const std::string& set_threads) {
   if (!file) return;
   void* library = dlopen(file, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
   if (!library) return;
-  GemmPeer peer{name, {}, cblas<float>(library, prefix + "cblas_sgemm"), cblas<double>(library, prefix + "cblas_dgemm")};
+  GemmPeer peer{
+      name, {}, cblas<float>(library, prefix + "cblas_sgemm"), cblas<double>(library, prefix + "cblas_dgemm")};
   if (const auto set = symbol<void (*)(int)>(library, set_threads)) peer.set_threads = set;
   if (const auto set = symbol<void (*)(long)>(library, "bli_thread_set_num_threads")) peer.set_threads = set;
   if (peer.run_float) peers.push_back(peer);
@@ -114,8 +116,8 @@ inline std::vector<GemmPeer> gemm_peers() {
   GemmPeer dnnl{"oneDNN", {}, {}, {}};
   if (const auto set = detail::symbol<void (*)(int)>(RTLD_DEFAULT, "omp_set_num_threads")) dnnl.set_threads = set;
   dnnl.run_float = [](const GemmCase& g, const float* a, const float* b, float* c) {
-    dnnl_sgemm(g.transpose_a ? 'T' : 'N', g.transpose_b ? 'T' : 'N', g.m, g.n, g.k, 1.0f, a, g.transpose_a ? g.m : g.k, b,
-               g.transpose_b ? g.k : g.n, 0.0f, c, g.n);
+    dnnl_sgemm(g.transpose_a ? 'T' : 'N', g.transpose_b ? 'T' : 'N', g.m, g.n, g.k, 1.0f, a, g.transpose_a ? g.m : g.k,
+               b, g.transpose_b ? g.k : g.n, 0.0f, c, g.n);
   };
   peers.push_back(dnnl);
 #endif

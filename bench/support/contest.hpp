@@ -48,7 +48,9 @@ struct ContestOptions {
 class Contest {
  public:
   // The first contestant added is ours.
-  void add(std::string name, std::function<void()> run) { contestants_.push_back({std::move(name), std::move(run), {}}); }
+  void add(std::string name, std::function<void()> run) {
+    contestants_.push_back({std::move(name), std::move(run), {}});
+  }
 
   void run(const ContestOptions& options = {}) {
     std::vector<long> calls;

@@ -1,5 +1,5 @@
-// The limits of this machine, measured in the run that a figure comes from: multiply-adds per second, and bytes per second
-// of a copy at a working-set size.
+// The limits of this machine, measured in the run that a figure comes from: multiply-adds per second, and bytes per
+// second of a copy at a working-set size.
 #pragma once
 
 #include <cstdint>
@@ -33,16 +33,21 @@ struct MultiplyAdds {
 // Operations per second (a multiply-add is two) on `threads` threads: the best of a few runs.
 template <class T>
 double peak_flops(int threads) {
-  const int lanes = ergo::cpu::isa() == ergo::cpu::Isa::avx512 ? 64 : ergo::cpu::isa() == ergo::cpu::Isa::avx2 ? 32 : 16;
+  const int lanes = ergo::cpu::isa() == ergo::cpu::Isa::avx512 ? 64
+                    : ergo::cpu::isa() == ergo::cpu::Isa::avx2 ? 32
+                                                               : 16;
   const long n = 400000;
   double best = 1e30;
   for (int repeat = 0; repeat < 15; ++repeat) {
     const double start = wall_seconds();
-    ergo::parallel_for(threads, 1, [&](std::int64_t, std::int64_t) {
-      T result;
-      ergo::cpu::for_isa<MultiplyAdds, long, T*>(n, &result);
-      keep(result);
-    }, threads);
+    ergo::parallel_for(
+        threads, 1,
+        [&](std::int64_t, std::int64_t) {
+          T result;
+          ergo::cpu::for_isa<MultiplyAdds, long, T*>(n, &result);
+          keep(result);
+        },
+        threads);
     best = std::min(best, wall_seconds() - start);
   }
   return 2.0 * 12 * lanes / int(sizeof(T)) * double(n) * threads / best;
@@ -55,13 +60,16 @@ inline double copy_bandwidth(std::int64_t bytes, int threads) {
   double best = 1e30;
   for (int repeat = 0; repeat < 7; ++repeat) {
     const double start = wall_seconds();
-    ergo::parallel_for(threads, 1, [&](std::int64_t t, std::int64_t) {
-      char* p = memory[std::size_t(t)].data();
-      for (std::int64_t i = 0; i < passes; ++i) {
-        __builtin_memcpy(p, p + half, std::size_t(half));
-        keep(*p);
-      }
-    }, threads);
+    ergo::parallel_for(
+        threads, 1,
+        [&](std::int64_t t, std::int64_t) {
+          char* p = memory[std::size_t(t)].data();
+          for (std::int64_t i = 0; i < passes; ++i) {
+            __builtin_memcpy(p, p + half, std::size_t(half));
+            keep(*p);
+          }
+        },
+        threads);
     best = std::min(best, wall_seconds() - start);
   }
   return 2.0 * double(half) * double(passes) * threads / best;

@@ -55,6 +55,7 @@
 #include "ergo/linalg/qr.hpp"
 #include "ergo/linalg/svd.hpp"
 
+#include "ergo/nn/conv2d.hpp"
 #include "ergo/nn/embedding.hpp"
 #include "ergo/nn/init.hpp"
 #include "ergo/nn/layer_norm.hpp"

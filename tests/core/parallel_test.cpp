@@ -14,8 +14,8 @@
 
 #include <doctest/doctest.h>
 
-// The tests that fork are left out under the sanitizers that do not survive it: threads started in a forked child (thread
-// sanitizer), a small address space (address sanitizer).
+// The tests that fork are left out under the sanitizers that do not survive it: threads started in a forked child
+// (thread sanitizer), a small address space (address sanitizer).
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define ERGO_TEST_NO_FORK 1
 #elif defined(__has_feature)
@@ -42,13 +42,13 @@ double seconds() {
 // Long enough for a sleeping worker to wake up and take a share.
 void work_for(double duration) {
   const double end = seconds() + duration;
-  while (seconds() < end) {
-  }
+  while (seconds() < end) {}
 }
 
 std::vector<std::int64_t> chunk_bounds(std::int64_t n, std::int64_t grain) {
   std::vector<std::int64_t> bounds(static_cast<std::size_t>(n), -1);  // at a chunk's begin: its end
-  ergo::parallel_for(n, grain, [&](std::int64_t begin, std::int64_t end) { bounds[static_cast<std::size_t>(begin)] = end; });
+  ergo::parallel_for(n, grain,
+                     [&](std::int64_t begin, std::int64_t end) { bounds[static_cast<std::size_t>(begin)] = end; });
   return bounds;
 }
 
@@ -74,7 +74,8 @@ TEST_CASE("empty and degenerate loops") {
   ergo::parallel_for(0, 4, [&](std::int64_t, std::int64_t) { ++calls; });
   ergo::parallel_for(-3, 4, [&](std::int64_t, std::int64_t) { ++calls; });
   CHECK(calls == 0);
-  ergo::parallel_for(3, 0, [&](std::int64_t begin, std::int64_t end) { CHECK(end == begin + 1); }, 1);
+  ergo::parallel_for(
+      3, 0, [&](std::int64_t begin, std::int64_t end) { CHECK(end == begin + 1); }, 1);
   // A grain beyond n, and sums that would overflow if computed carelessly.
   std::int64_t end_seen = 0;
   ergo::parallel_for(INT64_MAX, INT64_MAX - 1, [&](std::int64_t begin, std::int64_t end) {
@@ -111,7 +112,8 @@ TEST_CASE("long loops really run on several threads, and are counted; short ones
   CHECK(pthread_equal(seen[0], seen[1]) == 0);
   CHECK(pthread_equal(seen[0], pthread_self()) != 0);
   ergo::parallel_for(2, 2, [](std::int64_t, std::int64_t) { work_for(0.001); });  // one chunk
-  ergo::parallel_for(2, 1, [](std::int64_t, std::int64_t) { work_for(0.001); }, 1);
+  ergo::parallel_for(
+      2, 1, [](std::int64_t, std::int64_t) { work_for(0.001); }, 1);
   CHECK(ergo::parallel_runs() == before + 1);
 }
 
@@ -122,7 +124,8 @@ TEST_CASE("each thread gets one contiguous run of chunks, and its own slot") {
     int in_use[8] = {};
     int clashes = 0;
     ergo::parallel_for(37, 1, [&](std::int64_t begin, std::int64_t, int slot) {
-      if (__atomic_exchange_n(&in_use[slot], 1, __ATOMIC_ACQ_REL) != 0) __atomic_fetch_add(&clashes, 1, __ATOMIC_RELAXED);
+      if (__atomic_exchange_n(&in_use[slot], 1, __ATOMIC_ACQ_REL) != 0)
+        __atomic_fetch_add(&clashes, 1, __ATOMIC_RELAXED);
       work_for(0.0002);
       slots[static_cast<std::size_t>(begin)] = slot;
       __atomic_store_n(&in_use[slot], 0, __ATOMIC_RELEASE);
@@ -160,9 +163,7 @@ TEST_CASE("the exception of the lowest chunk reaches the caller, and the pool go
         ergo::parallel_for(64, 1, [](std::int64_t begin, std::int64_t) {
           if (begin == 11 || begin == 40 || begin == 63) throw std::runtime_error(std::to_string(begin));
         });
-      } catch (const std::runtime_error& error) {
-        what = error.what();
-      }
+      } catch (const std::runtime_error& error) { what = error.what(); }
       CHECK(what == "11");
     }
     CHECK_NOTHROW(ergo::parallel_for(64, 1, [](std::int64_t, std::int64_t) {}));
@@ -177,20 +178,23 @@ TEST_CASE("several user threads may run loops at once") {
   } results[4];
   pthread_t users[4];
   for (int i = 0; i < 4; ++i) {
-    pthread_create(&users[i], nullptr, [](void* argument) -> void* {
-      Result& result = *static_cast<Result*>(argument);
-      for (int repeat = 0; repeat < 300; ++repeat) {
-        std::int64_t partial[16] = {};
-        ergo::parallel_for(1600, 100, [&](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t k = begin; k < end; ++k) partial[begin / 100] += k;
-        });
-        std::int64_t sum = 0;
-        for (const std::int64_t value : partial) sum += value;
-        result.good = result.good && sum == 1600 * 1599 / 2;
-        result.sum += sum;
-      }
-      return nullptr;
-    }, &results[i]);
+    pthread_create(
+        &users[i], nullptr,
+        [](void* argument) -> void* {
+          Result& result = *static_cast<Result*>(argument);
+          for (int repeat = 0; repeat < 300; ++repeat) {
+            std::int64_t partial[16] = {};
+            ergo::parallel_for(1600, 100, [&](std::int64_t begin, std::int64_t end) {
+              for (std::int64_t k = begin; k < end; ++k) partial[begin / 100] += k;
+            });
+            std::int64_t sum = 0;
+            for (const std::int64_t value : partial) sum += value;
+            result.good = result.good && sum == 1600 * 1599 / 2;
+            result.sum += sum;
+          }
+          return nullptr;
+        },
+        &results[i]);
   }
   for (int i = 0; i < 4; ++i) pthread_join(users[i], nullptr);
   for (const Result& result : results) {

@@ -70,7 +70,8 @@ void compare(const char* what, const std::vector<T>& actual, const Sums& expecte
     const double bound = unit * std::sqrt(expected.terms[i] + 1) * expected.magnitude[i] +
                          storage * std::fabs(double(expected.value[i])) + (storage > 0 ? 1e-7 : 0);
     if (!(std::fabs(double(actual[i]) - double(expected.value[i])) <= bound) && wrong++ == 0) {
-      MESSAGE(std::string(what) << "[" << i << "]: " << double(actual[i]) << ", expected " << double(expected.value[i]));
+      MESSAGE(std::string(what) << "[" << i << "]: " << double(actual[i]) << ", expected "
+                                << double(expected.value[i]));
     }
   }
   CHECK(wrong == 0);
@@ -81,9 +82,10 @@ void check(const Conv2dShape& s, bool with_bias = false) {
   const std::int64_t xs = s.n * s.h * s.w * s.c_in, ws = s.kh * s.kw * s.c_in / s.groups * s.c_out;
   const std::int64_t ys = s.n * s.out_h() * s.out_w() * s.c_out;
   INFO("x (" << s.n << ", " << s.h << ", " << s.w << ", " << s.c_in << "), w (" << s.kh << ", " << s.kw << ", "
-             << s.c_in / s.groups << ", " << s.c_out << "), strides " << s.stride_h << ", " << s.stride_w << ", dilations "
-             << s.dilation_h << ", " << s.dilation_w << ", padding " << s.pad_top << " " << s.pad_bottom << " " << s.pad_left
-             << " " << s.pad_right << ", groups " << s.groups << ", element size " << sizeof(T));
+             << s.c_in / s.groups << ", " << s.c_out << "), strides " << s.stride_h << ", " << s.stride_w
+             << ", dilations " << s.dilation_h << ", " << s.dilation_w << ", padding " << s.pad_top << " "
+             << s.pad_bottom << " " << s.pad_left << " " << s.pad_right << ", groups " << s.groups << ", element size "
+             << sizeof(T));
   const std::vector<T> x = random_values<T>(xs), w = random_values<T>(ws), dy = random_values<T>(ys);
   const std::vector<T> bias = random_values<T>(s.c_out);
   const T nan = T(std::numeric_limits<float>::quiet_NaN());
@@ -186,9 +188,9 @@ TEST_CASE("an empty batch") {
 
 TEST_CASE_TEMPLATE("the same bits for any number of threads", T, float, double) {
   const std::int64_t before = parallel_runs();
-  for (const Conv2dShape& s : {Conv2dShape{5, 14, 14, 32, 3, 3, 40, 1, 1, 1, 1, 1, 1}, Conv2dShape{3, 28, 28, 3, 5, 5, 24, 2, 2},
-                               Conv2dShape{2, 15, 15, 64, 3, 3, 64, 2, 2, 1, 1, 1, 1, 1, 1, 64},
-                               Conv2dShape{2, 15, 15, 48, 1, 1, 64}}) {
+  for (const Conv2dShape& s :
+       {Conv2dShape{5, 14, 14, 32, 3, 3, 40, 1, 1, 1, 1, 1, 1}, Conv2dShape{3, 28, 28, 3, 5, 5, 24, 2, 2},
+        Conv2dShape{2, 15, 15, 64, 3, 3, 64, 2, 2, 1, 1, 1, 1, 1, 1, 64}, Conv2dShape{2, 15, 15, 48, 1, 1, 64}}) {
     const std::vector<T> x = random_values<T>(s.n * s.h * s.w * s.c_in);
     const std::vector<T> w = random_values<T>(s.kh * s.kw * s.c_in / s.groups * s.c_out);
     const std::vector<T> dy = random_values<T>(s.n * s.out_h() * s.out_w() * s.c_out);
@@ -211,14 +213,17 @@ TEST_CASE_TEMPLATE("the same bits for any number of threads", T, float, double) 
 
 TEST_CASE_TEMPLATE("without memory nothing is written", T, float, bfloat16) {
   int failures = 0;
-  for (const Conv2dShape& s : {Conv2dShape{1, 9, 9, 3, 3, 3, 5, 1, 1, 1, 1, 1, 1}, Conv2dShape{2, 9, 9, 20, 3, 3, 24},
-                               Conv2dShape{1, 9, 9, 8, 3, 3, 8, 1, 1, 1, 1, 1, 1, 1, 1, 8}, Conv2dShape{1, 9, 9, 3, 1, 1, 5}}) {
+  for (const Conv2dShape& s :
+       {Conv2dShape{1, 9, 9, 3, 3, 3, 5, 1, 1, 1, 1, 1, 1}, Conv2dShape{2, 9, 9, 20, 3, 3, 24},
+        Conv2dShape{1, 9, 9, 8, 3, 3, 8, 1, 1, 1, 1, 1, 1, 1, 1, 8}, Conv2dShape{1, 9, 9, 3, 1, 1, 5}}) {
     const std::vector<T> x = random_values<T>(s.n * s.h * s.w * s.c_in);
     const std::vector<T> w = random_values<T>(s.kh * s.kw * s.c_in / s.groups * s.c_out);
     const std::vector<T> dy = random_values<T>(s.n * s.out_h() * s.out_w() * s.c_out);
     for (int which = 0; which < 3; ++which) {
       for (int nth = 1; nth < 16; ++nth) {
-        const std::vector<T> before = random_values<T>(std::int64_t(which == 0 ? dy.size() : which == 1 ? x.size() : w.size()));
+        const std::vector<T> before = random_values<T>(std::int64_t(which == 0   ? dy.size()
+                                                                    : which == 1 ? x.size()
+                                                                                 : w.size()));
         std::vector<T> result = before;
         bool failed = false;
         ergo::detail::local_cache.fail_in = nth;
@@ -226,9 +231,7 @@ TEST_CASE_TEMPLATE("without memory nothing is written", T, float, bfloat16) {
           if (which == 0) conv2d(s, x.data(), w.data(), result.data());
           if (which == 1) conv2d_input_gradient(s, dy.data(), w.data(), result.data());
           if (which == 2) conv2d_weight_gradient(s, x.data(), dy.data(), result.data());
-        } catch (const OutOfMemory&) {
-          failed = true;
-        }
+        } catch (const OutOfMemory&) { failed = true; }
         ergo::detail::local_cache.fail_in = 0;
         if (failed) {
           ++failures;

@@ -73,8 +73,8 @@ struct Relu {
   }
 };
 
-// Whether c is the product, computed in a wider type, plus the old c and the bias, to the bound for sums of k terms and one
-// rounding to 16 bits.
+// Whether c is the product, computed in a wider type, plus the old c and the bias, to the bound for sums of k terms and
+// one rounding to 16 bits.
 template <class T>
 bool matches(const MatrixView<T>& a, const MatrixView<T>& b, const MatrixView<T>& c, const MatrixView<T>* c0,
              const T* bias, bool relu) {
@@ -171,12 +171,12 @@ TEST_CASE_TEMPLATE("sizes around every block, both transposes", T, float, double
   for_each_isa([] {
     const std::int64_t tile = cpu::detail::tile_columns<T>();
     for (const std::int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 17}) {
-      for (const std::int64_t n : {std::int64_t(1), std::int64_t(2), std::int64_t(3), tile / 2 - 1, tile / 2, tile / 2 + 1,
-                                   tile - 1, tile, tile + 1, 2 * tile + tile / 2 + 1}) {
+      for (const std::int64_t n : {std::int64_t(1), std::int64_t(2), std::int64_t(3), tile / 2 - 1, tile / 2,
+                                   tile / 2 + 1, tile - 1, tile, tile + 1, 2 * tile + tile / 2 + 1}) {
         for (const std::int64_t k : {0, 1, 7, 8, 9, 33}) {
           const bool accumulate = (m + n + k) % 2 == 0;
-          check<T>({m, n, k}, (m + k) % 3 ? Layout::rows : Layout::columns, (n + k) % 2 ? Layout::rows : Layout::columns,
-                   Layout::rows, accumulate);
+          check<T>({m, n, k}, (m + k) % 3 ? Layout::rows : Layout::columns,
+                   (n + k) % 2 ? Layout::rows : Layout::columns, Layout::rows, accumulate);
         }
       }
     }
@@ -184,9 +184,9 @@ TEST_CASE_TEMPLATE("sizes around every block, both transposes", T, float, double
 }
 
 TEST_CASE_TEMPLATE("each route at its boundaries, all layouts", T, float, double) {
-  const Case cases[] = {{1, 70, 40},   {70, 1, 40},    {1, 1, 300},     {1, 4097, 7},    {4097, 1, 7},    {3, 50, 33},
-                        {16, 16, 255}, {16, 17, 256},  {15, 40, 257},   {64, 10, 300},   {17, 2, 256},    {40, 50, 60},
-                        {144, 40, 90}, {145, 40, 90},  {145, 33, 383},  {150, 30, 384},  {150, 31, 385},  {151, 70, 800},
+  const Case cases[] = {{1, 70, 40},    {70, 1, 40},    {1, 1, 300},    {1, 4097, 7},   {4097, 1, 7},   {3, 50, 33},
+                        {16, 16, 255},  {16, 17, 256},  {15, 40, 257},  {64, 10, 300},  {17, 2, 256},   {40, 50, 60},
+                        {144, 40, 90},  {145, 40, 90},  {145, 33, 383}, {150, 30, 384}, {150, 31, 385}, {151, 70, 800},
                         {33, 130, 129}, {20, 300, 400}, {146, 4099, 6}};
   for (const Case& s : cases) {
     for (const Layout la : kLayouts) {
@@ -230,7 +230,8 @@ TEST_CASE("operands that repeat: strides of zero") {
   const float column[2] = {10, 20};
   float c[2 * 4];
   // Every row of A is `row`, every column of B holds 10 + 0 * p.
-  gemm(MatrixView<const float>{row, 2, 3, 0, 1}, MatrixView<const float>{column, 3, 4, 0, 0}, MatrixView<float>{c, 2, 4, 4, 1});
+  gemm(MatrixView<const float>{row, 2, 3, 0, 1}, MatrixView<const float>{column, 3, 4, 0, 0},
+       MatrixView<float>{c, 2, 4, 4, 1});
   for (const float x : c) CHECK(x == 60);
 }
 
@@ -273,8 +274,8 @@ TEST_CASE_TEMPLATE("NaN and infinity reach what they touch, and nothing else", T
 TEST_CASE_TEMPLATE("the same bits for any number of threads", T, float, double) {
   const std::int64_t before = parallel_runs();
   for_each_isa([] {
-    for (const Case& s : {Case{64, 512, 300}, Case{300, 200, 500}, Case{1, 3000, 300}, Case{3000, 1, 300}, Case{400, 10, 300},
-                          Case{100, 100, 100}, Case{20, 600, 900}}) {
+    for (const Case& s : {Case{64, 512, 300}, Case{300, 200, 500}, Case{1, 3000, 300}, Case{3000, 1, 300},
+                          Case{400, 10, 300}, Case{100, 100, 100}, Case{20, 600, 900}}) {
       for (const Layout lb : {Layout::rows, Layout::columns}) {
         const Matrix<T> a = make<T>(s.m, s.k, Layout::rows), b = make<T>(s.k, s.n, lb);
         set_num_threads(1);
@@ -338,9 +339,7 @@ TEST_CASE_TEMPLATE("without memory nothing is written", T, float, bfloat16) {
       bool failed = false;
       try {
         gemm(a.view, b.view, c.view, {.accumulate = true});
-      } catch (const OutOfMemory&) {
-        failed = true;
-      }
+      } catch (const OutOfMemory&) { failed = true; }
       ergo::detail::local_cache.fail_in = 0;
       if (failed) {
         ++failures;

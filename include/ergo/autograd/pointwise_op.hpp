@@ -181,9 +181,9 @@ struct PartialOf {
   static void define(Args x, Ref<Array>* y) { define(x, y, std::index_sequence_for<In...>{}); }
   template <std::size_t... K>
   [[gnu::cold]] static void define(Args x, Ref<Array>* y, std::index_sequence<K...>) {
-    y[0] = (handle<Tensor<Out>>(x[0]) *
-            partial_of<F, I, Tensor<Out>>(handle<Tensor<Out>>(x[1]), handle<Tensor<In>>(x[2 + K])...))
-               .ref();
+    const auto p = partial_of<F, I, Tensor<Out>>(handle<Tensor<Out>>(x[1]), handle<Tensor<In>>(x[2 + K])...);
+    Array* in[] = {x[0], &p.array()};
+    y[0] = dispatch1(*product_op<Out>(), in);
   }
   static constexpr PartialOp op{F::name, 2 + int(sizeof...(In)), dtype_of<Out>,
                                 &cpu::pointwise_loop<Body, Compute<Out>, Compute<Out>, Compute<Out>, Compute<In>...>, &define};

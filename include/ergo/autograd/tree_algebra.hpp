@@ -9,6 +9,23 @@ namespace ergo::inline ERGO_BUILD {
 namespace detail {
 
 // sqrt for norms: its derivatives at 0 are 0, of every order (SEMANTICS section 4).
+struct HalfReciprocal {  // 1 / (2 y), at 0: 0
+  static constexpr auto name = "norm";
+  static constexpr Uses uses = Uses::output;
+  template <class A>
+  static constexpr A value(const A& y) {
+    return where(y == A(0), A(0), A(0.5) / where(y == A(0), A(1), y));
+  }
+  template <int, class A>
+  static constexpr A partial(const A& h, const A&) {  // -2 h^2, on tensors without the operators of the layer above
+    if constexpr (is_tensor<A>) {
+      const Ref<Array> square = multiply(h.ref(), h.ref());
+      return A(negate(add(square, square)));
+    } else {
+      return A(-2) * h * h;
+    }
+  }
+};
 struct NormRoot {
   static constexpr auto name = "norm";
   static constexpr Uses uses = Uses::output;
@@ -18,7 +35,10 @@ struct NormRoot {
   }
   template <int, class A>
   static constexpr A partial(const A& y, const A&) {
-    return where(y == A(0), A(0), A(0.5) / where(y == A(0), A(1), y));
+    if constexpr (is_tensor<A>)
+      return pointwise_op(HalfReciprocal{}, y);
+    else
+      return HalfReciprocal::value(y);
   }
 };
 

@@ -182,12 +182,12 @@ void zip(F&& f, A& a, B&... b) {
 
 // f on the learned leaves of one or several trees; it may assign to those of a first tree that is not const.
 template <class F, class A, class... B>
-void for_each(F&& f, A& a, const B&... b) {
+void for_each(F&& f, A&& a, const B&... b) {
   zip(f, a, b...);
 }
 // f(name, leaf) with dotted names: "hidden.weight", "layers.2.bias".
 template <class F, class A>
-void for_each_named(F&& f, A& a) {
+void for_each_named(F&& f, A&& a) {
   walk<Leaves::learned>(detail::Path{nullptr, nullptr, 0},
                         [&](const detail::Path& path, auto& leaf) {
                           detail::check_defined(path, leaf);

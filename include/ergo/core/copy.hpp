@@ -109,8 +109,17 @@ inline void copy_strided(const Array& y, const Array& x) {
     return;
   }
   parallel_for(rows, 1 + kGrain / inner, [&](std::int64_t from, std::int64_t to) {
-    for (std::int64_t r = from; r < to; ++r)
-      run(y.data + w.offset(0, r), x.data + w.offset(1, r), w.stride[0][last], w.stride[1][last], inner);
+    std::byte* at_y = y.data + w.offset(0, from);
+    const std::byte* at_x = x.data + w.offset(1, from);
+    const std::int64_t dy = w.stride[0][last - 1], dx = w.stride[1][last - 1], line = w.extent[last - 1];
+    for (std::int64_t r = from; r < to;) {  // a line of runs at a time: short runs must not cost a division each
+      const std::int64_t left = line - r % line, n = left < to - r ? left : to - r;
+      for (std::int64_t i = 0; i < n; ++i)
+        run(at_y + i * dy, at_x + i * dx, w.stride[0][last], w.stride[1][last], inner);
+      r += n;
+      at_y = y.data + w.offset(0, r);
+      at_x = x.data + w.offset(1, r);
+    }
   });
 }
 

@@ -35,7 +35,7 @@ inline std::int64_t parallel_runs();
 namespace detail {
 
 inline constexpr int kMaxThreads = 256;
-inline constexpr int kSpins = 4000;             // pauses before a worker sleeps, about 50 us
+inline constexpr int kSpins = 4000;              // pauses before a worker sleeps, about 50 us
 inline constexpr int kSpinsOversubscribed = 50;  // with more threads than cores, spinning only takes a core from others
 inline constexpr int kCallerSleeps = 1 << 30;    // a bit of ThreadPool::pending
 
@@ -60,15 +60,15 @@ struct alignas(64) Worker {
 
 // Never destroyed: workers outlive static destructors.
 struct ThreadPool {
-  int threads = 0;                  // num_threads(), 0 before it is first asked for
+  int threads = 0;  // num_threads(), 0 before it is first asked for
   int spins = kSpins;
-  int started = 0;                  // workers that exist; written by the owner of `busy`
+  int started = 0;                    // workers that exist; written by the owner of `busy`
   int start_limit = kMaxThreads - 1;  // lowered when the system refuses a thread
   bool fork_handler = false;
   std::int64_t runs = 0;
-  alignas(64) int busy = 0;         // a loop is running; everything below belongs to its caller
+  alignas(64) int busy = 0;  // a loop is running; everything below belongs to its caller
   Loop* loop = nullptr;
-  alignas(64) int pending = 0;      // shares handed over and not finished
+  alignas(64) int pending = 0;  // shares handed over and not finished
   Worker workers[kMaxThreads];
 };
 

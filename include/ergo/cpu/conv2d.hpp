@@ -4,8 +4,8 @@
 //
 //   y[n, i, j, o] = sum over k, l, c of x[n, i * stride_h + k * dilation_h - pad_top, ..., c] w[k, l, c, o]
 //
-// float and double are computed in themselves; 16-bit floats are widened to float and rounded once at the end. The bits do
-// not depend on the number of threads. Each function throws OutOfMemory, before anything is written.
+// float and double are computed in themselves; 16-bit floats are widened to float and rounded once at the end. The bits
+// do not depend on the number of threads. Each function throws OutOfMemory, before anything is written.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,8 @@ void conv2d_weight_gradient(const Conv2dShape& s, const S* x, const S* dy, S* dw
 
 namespace detail {
 
-// Operands of few channels are short segments; all taps of a row of the kernel make a longer one if they are contiguous.
+// Operands of few channels are short segments; all taps of a row of the kernel make a longer one if they are
+// contiguous.
 inline constexpr std::int64_t kFewChannels = 16;
 
 inline bool merges_taps(const Conv2dShape& s) {
@@ -57,7 +58,7 @@ inline bool is_plain_product(const Conv2dShape& s) {
 }
 inline int conv2d_threads(const Conv2dShape& s) {
   const double work = double(s.n * s.out_h() * s.out_w()) * double(s.kh * s.kw * s.c_in / s.groups) * double(s.c_out);
-  return work < double(kSerialWork) ? 1 : num_threads();
+  return work < kSerialWork ? 1 : num_threads();
 }
 
 // Floats of a 16-bit array; a float or double array as it is.
@@ -77,9 +78,12 @@ class Widened {
   }
   template <class From, class To>
   static void convert(std::int64_t n, const From* from, To* to, int threads) {
-    parallel_for(n, 16384, [=](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) to[i] = To(from[i]);
-    }, threads);
+    parallel_for(
+        n, 16384,
+        [=](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t i = begin; i < end; ++i) to[i] = To(from[i]);
+        },
+        threads);
   }
 
  private:
@@ -121,15 +125,19 @@ class PaddedRows {
   std::int64_t width() const { return copies() ? width_ : shape_.w; }
   const T* get(const T* x, int threads) const {
     if (!copies()) return x;
-    const std::int64_t row = shape_.w * shape_.c_in, left = shape_.pad_left * shape_.c_in, padded = width_ * shape_.c_in;
-    parallel_for(shape_.n * shape_.h, 16, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t r = begin; r < end; ++r) {
-        T* to = memory_.data() + r * padded;
-        for (std::int64_t i = 0; i < left; ++i) to[i] = T(0);
-        __builtin_memcpy(to + left, x + r * row, std::size_t(row) * sizeof(T));
-        for (std::int64_t i = left + row; i < padded; ++i) to[i] = T(0);
-      }
-    }, threads);
+    const std::int64_t row = shape_.w * shape_.c_in, left = shape_.pad_left * shape_.c_in,
+                       padded = width_ * shape_.c_in;
+    parallel_for(
+        shape_.n * shape_.h, 16,
+        [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t r = begin; r < end; ++r) {
+            T* to = memory_.data() + r * padded;
+            for (std::int64_t i = 0; i < left; ++i) to[i] = T(0);
+            __builtin_memcpy(to + left, x + r * row, std::size_t(row) * sizeof(T));
+            for (std::int64_t i = left + row; i < padded; ++i) to[i] = T(0);
+          }
+        },
+        threads);
     return memory_.data();
   }
 
@@ -152,7 +160,8 @@ PixelProduct<T> forward_product(const Conv2dShape& s, Tap* taps, std::int64_t wi
   g.step_h = s.stride_h, g.step_w = s.stride_w;
   g.taps = taps, g.tap_count = s.kh * taps_w;
   for (std::int64_t t = 0; t < g.tap_count; ++t) {
-    taps[t] = {t / taps_w * s.dilation_h - s.pad_top, merged ? 0 : t % taps_w * s.dilation_w - s.pad_left, t * g.k * s.c_out};
+    taps[t] = {t / taps_w * s.dilation_h - s.pad_top, merged ? 0 : t % taps_w * s.dilation_w - s.pad_left,
+               t * g.k * s.c_out};
   }
   g.out_h = g.grid_h, g.out_w = g.grid_w;
   g.y_pixel = s.c_out, g.columns = s.c_out / s.groups;
@@ -233,7 +242,8 @@ void conv2d_input_gradient(const Conv2dShape& s, const S* dy, const S* w, S* dx)
     g.grid_w = (s.w - 1 - g.y_w) / s.stride_w + 1;
     g.tap_count = 0;
     for (std::int64_t t = 0; t < s.kh * s.kw; ++t) {
-      const std::int64_t h = g.y_h + s.pad_top - t / s.kw * s.dilation_h, q = g.y_w + s.pad_left - t % s.kw * s.dilation_w;
+      const std::int64_t h = g.y_h + s.pad_top - t / s.kw * s.dilation_h,
+                         q = g.y_w + s.pad_left - t % s.kw * s.dilation_w;
       if (h % s.stride_h != 0 || q % s.stride_w != 0) continue;
       taps.data()[g.tap_count++] = {h / s.stride_h, q / s.stride_w, t * columns * s.c_out};
     }

@@ -1,5 +1,5 @@
-// Depthwise convolution, one input channel to each output channel: no matrix product, but for each pixel a sum over taps of
-// input times weight, with the channels on the lanes.
+// Depthwise convolution, one input channel to each output channel: no matrix product, but for each pixel a sum over
+// taps of input times weight, with the channels on the lanes.
 #pragma once
 
 #include <cstdint>
@@ -67,43 +67,49 @@ void run_depthwise(const PixelProduct<T>& g, const S* w, const PixelMemory<T>& m
   for (std::int64_t t = 0; t < g.tap_count; ++t) {
     for (std::int64_t c = 0; c < g.k; ++c) memory.weights()[t * g.k + c] = T(w[g.taps[t].weight + c]);
   }
-  parallel_for(g.pixels(), kGridPixels, [&](std::int64_t begin, std::int64_t end, int slot) {
-    std::int64_t* offsets = memory.table(slot);
-    for (std::int64_t pixel = begin; pixel < end; ++pixel) {
-      const std::int64_t image = pixel / (g.grid_h * g.grid_w), i = pixel / g.grid_w % g.grid_h, j = pixel % g.grid_w;
-      for (std::int64_t t = 0; t < g.tap_count; ++t) {
-        offsets[t] =
-            pixel_offset(g, memory.zeros(), image, i * g.step_h + g.taps[t].h, j * g.step_w + g.taps[t].w);
-      }
-      const std::int64_t out_row = image * g.out_h + i * g.y_step_h + g.y_h;
-      T* y = g.y + (out_row * g.out_w + j * g.y_step_w + g.y_w) * g.y_pixel;
-      const DepthwisePixel<T> one{g.tap_count, g.k, g.x, offsets, memory.weights(), g.bias, y};
-      for_isa<MultiplyDepthwise, const DepthwisePixel<T>*>(&one);
-    }
-  }, threads);
+  parallel_for(
+      g.pixels(), kGridPixels,
+      [&](std::int64_t begin, std::int64_t end, int slot) {
+        std::int64_t* offsets = memory.table(slot);
+        for (std::int64_t pixel = begin; pixel < end; ++pixel) {
+          const std::int64_t image = pixel / (g.grid_h * g.grid_w), i = pixel / g.grid_w % g.grid_h,
+                             j = pixel % g.grid_w;
+          for (std::int64_t t = 0; t < g.tap_count; ++t) {
+            offsets[t] = pixel_offset(g, memory.zeros(), image, i * g.step_h + g.taps[t].h, j * g.step_w + g.taps[t].w);
+          }
+          const std::int64_t out_row = image * g.out_h + i * g.y_step_h + g.y_h;
+          T* y = g.y + (out_row * g.out_w + j * g.y_step_w + g.y_w) * g.y_pixel;
+          const DepthwisePixel<T> one{g.tap_count, g.k, g.x, offsets, memory.weights(), g.bias, y};
+          for_isa<MultiplyDepthwise, const DepthwisePixel<T>*>(&one);
+        }
+      },
+      threads);
 }
 
 // The weights' gradient (taps, channels) for the forward product g, whose y is not used. Parts of the pixels are summed
 // apart, in `sums` (kDepthwiseParts of them), and added in order.
 inline constexpr std::int64_t kDepthwiseParts = 8;
 template <class T>
-void run_depthwise_weights(const PixelProduct<T>& g, const T* dy, T* dw, const PixelMemory<T>& memory, const Scratch<T>& sums,
-                           int threads) {
+void run_depthwise_weights(const PixelProduct<T>& g, const T* dy, T* dw, const PixelMemory<T>& memory,
+                           const Scratch<T>& sums, int threads) {
   const std::int64_t size = g.tap_count * g.k, pixels = g.pixels(), parts = kDepthwiseParts;
-  parallel_for(parts, 1, [&](std::int64_t part, std::int64_t, int slot) {
-    std::int64_t* offsets = memory.table(slot);
-    T* sum = sums.data() + part * size;
-    for (std::int64_t q = 0; q < size; ++q) sum[q] = T(0);
-    for (std::int64_t pixel = pixels * part / parts; pixel < pixels * (part + 1) / parts; ++pixel) {
-      const std::int64_t image = pixel / (g.grid_h * g.grid_w), i = pixel / g.grid_w % g.grid_h, j = pixel % g.grid_w;
-      for (std::int64_t t = 0; t < g.tap_count; ++t) {
-        offsets[t] =
-            pixel_offset(g, memory.zeros(), image, i * g.step_h + g.taps[t].h, j * g.step_w + g.taps[t].w);
-      }
-      const DepthwisePixel<T> one{g.tap_count, g.k, g.x, offsets, nullptr, nullptr, nullptr};
-      for_isa<AddDepthwise, const DepthwisePixel<T>*, const T*, T*>(&one, dy + pixel * g.y_pixel, sum);
-    }
-  }, threads);
+  parallel_for(
+      parts, 1,
+      [&](std::int64_t part, std::int64_t, int slot) {
+        std::int64_t* offsets = memory.table(slot);
+        T* sum = sums.data() + part * size;
+        for (std::int64_t q = 0; q < size; ++q) sum[q] = T(0);
+        for (std::int64_t pixel = pixels * part / parts; pixel < pixels * (part + 1) / parts; ++pixel) {
+          const std::int64_t image = pixel / (g.grid_h * g.grid_w), i = pixel / g.grid_w % g.grid_h,
+                             j = pixel % g.grid_w;
+          for (std::int64_t t = 0; t < g.tap_count; ++t) {
+            offsets[t] = pixel_offset(g, memory.zeros(), image, i * g.step_h + g.taps[t].h, j * g.step_w + g.taps[t].w);
+          }
+          const DepthwisePixel<T> one{g.tap_count, g.k, g.x, offsets, nullptr, nullptr, nullptr};
+          for_isa<AddDepthwise, const DepthwisePixel<T>*, const T*, T*>(&one, dy + pixel * g.y_pixel, sum);
+        }
+      },
+      threads);
   for (std::int64_t q = 0; q < size; ++q) {
     T sum = sums.data()[q];
     for (std::int64_t part = 1; part < parts; ++part) sum += sums.data()[part * size + q];

@@ -1,7 +1,8 @@
-// Convolution as a matrix product without a copy of the input: row r of the product is a pixel of a grid, K runs over the
-// taps and, in each, the channels of one input pixel. The tile kernel reads those in place, through a table of the
+// Convolution as a matrix product without a copy of the input: row r of the product is a pixel of a grid, K runs over
+// the taps and, in each, the channels of one input pixel. The tile kernel reads those in place, through a table of the
 // addresses that the taps of its 6 pixels have; a tap outside the image reads zeros. Any kernel, stride, dilation and
-// padding is a table. The input gradient is the same product over the output's gradient, once for each phase of the stride.
+// padding is a table. The input gradient is the same product over the output's gradient, once for each phase of the
+// stride.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +50,8 @@ std::int64_t grid_block(const PixelProduct<T>& g) {
 
 // Elements between the k channels of pixel (h, w) of an image and x; those of `zeros` outside it.
 template <class T>
-std::int64_t pixel_offset(const PixelProduct<T>& g, const T* zeros, std::int64_t image, std::int64_t h, std::int64_t w) {
+std::int64_t pixel_offset(const PixelProduct<T>& g, const T* zeros, std::int64_t image, std::int64_t h,
+                          std::int64_t w) {
   if (h < 0 || h >= g.h || w < 0 || w >= g.w) {
     return std::int64_t(reinterpret_cast<std::intptr_t>(zeros) - reinterpret_cast<std::intptr_t>(g.x)) /
            std::int64_t(sizeof(T));
@@ -57,8 +59,8 @@ std::int64_t pixel_offset(const PixelProduct<T>& g, const T* zeros, std::int64_t
   return ((image * g.h + h) * g.w + w) * g.x_pixel;
 }
 
-// The addresses of grid pixels [begin, end): each tap's input at offsets[(tile * tap_count + tap) * kTileRows + row], the
-// output at outputs[pixel]. Tiles are those of the kernel's heights; missing rows repeat the last pixel.
+// The addresses of grid pixels [begin, end): each tap's input at offsets[(tile * tap_count + tap) * kTileRows + row],
+// the output at outputs[pixel]. Tiles are those of the kernel's heights; missing rows repeat the last pixel.
 template <class T>
 [[gnu::noinline]] void fill_table(const PixelProduct<T>& g, const T* zeros, std::int64_t begin, std::int64_t end,
                                   std::int64_t* offsets, std::int64_t* outputs) {
@@ -80,7 +82,8 @@ template <class T>
   }
 }
 
-// The product for grid pixels [begin, end). `weights` is packed: panels of tile_columns() columns, in each the taps in order.
+// The product for grid pixels [begin, end). `weights` is packed: panels of tile_columns() columns, in each the taps in
+// order.
 template <class T>
 void multiply_pixels(const PixelProduct<T>& g, const T* weights, const T* zeros, std::int64_t begin, std::int64_t end,
                      std::int64_t* table) {
@@ -125,7 +128,8 @@ void multiply_pixels(const PixelProduct<T>& g, const T* weights, const T* zeros,
   } while (tap < g.tap_count);
 }
 
-// The scratch memory of a product, taken before it writes anything: packed weights, a pixel of zeros, a table per thread.
+// The scratch memory of a product, taken before it writes anything: packed weights, a pixel of zeros, a table per
+// thread.
 template <class T>
 class PixelMemory {
  public:
@@ -149,16 +153,22 @@ class PixelMemory {
 
 // Packs the weights of all taps, element (c, j) of a tap at w[tap.weight + c * row + j * column], and runs the product.
 template <class S, class T>
-void run_pixels(const PixelProduct<T>& g, const S* w, std::int64_t row, std::int64_t column, const PixelMemory<T>& memory,
-                int threads) {
+void run_pixels(const PixelProduct<T>& g, const S* w, std::int64_t row, std::int64_t column,
+                const PixelMemory<T>& memory, int threads) {
   const std::int64_t width = tile_columns<T>();
-  parallel_for(g.tap_count, 1, [&](std::int64_t t, std::int64_t) {
-    pack_rows(PackArguments<S, T>{w + g.taps[t].weight, row, column, g.k, g.columns, memory.weights() + t * g.k * width, width,
-                                  g.tap_count * g.k * width});
-  }, threads);
-  parallel_for(g.pixels(), grid_block(g), [&](std::int64_t begin, std::int64_t end, int slot) {
-    multiply_pixels(g, memory.weights(), memory.zeros(), begin, end, memory.table(slot));
-  }, threads);
+  parallel_for(
+      g.tap_count, 1,
+      [&](std::int64_t t, std::int64_t) {
+        pack_rows(PackArguments<S, T>{w + g.taps[t].weight, row, column, g.k, g.columns,
+                                      memory.weights() + t * g.k * width, width, g.tap_count * g.k * width});
+      },
+      threads);
+  parallel_for(
+      g.pixels(), grid_block(g),
+      [&](std::int64_t begin, std::int64_t end, int slot) {
+        multiply_pixels(g, memory.weights(), memory.zeros(), begin, end, memory.table(slot));
+      },
+      threads);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cpu::detail

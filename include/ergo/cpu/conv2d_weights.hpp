@@ -1,10 +1,10 @@
 // The gradient of convolution weights: for each tap, the product of the shifted input, transposed, with the output's
-// gradient, summed over all pixels. Input channels are the rows of a tile and pixels are K: the kernel reads the input in
-// place, one segment for each row of pixels. The gradient's columns are packed by blocks of pixels that stay in the nearest
-// cache for all taps and channels.
+// gradient, summed over all pixels. Input channels are the rows of a tile and pixels are K: the kernel reads the input
+// in place, one segment for each row of pixels. The gradient's columns are packed by blocks of pixels that stay in the
+// nearest cache for all taps and channels.
 //
-// The pixels are cut into a fixed number of parts, each summed in order into a buffer of its own, and the buffers are added
-// in order: the bits do not depend on the number of threads.
+// The pixels are cut into a fixed number of parts, each summed in order into a buffer of its own, and the buffers are
+// added in order: the bits do not depend on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -22,16 +22,17 @@ struct WeightProduct {
   std::int64_t images, out_h, out_w;
   const T* x;  // (images, h, w, x_pixel), of which `rows` elements from x on are used at each tap
   std::int64_t h, w, x_pixel, rows, step_h, step_w;
-  std::int64_t taps_h, taps_w, first_h, first_w, tap_step_h, tap_step_w;  // tap (i, j) is at (first_h + i * tap_step_h, ...)
-  const T* dy;  // (images, out_h, out_w, dy_pixel), of which `columns` elements from dy on are used
+  std::int64_t taps_h, taps_w, first_h, first_w, tap_step_h,
+      tap_step_w;  // tap (i, j) is at (first_h + i * tap_step_h, ...)
+  const T* dy;     // (images, out_h, out_w, dy_pixel), of which `columns` elements from dy on are used
   std::int64_t dy_pixel, columns;
   std::int64_t dw_row;  // elements between rows of dw; a tap has `rows` of them
 
   std::int64_t taps() const { return taps_h * taps_w; }
 };
 
-inline constexpr std::int64_t kSumPixels = 128;         // pixels at a time: their inputs stay in the nearest cache
-inline constexpr std::int64_t kPartials = 8;            // buffers of partial sums
+inline constexpr std::int64_t kSumPixels = 128;            // pixels at a time: their inputs stay in the nearest cache
+inline constexpr std::int64_t kPartials = 8;               // buffers of partial sums
 inline constexpr std::int64_t kPartialElements = 1 << 19;  // the largest dw that has more than one
 
 // Output indices that read inside an input of `size`: begin <= o < end.
@@ -126,38 +127,45 @@ void run_weights(const WeightProduct<T>& g, T* dw, const WeightMemory<T>& memory
   const std::int64_t width = tile_columns<T>(), panels = (g.columns + width - 1) / width, parts = memory.parts;
   WeightProduct<T> product = g;
   if (parts > 1) product.dw_row = g.columns;
-  parallel_for(parts * panels, 1, [&](std::int64_t item, std::int64_t, int slot) {
-    const std::int64_t part = item / panels, j = item % panels * width;
-    const std::int64_t columns = g.columns - j < width ? g.columns - j : width;
-    T* c = (parts > 1 ? memory.partials.data() + part * memory.part_size : dw) + j;
-    T* packed = memory.packed.data() + slot * memory.slot_size;
-    std::int64_t* table = memory.tables.data() + slot * memory.rows_at_once * kTileRows;
-    for (std::int64_t r = 0; r < g.taps() * g.rows; ++r) {
-      for (std::int64_t q = 0; q < columns; ++q) c[r * product.dw_row + q] = T(0);
-    }
-    for (std::int64_t b = memory.blocks * part / parts; b < memory.blocks * (part + 1) / parts; ++b) {
-      const std::int64_t image = b / sum_blocks(g), row = b % sum_blocks(g) * memory.rows_at_once;
-      const std::int64_t rows = g.out_h - row < memory.rows_at_once ? g.out_h - row : memory.rows_at_once;
-      const T* from = g.dy + (image * g.out_h + row) * g.out_w * g.dy_pixel + j;
-      pack_rows(PackArguments<T, T>{from, g.dy_pixel, 1, rows * g.out_w, columns, packed, width, 0});
-      for (std::int64_t t = 0; t < g.taps(); ++t) {
-        const std::int64_t tap_h = g.first_h + t / g.taps_w * g.tap_step_h, tap_w = g.first_w + t % g.taps_w * g.tap_step_w;
-        add_tap(product, image, row, rows, tap_h, tap_w, packed, columns, c + t * g.rows * product.dw_row, table);
-      }
-    }
-  }, threads);
+  parallel_for(
+      parts * panels, 1,
+      [&](std::int64_t item, std::int64_t, int slot) {
+        const std::int64_t part = item / panels, j = item % panels * width;
+        const std::int64_t columns = g.columns - j < width ? g.columns - j : width;
+        T* c = (parts > 1 ? memory.partials.data() + part * memory.part_size : dw) + j;
+        T* packed = memory.packed.data() + slot * memory.slot_size;
+        std::int64_t* table = memory.tables.data() + slot * memory.rows_at_once * kTileRows;
+        for (std::int64_t r = 0; r < g.taps() * g.rows; ++r) {
+          for (std::int64_t q = 0; q < columns; ++q) c[r * product.dw_row + q] = T(0);
+        }
+        for (std::int64_t b = memory.blocks * part / parts; b < memory.blocks * (part + 1) / parts; ++b) {
+          const std::int64_t image = b / sum_blocks(g), row = b % sum_blocks(g) * memory.rows_at_once;
+          const std::int64_t rows = g.out_h - row < memory.rows_at_once ? g.out_h - row : memory.rows_at_once;
+          const T* from = g.dy + (image * g.out_h + row) * g.out_w * g.dy_pixel + j;
+          pack_rows(PackArguments<T, T>{from, g.dy_pixel, 1, rows * g.out_w, columns, packed, width, 0});
+          for (std::int64_t t = 0; t < g.taps(); ++t) {
+            const std::int64_t tap_h = g.first_h + t / g.taps_w * g.tap_step_h,
+                               tap_w = g.first_w + t % g.taps_w * g.tap_step_w;
+            add_tap(product, image, row, rows, tap_h, tap_w, packed, columns, c + t * g.rows * product.dw_row, table);
+          }
+        }
+      },
+      threads);
   if (parts == 1) return;
-  parallel_for(g.taps() * g.rows, 1 + 8192 / g.columns, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      const T* from = memory.partials.data() + r * g.columns;
-      T* to = dw + r * g.dw_row;
-      for (std::int64_t q = 0; q < g.columns; ++q) {
-        T sum = from[q];
-        for (std::int64_t part = 1; part < parts; ++part) sum += from[part * memory.part_size + q];
-        to[q] = sum;
-      }
-    }
-  }, threads);
+  parallel_for(
+      g.taps() * g.rows, 1 + 8192 / g.columns,
+      [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t r = begin; r < end; ++r) {
+          const T* from = memory.partials.data() + r * g.columns;
+          T* to = dw + r * g.dw_row;
+          for (std::int64_t q = 0; q < g.columns; ++q) {
+            T sum = from[q];
+            for (std::int64_t part = 1; part < parts; ++part) sum += from[part * memory.part_size + q];
+            to[q] = sum;
+          }
+        }
+      },
+      threads);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cpu::detail

@@ -1,5 +1,5 @@
-// Matrix products on views: C = A B, or C += A B, with an optional row-vector bias and activation applied to C while it is
-// in the nearest cache; single or in batches; any strides (a transpose is a view). float and double are computed in
+// Matrix products on views: C = A B, or C += A B, with an optional row-vector bias and activation applied to C while it
+// is in the nearest cache; single or in batches; any strides (a transpose is a view). float and double are computed in
 // themselves, the 16-bit floats in float with one rounding at the end.
 //
 // How a product is computed depends on its shape and strides (gemm_plan.hpp); K is never split over threads and its
@@ -21,9 +21,7 @@ struct MatrixView {
   std::int64_t rows, cols, row_stride, col_stride;
 
   MatrixView transposed() const { return {data, cols, rows, col_stride, row_stride}; }
-  operator MatrixView<const T>() const
-    requires(!std::is_const_v<T>)
-  {
+  operator MatrixView<const T>() const requires(!std::is_const_v<T>) {
     return {data, rows, cols, row_stride, col_stride};
   }
 };
@@ -38,14 +36,14 @@ struct GemmOptions {
 // `static ERGO_INLINE P apply(const P& x)` for P = Pack<Compute<T>, W>.
 struct NoActivation {};
 
-// c = activation(a b + bias [+ c]). The shapes must fit: (m, k) (k, n) gives (m, n). C must not overlap A, B, or itself.
-// Throws OutOfMemory, before anything is written.
+// c = activation(a b + bias [+ c]). The shapes must fit: (m, k) (k, n) gives (m, n). C must not overlap A, B, or
+// itself. Throws OutOfMemory, before anything is written.
 template <class Activation = NoActivation, class T>
 void gemm(MatrixView<const std::type_identity_t<T>> a, MatrixView<const std::type_identity_t<T>> b, MatrixView<T> c,
           GemmOptions<std::type_identity_t<T>> options = {});
 
-// `count` products at once: matrix i of an operand lies i times its batch stride (elements; 0 to use one for all) behind
-// the view.
+// `count` products at once: matrix i of an operand lies i times its batch stride (elements; 0 to use one for all)
+// behind the view.
 template <class Activation = NoActivation, class T>
 void gemm_batched(std::int64_t count, MatrixView<const std::type_identity_t<T>> a, std::int64_t a_batch,
                   MatrixView<const std::type_identity_t<T>> b, std::int64_t b_batch, MatrixView<T> c,
@@ -97,11 +95,11 @@ template <class S, class T>
   });
 }
 
-// Products whose result cannot be written in place: 16-bit, or a C without a contiguous direction. The result is made in
-// scratch memory, in the type of computation, and moved to C in one pass.
+// Products whose result cannot be written in place: 16-bit, or a C without a contiguous direction. The result is made
+// in scratch memory, in the type of computation, and moved to C in one pass.
 template <class S, class T>
 [[gnu::noinline]] void gemm_through_scratch(GemmProblem<S, T> problem, S* c, std::int64_t c_batch, std::int64_t c_row,
-                          std::int64_t c_column, const S* bias) {
+                                            std::int64_t c_column, const S* bias) {
   const std::int64_t m = problem.m, n = problem.n, rows = problem.count * m;
   const Scratch<T> result(rows * n), wide_bias(bias ? n : 0);
   const GemmPlan<S, T> plan(problem);

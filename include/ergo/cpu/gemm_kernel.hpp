@@ -1,9 +1,9 @@
-// The register-tile kernel of matrix products and convolutions, and the loop over the tiles of a block: C = A B for a block
-// that one thread computes without further blocking. A tile of C, 6 rows by 2 vectors (4 with AVX-512), is held in
-// registers while K runs; B comes in rows of whole vectors, unit stride along N; A is broadcast from memory, each row of
-// the tile from an address of its own, so that it may be used in place, transposed, or shifted by the taps of a
-// convolution. Every tile sums over K in ascending order from zero, whatever its height and width, so a row's bits do not
-// depend on the tile that it falls in.
+// The register-tile kernel of matrix products and convolutions, and the loop over the tiles of a block: C = A B for a
+// block that one thread computes without further blocking. A tile of C, 6 rows by 2 vectors (4 with AVX-512), is held
+// in registers while K runs; B comes in rows of whole vectors, unit stride along N; A is broadcast from memory, each
+// row of the tile from an address of its own, so that it may be used in place, transposed, or shifted by the taps of a
+// convolution. Every tile sums over K in ascending order from zero, whatever its height and width, so a row's bits do
+// not depend on the tile that it falls in.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,12 @@ inline constexpr int kTileColumns = kTileVectors<I>* kRegisterBytes<I> / int(siz
 template <class T>
 inline std::int64_t tile_columns() {
   switch (isa()) {
-    case Isa::avx512: return kTileColumns<T, Isa::avx512>;
-    case Isa::avx2: return kTileColumns<T, Isa::avx2>;
-    case Isa::sse2: break;
+    case Isa::avx512:
+      return kTileColumns<T, Isa::avx512>;
+    case Isa::avx2:
+      return kTileColumns<T, Isa::avx2>;
+    case Isa::sse2:
+      break;
   }
   return kTileColumns<T, Isa::sse2>;
 }
@@ -40,17 +43,18 @@ template <class T>
 struct GemmBlock {
   std::int64_t rows, columns, k;
   const T* a;
-  // Row i of A begins i / 6 * a_tile + i % 6 * a_row behind a: a_tile = 6 a_row unless the rows of tiles are interleaved.
+  // Row i of A begins i / 6 * a_tile + i % 6 * a_row behind a: a_tile = 6 a_row unless the rows of tiles are
+  // interleaved.
   std::int64_t a_row, a_tile, a_column;
-  // B as panels of tile_columns() columns: rows b_row apart, panels b_panel apart. The last one may be narrower; if that
-  // is neither by half nor in memory that may be read to the full width, b_last is a padded copy of it, rows
+  // B as panels of tile_columns() columns: rows b_row apart, panels b_panel apart. The last one may be narrower; if
+  // that is neither by half nor in memory that may be read to the full width, b_last is a padded copy of it, rows
   // tile_columns() apart.
   const T* b;
   std::int64_t b_row, b_panel;
   const T* b_last;
   T* c;
   std::int64_t c_row;
-  const T* init;             // added: C itself (init_by_row = 1), a row vector (0); null for zero
+  const T* init;  // added: C itself (init_by_row = 1), a row vector (0); null for zero
   std::int64_t init_by_row;
   FinishTile<T> finish;  // or null
 };
@@ -59,9 +63,9 @@ struct GemmBlock {
 // rows take as long as one of 4, for latency.
 ERGO_INLINE int next_rows(std::int64_t left) { return left <= 4 || left == 7 || left == 8 ? 4 : kTileRows; }
 
-// One tile of C. K runs over `segments` runs of k elements: in each, row i of A begins offsets[i] elements behind a, and the
-// next segment's offsets follow kTileRows later. Row i of C lies c_offset[i] elements behind c; `rows` of them exist (what
-// the kernel computes beyond them is dropped, but must be readable), and so do `columns` columns.
+// One tile of C. K runs over `segments` runs of k elements: in each, row i of A begins offsets[i] elements behind a,
+// and the next segment's offsets follow kTileRows later. Row i of C lies c_offset[i] elements behind c; `rows` of them
+// exist (what the kernel computes beyond them is dropped, but must be readable), and so do `columns` columns.
 template <class T>
 struct GemmTile {
   std::int64_t segments, k;
@@ -149,8 +153,8 @@ struct ComputeTile {
 template <class T>
 using TileFunction = void (*)(const GemmTile<T>*);
 
-// The kernels for tiles of 6 and of 4 rows, compiled for the set in use. (SSE2, where speed no longer matters but compile
-// time does, computes 4 rows by 6.)
+// The kernels for tiles of 6 and of 4 rows, compiled for the set in use. (SSE2, where speed no longer matters but
+// compile time does, computes 4 rows by 6.)
 template <class T>
 struct TileFunctions {
   TileFunction<T> tall, low;
@@ -160,10 +164,12 @@ TileFunctions<T> tile_functions() {
 #if defined(__x86_64__)
   switch (isa()) {
     case Isa::avx512:
-      return {&run_avx512<ComputeTile<6, Half>, const GemmTile<T>*>, &run_avx512<ComputeTile<4, Half>, const GemmTile<T>*>};
+      return {&run_avx512<ComputeTile<6, Half>, const GemmTile<T>*>,
+              &run_avx512<ComputeTile<4, Half>, const GemmTile<T>*>};
     case Isa::avx2:
       return {&run_avx2<ComputeTile<6, Half>, const GemmTile<T>*>, &run_avx2<ComputeTile<4, Half>, const GemmTile<T>*>};
-    case Isa::sse2: break;
+    case Isa::sse2:
+      break;
   }
 #endif
   return {&run_sse2<ComputeTile<6, Half>, const GemmTile<T>*>, &run_sse2<ComputeTile<6, Half>, const GemmTile<T>*>};

@@ -1,7 +1,7 @@
-// Copies of matrix blocks in the layout and type that the tile kernel reads: rows of whole vectors, filled up with zeros.
-// The source has any strides; 16-bit floats are widened on the way. Where the wanted rows run across the source's
-// contiguous direction, squares of 16-byte vectors are transposed in registers. (Wider ones gain little, since copying is
-// bound by memory, so that these loops are compiled once and not for each instruction set.)
+// Copies of matrix blocks in the layout and type that the tile kernel reads: rows of whole vectors, filled up with
+// zeros. The source has any strides; 16-bit floats are widened on the way. Where the wanted rows run across the
+// source's contiguous direction, squares of 16-byte vectors are transposed in registers. (Wider ones gain little, since
+// copying is bound by memory, so that these loops are compiled once and not for each instruction set.)
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,9 @@
 
 namespace ergo::inline ERGO_BUILD::cpu::detail {
 
-// A block to copy, as panels of to_row columns: element (i, j) lies i * row + j * column behind `from`, and goes to row i,
-// column j % to_row of panel j / to_row; panels are to_panel apart. Columns beyond the block become zero. to_row is a
-// multiple of 64 bytes.
+// A block to copy, as panels of to_row columns: element (i, j) lies i * row + j * column behind `from`, and goes to row
+// i, column j % to_row of panel j / to_row; panels are to_panel apart. Columns beyond the block become zero. to_row is
+// a multiple of 64 bytes.
 template <class S, class T>
 struct PackArguments {
   const S* from;

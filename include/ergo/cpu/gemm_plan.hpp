@@ -2,7 +2,8 @@
 //
 //   row      one row or one column, the matrix contiguous along the result: a pass over the matrix in its own order;
 //   dots     at most 16 rows or columns, both operands contiguous along K: dot products;
-//   panels   few rows, or small: each thread goes through its column panels of B (packed one at a time, if at all) with all
+//   panels   few rows, or small: each thread goes through its column panels of B (packed one at a time, if at all) with
+//   all
 //            rows of A, read in place;
 //   blocks   large: B is packed once per K block for all threads, A in blocks that stay in the second cache.
 //
@@ -53,26 +54,25 @@ inline std::int64_t part_begin(std::int64_t units, std::int64_t part, std::int64
   return each * part + (part < more ? part : more);
 }
 
-inline constexpr std::int64_t kSerialWork = 200000;   // multiply-adds below which a second thread does not pay
-inline constexpr std::int64_t kRowChunk = 4096;        // columns of a `row` product at a time: y takes half of the first cache
-inline constexpr std::int64_t kMostDots = 16;         // the most rows or columns of `dots`
-inline constexpr std::int64_t kLongDots = 256;        // K that outweighs the folds at the end of a dot product
-inline constexpr std::int64_t kPanelRows = 144;       // the most rows of `panels`
-// Packing B pays from so many rows of A on: 24 if B outgrows the second cache, 112 otherwise.
-inline constexpr std::int64_t kPackRows = 112;
-inline constexpr std::int64_t kPackRowsLarge = 24;
-inline constexpr std::int64_t kLargeBytes = 512 << 10;
-inline constexpr std::int64_t kDepth = 384;           // K of a block: a panel of B takes most of the first cache
-inline constexpr std::int64_t kBlockRows = 72;        // rows of a block of A: with kDepth, a fifth (double: two) of the second cache
-inline constexpr std::int64_t kBlockColumns = 4096;   // columns of B packed at a time
-inline constexpr std::int64_t kGroup = 4;             // panels of B packed side by side: whole lines, fewer pages at a time
+inline constexpr double kSerialWork = 200000;    // multiply-adds below which a second thread does not pay
+inline constexpr std::int64_t kRowChunk = 4096;  // columns of a `row` product at a time: y is half of the first cache
+inline constexpr std::int64_t kMostDots = 16;    // the most rows or columns of `dots`
+inline constexpr std::int64_t kLongDots = 256;   // K that outweighs the folds at the end of a dot product
+inline constexpr std::int64_t kPanelRows = 144;  // the most rows of `panels`
+inline constexpr std::int64_t kPackRows = 112;   // rows of A from which packing B pays,
+inline constexpr std::int64_t kPackRowsLarge = 24;      // and if B outgrows the second cache,
+inline constexpr std::int64_t kLargeBytes = 512 << 10;  // which is this large
+inline constexpr std::int64_t kDepth = 384;             // K of a block: a panel of B takes most of the first cache
+inline constexpr std::int64_t kBlockRows = 72;       // rows of a block of A: a fifth (double: two) of the second cache
+inline constexpr std::int64_t kBlockColumns = 4096;  // columns of B packed at a time
+inline constexpr std::int64_t kGroup = 4;  // panels of B packed side by side: whole lines, fewer pages at a time
 
 template <class S, class T>
 class GemmPlan {
  public:
   explicit GemmPlan(const GemmProblem<S, T>& g)
       : route_(choose_route(g)),
-        threads_(g.count * g.m * g.n * g.k < kSerialWork ? 1 : num_threads()),
+        threads_(double(g.count) * double(g.m) * double(g.n) * double(g.k) < kSerialWork ? 1 : num_threads()),
         tile_(tile_columns<T>()),
         panels_(divide_up(g.n, tile_)),
         depth_(choose_depth(g)),
@@ -118,12 +118,11 @@ class GemmPlan {
   }
 
   // Elements between packed rows of A, so that they begin in different sets of the cache; 0 if A is used in place.
-  std::int64_t choose_a_stride() const {
-    return route_ == Route::panels && !kWiden ? 0 : round_up(depth_, 16) + 16;
-  }
+  std::int64_t choose_a_stride() const { return route_ == Route::panels && !kWiden ? 0 : round_up(depth_, 16) + 16; }
 
   std::int64_t shared_elements() const {
-    if (route_ == Route::blocks) return depth_ * tile_ * (panels_ < kBlockColumns / tile_ ? panels_ : kBlockColumns / tile_);
+    if (route_ == Route::blocks)
+      return depth_ * tile_ * (panels_ < kBlockColumns / tile_ ? panels_ : kBlockColumns / tile_);
     return 0;
   }
   std::int64_t slot_elements(const GemmProblem<S, T>& g) const {
@@ -153,55 +152,84 @@ class GemmPlan {
     std::int64_t chunk = round_up(divide_up(length, threads_), 64);
     if (chunk > kRowChunk) chunk = kRowChunk;
     const std::int64_t chunks = divide_up(length, chunk);
-    parallel_for(g.count * chunks, 1, [&](std::int64_t item, std::int64_t, int slot_index) {
-      const std::int64_t batch = item / chunks, begin = item % chunks * chunk;
-      RowTimesMatrix<T> part = all;
-      part.columns = length - begin < chunk ? length - begin : chunk;
-      const T* a = g.a + batch * g.a_batch;
-      const T* b = g.b + batch * g.b_batch;
-      part.x = column ? b : a;
-      part.b = (column ? a : b) + begin;
-      part.y = slot(slot_index);
-      for_isa<MultiplyRow, const RowTimesMatrix<T>*>(&part);
-      T* c = g.c + batch * g.c_batch + begin * step;
-      const T* init = g.accumulate ? c : g.bias ? g.bias + (column ? 0 : begin) : nullptr;
-      const std::int64_t init_step = g.accumulate ? step : column ? 0 : 1;
-      for (std::int64_t j = 0; j < part.columns; ++j) c[j * step] = init ? init[j * init_step] + part.y[j] : part.y[j];
-      if (g.finish) column ? g.finish(c, part.columns, 1, step) : g.finish(c, 1, part.columns, 0);
-    }, threads_);
+    parallel_for(
+        g.count * chunks, 1,
+        [&](std::int64_t item, std::int64_t, int slot_index) {
+          const std::int64_t batch = item / chunks, begin = item % chunks * chunk;
+          RowTimesMatrix<T> part = all;
+          part.columns = length - begin < chunk ? length - begin : chunk;
+          const T* a = g.a + batch * g.a_batch;
+          const T* b = g.b + batch * g.b_batch;
+          part.x = column ? b : a;
+          part.b = (column ? a : b) + begin;
+          part.y = slot(slot_index);
+          for_isa<MultiplyRow, const RowTimesMatrix<T>*>(&part);
+          T* c = g.c + batch * g.c_batch + begin * step;
+          const T* init = g.accumulate ? c : g.bias ? g.bias + (column ? 0 : begin) : nullptr;
+          const std::int64_t init_step = g.accumulate ? step : column ? 0 : 1;
+          for (std::int64_t j = 0; j < part.columns; ++j)
+            c[j * step] = init ? init[j * init_step] + part.y[j] : part.y[j];
+          if (g.finish) column ? g.finish(c, part.columns, 1, step) : g.finish(c, 1, part.columns, 0);
+        },
+        threads_);
   }
 
   void run_dots(const GemmProblem<S, T>& g) const {
     const bool by_rows = g.m >= g.n;
     const std::int64_t length = by_rows ? g.m : g.n, units = divide_up(length, 4), parts = parts_for(g, units);
-    parallel_for(g.count * parts, 1, [&](std::int64_t item, std::int64_t, int slot_index) {
-      const std::int64_t batch = item / parts, part = item % parts;
-      const std::int64_t begin = 4 * part_begin(units, part, parts);
-      const std::int64_t end = part + 1 < parts ? 4 * part_begin(units, part + 1, parts) : length;
-      const T* b = g.b + batch * g.b_batch;
-      std::int64_t b_column = g.b_column;
-      if (g.b_row != 1) {
-        const PackArguments<S, T> columns{b, g.b_column, g.b_row, g.n, g.k, slot(slot_index), round_up(g.k, 16), 0};
-        pack_rows(columns);
-        b = columns.to;
-        b_column = columns.to_row;
-      }
-      const T* a = g.a + batch * g.a_batch;
-      T* c = g.c + batch * g.c_batch;
-      DotProducts<T> dots;
-      dots.k = g.k;
-      dots.init = g.accumulate ? c : g.bias;
-      const std::int64_t init_row = g.accumulate ? g.c_row : 0;
-      if (by_rows) {
-        dots = {end - begin, g.n, g.k, a + begin * g.a_row, g.a_row, b, b_column, c + begin * g.c_row, g.c_row, 1,
-                dots.init ? dots.init + begin * init_row : nullptr, init_row, 1};
-      } else {
-        dots = {end - begin, g.m, g.k, b + begin * b_column, b_column, a, g.a_row, c + begin, 1, g.c_row,
-                dots.init ? dots.init + begin : nullptr, 1, init_row};
-      }
-      for_isa<MultiplyDots, const DotProducts<T>*>(&dots);
-      if (g.finish) g.finish(dots.c, by_rows ? dots.rows : g.m, by_rows ? g.n : dots.rows, g.c_row);
-    }, threads_);
+    parallel_for(
+        g.count * parts, 1,
+        [&](std::int64_t item, std::int64_t, int slot_index) {
+          const std::int64_t batch = item / parts, part = item % parts;
+          const std::int64_t begin = 4 * part_begin(units, part, parts);
+          const std::int64_t end = part + 1 < parts ? 4 * part_begin(units, part + 1, parts) : length;
+          const T* b = g.b + batch * g.b_batch;
+          std::int64_t b_column = g.b_column;
+          if (g.b_row != 1) {
+            const PackArguments<S, T> columns{b, g.b_column, g.b_row, g.n, g.k, slot(slot_index), round_up(g.k, 16), 0};
+            pack_rows(columns);
+            b = columns.to;
+            b_column = columns.to_row;
+          }
+          const T* a = g.a + batch * g.a_batch;
+          T* c = g.c + batch * g.c_batch;
+          DotProducts<T> dots;
+          dots.k = g.k;
+          dots.init = g.accumulate ? c : g.bias;
+          const std::int64_t init_row = g.accumulate ? g.c_row : 0;
+          if (by_rows) {
+            dots = {end - begin,
+                    g.n,
+                    g.k,
+                    a + begin * g.a_row,
+                    g.a_row,
+                    b,
+                    b_column,
+                    c + begin * g.c_row,
+                    g.c_row,
+                    1,
+                    dots.init ? dots.init + begin * init_row : nullptr,
+                    init_row,
+                    1};
+          } else {
+            dots = {end - begin,
+                    g.m,
+                    g.k,
+                    b + begin * b_column,
+                    b_column,
+                    a,
+                    g.a_row,
+                    c + begin,
+                    1,
+                    g.c_row,
+                    dots.init ? dots.init + begin : nullptr,
+                    1,
+                    init_row};
+          }
+          for_isa<MultiplyDots, const DotProducts<T>*>(&dots);
+          if (g.finish) g.finish(dots.c, by_rows ? dots.rows : g.m, by_rows ? g.n : dots.rows, g.c_row);
+        },
+        threads_);
   }
 
   // What all blocks with K from `first` on have in common.
@@ -240,32 +268,35 @@ class GemmPlan {
   void run_panels(const GemmProblem<S, T>& g) const {
     const bool packed = packs_b(g), by_rows = !packed && g.m >= g.n;
     const std::int64_t units = by_rows ? divide_up(g.m, kTileRows) : panels_, parts = parts_for(g, units);
-    parallel_for(g.count * parts, 1, [&](std::int64_t item, std::int64_t, int slot_index) {
-      const std::int64_t batch = item / parts, part = item % parts;
-      const std::int64_t unit = by_rows ? kTileRows : tile_, length = by_rows ? g.m : g.n;
-      const std::int64_t begin = unit * part_begin(units, part, parts);
-      const std::int64_t end = part + 1 < parts ? unit * part_begin(units, part + 1, parts) : length;
-      const std::int64_t row = by_rows ? begin : 0, column = by_rows ? 0 : begin;
-      const S* a = g.a + batch * g.a_batch + row * g.a_row;
-      const S* b = g.b + batch * g.b_batch + column * g.b_column;
-      T* c = g.c + batch * g.c_batch + row * g.c_row;
-      T* packed_b = slot(slot_index);
-      std::int64_t first = 0;
-      do {
-        GemmBlock<T> block = begin_block(g, first, c, column);
-        block.rows = by_rows ? end - begin : g.m;
-        if constexpr (kWiden) {
-          pack_a(g, a, first, packed_b + depth_ * tile_ * kGroup, block);
-        } else {
-          block.a = a + first * g.a_column;
-          block.a_row = g.a_row;
-          block.a_tile = kTileRows * g.a_row;
-          block.a_column = g.a_column;
-        }
-        multiply_panels(g, block, b + first * g.b_row, by_rows ? g.n : end - begin, packed, packed_b);
-        first += depth_;
-      } while (first < g.k);
-    }, threads_);
+    parallel_for(
+        g.count * parts, 1,
+        [&](std::int64_t item, std::int64_t, int slot_index) {
+          const std::int64_t batch = item / parts, part = item % parts;
+          const std::int64_t unit = by_rows ? kTileRows : tile_, length = by_rows ? g.m : g.n;
+          const std::int64_t begin = unit * part_begin(units, part, parts);
+          const std::int64_t end = part + 1 < parts ? unit * part_begin(units, part + 1, parts) : length;
+          const std::int64_t row = by_rows ? begin : 0, column = by_rows ? 0 : begin;
+          const S* a = g.a + batch * g.a_batch + row * g.a_row;
+          const S* b = g.b + batch * g.b_batch + column * g.b_column;
+          T* c = g.c + batch * g.c_batch + row * g.c_row;
+          T* packed_b = slot(slot_index);
+          std::int64_t first = 0;
+          do {
+            GemmBlock<T> block = begin_block(g, first, c, column);
+            block.rows = by_rows ? end - begin : g.m;
+            if constexpr (kWiden) {
+              pack_a(g, a, first, packed_b + depth_ * tile_ * kGroup, block);
+            } else {
+              block.a = a + first * g.a_column;
+              block.a_row = g.a_row;
+              block.a_tile = kTileRows * g.a_row;
+              block.a_column = g.a_column;
+            }
+            multiply_panels(g, block, b + first * g.b_row, by_rows ? g.n : end - begin, packed, packed_b);
+            first += depth_;
+          } while (first < g.k);
+        },
+        threads_);
   }
 
   // Multiplies block.a by `columns` columns of B from `b` on.
@@ -315,25 +346,31 @@ class GemmPlan {
       do {
         const GemmBlock<T> common = begin_block(g, first, c, column);
         T* packed_b = memory_.data();
-        parallel_for(columns, group, [&](std::int64_t begin, std::int64_t end) {
-          const S* from = b + first * g.b_row + (column + begin) * g.b_column;
-          pack_rows(PackArguments<S, T>{from, g.b_row, g.b_column, common.k, end - begin, packed_b + begin * common.k, tile_,
-                                        tile_ * common.k});
-        }, threads_);
-        parallel_for(parts, 1, [&](std::int64_t part, std::int64_t, int slot_index) {
-          const std::int64_t begin = kTileRows * part_begin(tiles, part, parts);
-          const std::int64_t end = part + 1 < parts ? kTileRows * part_begin(tiles, part + 1, parts) : g.m;
-          GemmBlock<T> block = common;
-          block.rows = end - begin;
-          block.columns = columns;
-          pack_a(g, a + begin * g.a_row, first, slot(slot_index), block);
-          block.b = packed_b;
-          block.b_row = tile_;
-          block.b_panel = tile_ * block.k;
-          block.c += begin * g.c_row;
-          if (block.init) block.init += begin * block.init_by_row * g.c_row;
-          multiply_block(block);
-        }, threads_);
+        parallel_for(
+            columns, group,
+            [&](std::int64_t begin, std::int64_t end) {
+              const S* from = b + first * g.b_row + (column + begin) * g.b_column;
+              pack_rows(PackArguments<S, T>{from, g.b_row, g.b_column, common.k, end - begin,
+                                            packed_b + begin * common.k, tile_, tile_ * common.k});
+            },
+            threads_);
+        parallel_for(
+            parts, 1,
+            [&](std::int64_t part, std::int64_t, int slot_index) {
+              const std::int64_t begin = kTileRows * part_begin(tiles, part, parts);
+              const std::int64_t end = part + 1 < parts ? kTileRows * part_begin(tiles, part + 1, parts) : g.m;
+              GemmBlock<T> block = common;
+              block.rows = end - begin;
+              block.columns = columns;
+              pack_a(g, a + begin * g.a_row, first, slot(slot_index), block);
+              block.b = packed_b;
+              block.b_row = tile_;
+              block.b_panel = tile_ * block.k;
+              block.c += begin * g.c_row;
+              if (block.init) block.init += begin * block.init_by_row * g.c_row;
+              multiply_block(block);
+            },
+            threads_);
         first += depth_;
       } while (first < g.k);
     }

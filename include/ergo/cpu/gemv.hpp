@@ -21,9 +21,9 @@ struct RowTimesMatrix {
   T* y;
 };
 
-// Passes over B in its own order, six rows at a time (eight would meet in one set of the cache when rows are 4 KiB apart),
-// while y stays in the nearest cache. Each element of y is summed over k in ascending order from zero, as in the tile
-// kernel.
+// Passes over B in its own order, six rows at a time (eight would meet in one set of the cache when rows are 4 KiB
+// apart), while y stays in the nearest cache. Each element of y is summed over k in ascending order from zero, as in
+// the tile kernel.
 struct MultiplyRow {
   template <Isa I, class T>
   static ERGO_INLINE void run(const RowTimesMatrix<T>* arguments) {
@@ -65,7 +65,8 @@ struct MultiplyRow {
   }
 };
 
-// C (rows x columns, any strides) = init + A B, for A with contiguous rows and B with contiguous columns b_column apart.
+// C (rows x columns, any strides) = init + A B, for A with contiguous rows and B with contiguous columns b_column
+// apart.
 template <class T>
 struct DotProducts {
   std::int64_t rows, columns, k;

@@ -64,9 +64,13 @@ ERGO_INLINE Pack<T, 2 * W> join(const Pack<T, W>& low, const Pack<T, W>& high) {
 // a * b + c: one rounding where the instruction set has it and the compiler contracts, else two.
 template <class T, int W>
 ERGO_INLINE Pack<T, W> fma(const Pack<T, W>& a, const Pack<T, W>& b, const Pack<T, W>& c) {
-  Pack<T, W> r;
-  r.v = a.v * b.v + c.v;
-  return r;
+  if constexpr (std::is_floating_point_v<T>) {
+    Pack<T, W> r;
+    r.v = a.v * b.v + c.v;
+    return r;
+  } else {
+    return a * b + c;
+  }
 }
 
 // Each lane of a where the mask is true, of b where it is false.

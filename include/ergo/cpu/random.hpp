@@ -1,6 +1,6 @@
 // Draws of random numbers on the CPU. A draw is a kind (uniform, normal, ...) over the Philox blocks of a key: element i
 // depends on the key and i alone, not on threads, instruction set, or how long the draw is. Words and uniforms have the same
-// bits for every instruction set; normals, through logarithm and sine, agree within 2 units of the last place.
+// bits for every instruction set; normals, through logarithm and sine, agree within 4 units of the last place.
 #pragma once
 
 #include "ergo/core/parallel.hpp"

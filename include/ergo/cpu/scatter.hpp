@@ -2,8 +2,9 @@
 // taken in order of position, in runs of 128; each run is summed in order, the runs' sums by a binary tree (SEMANTICS
 // section 6).
 //
-// A stable counting sort brings the positions of each destination together; then runs are independent, so they are the
-// unit of parallel work, however unevenly the destinations are hit.
+// Wide rows: a stable counting sort brings the positions of each destination together; then runs are independent, so
+// they are the unit of parallel work, however unevenly the destinations are hit. Narrow rows are not worth the detour:
+// they are taken as they come, each added to the sum of the run that its destination has reached.
 #pragma once
 
 #include "ergo/cpu/assign.hpp"
@@ -15,14 +16,16 @@ namespace ergo::inline ERGO_BUILD::cpu {
 namespace detail {
 
 inline constexpr std::int64_t kScatterRun = 128;
+inline constexpr std::int64_t kNarrowRow = 16;  // not less than the lanes of any register used below
 
-// y[c] = the sum over k < n of rows[order[k]][c], in order; added to what y holds if `adds`.
+// y[c] = the sum over k < n of rows[order[k]][c], in order; added to what y holds if `adds`. inner > kNarrowRow.
 template <class T>
 struct SumRowsBody {
   template <Isa I>
   static ERGO_INLINE void run(const T* rows, const std::int64_t* order, std::int64_t n, std::int64_t inner, T* y,
                               bool adds) {
     constexpr int W = kRegisterBytes<I> / int(sizeof(T));
+    static_assert(W <= kNarrowRow);
     using P = Pack<T, W>;
     std::int64_t c = 0;
     for (; c + 4 * W <= inner; c += 4 * W) {
@@ -32,10 +35,15 @@ struct SumRowsBody {
         for (int k = 0; k < 4; ++k) sum[k] = sum[k] + P::load(rows + order[r] * inner + c + k * W);
       for (int k = 0; k < 4; ++k) (adds ? P::load(y + c + k * W) + sum[k] : sum[k]).store(y + c + k * W);
     }
-    for (; c < inner; ++c) {
-      T sum = rows[order[0] * inner + c];
-      for (std::int64_t r = 1; r < n; ++r) sum = T(sum + rows[order[r] * inner + c]);
-      y[c] = adds ? T(y[c] + sum) : sum;
+    for (; c < inner; c += W) {  // the last pack overlaps the one before and stores only what is new
+      const std::int64_t at = c + W <= inner ? c : inner - W;
+      P sum = P::load(rows + order[0] * inner + at);
+      for (std::int64_t r = 1; r < n; ++r) sum = sum + P::load(rows + order[r] * inner + at);
+      if (adds) sum = P::load(y + at) + sum;
+      if (at == c)
+        sum.store(y + c);
+      else
+        for (std::int64_t k = c; k < inner; ++k) y[k] = sum[int(k - at)];
     }
   }
 };
@@ -46,21 +54,30 @@ void sum_rows(const T* rows, const std::int64_t* order, std::int64_t n, std::int
   else
     SumRowsBody<T>::template run<Isa::sse2>(rows, order, n, inner, y, adds);
 }
+template <class T>
+void put_row(T* y, const T* row, std::int64_t inner, bool adds) {
+  for (std::int64_t c = 0; c < inner; ++c) y[c] = adds ? T(y[c] + row[c]) : row[c];
+}
+// The sums of `runs` runs, by pairs, into the first.
+template <class T>
+void fold_runs(T* sums, std::int64_t runs, std::int64_t inner) {
+  for (std::int64_t h = 1; h < runs; h *= 2)
+    for (std::int64_t i = 0; i + h < runs; i += 2 * h) put_row(sums + i * inner, sums + (i + h) * inner, inner, true);
+}
+constexpr std::int64_t scatter_runs(std::int64_t count) { return (count + kScatterRun - 1) / kScatterRun; }
 
 // One set of destinations: y (extent, inner), added to if `adds` (else it holds zeros); rows (n, inner) go to
 // index[0..n).
 template <class T>
-void scatter_rows(T* y, const T* rows, const std::int64_t* index, std::int64_t n, std::int64_t extent,
+void scatter_wide(T* y, const T* rows, const std::int64_t* index, std::int64_t n, std::int64_t extent,
                   std::int64_t inner, bool adds) {
-  const std::int64_t first = 0;
-  if (n == 1) return sum_rows(rows, &first, 1, inner, y + index[0] * inner, adds);
   const Scratch<std::int64_t> starts(extent + 1), positions(n);
   std::int64_t *start = starts.data(), *order = positions.data();
   for (std::int64_t d = 0; d <= extent; ++d) start[d] = 0;
   for (std::int64_t i = 0; i < n; ++i) ++start[index[i] + 1];
   std::int64_t runs = 0, parts = 0;
   for (std::int64_t d = 0; d < extent; ++d) {
-    const std::int64_t count = start[d + 1], own = (count + kScatterRun - 1) / kScatterRun;
+    const std::int64_t own = scatter_runs(start[d + 1]);
     runs += own;
     if (own > 1) parts += own;
     start[d + 1] += start[d];
@@ -88,18 +105,46 @@ void scatter_rows(T* y, const T* rows, const std::int64_t* index, std::int64_t n
       else
         sum_rows(rows, order + r->first, r->count, inner, part + ~r->target * inner, false);
   });
-  if (parts == 0) return;
-  for (std::int64_t d = 0, begin = 0, p = 0; d < extent; begin = start[d++]) {
-    const std::int64_t own = (start[d] - begin + kScatterRun - 1) / kScatterRun;
+  for (std::int64_t d = 0, begin = 0, p = 0; p < parts; begin = start[d++]) {
+    const std::int64_t own = scatter_runs(start[d] - begin);
     if (own < 2) continue;
-    T* sums = part + p * inner;
-    for (std::int64_t h = 1; h < own; h *= 2)
-      for (std::int64_t i = 0; i + h < own; i += 2 * h)
-        for (std::int64_t c = 0; c < inner; ++c)
-          sums[i * inner + c] = T(sums[i * inner + c] + sums[(i + h) * inner + c]);
-    sum_rows(sums, &first, 1, inner, y + d * inner, adds);
+    fold_runs(part + p * inner, own, inner);
+    put_row(y + d * inner, part + p * inner, inner, adds);
     p += own;
   }
+}
+template <class T>
+void scatter_narrow(T* y, const T* rows, const std::int64_t* index, std::int64_t n, std::int64_t extent,
+                    std::int64_t inner, bool adds) {
+  const Scratch<std::int64_t> places(extent);
+  std::int64_t* const reached = places.data();  // of each destination: its first run times 128, then what has arrived
+  for (std::int64_t d = 0; d < extent; ++d) reached[d] = 0;
+  for (std::int64_t i = 0; i < n; ++i) ++reached[index[i]];
+  std::int64_t runs = 0;
+  for (std::int64_t d = 0; d < extent; ++d) {
+    const std::int64_t own = scatter_runs(reached[d]);
+    reached[d] = runs * kScatterRun;
+    runs += own;
+  }
+  const Scratch<T> partial(runs * inner);
+  T* const part = partial.data();
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int64_t at = reached[index[i]]++;
+    put_row(part + at / kScatterRun * inner, rows + i * inner, inner, at % kScatterRun != 0);
+  }
+  for (std::int64_t d = 0, p = 0; p < runs; ++d) {
+    const std::int64_t own = scatter_runs(reached[d] - p * kScatterRun);
+    if (own == 0) continue;
+    fold_runs(part + p * inner, own, inner);
+    put_row(y + d * inner, part + p * inner, inner, adds);
+    p += own;
+  }
+}
+template <class T>
+void scatter_rows(T* y, const T* rows, const std::int64_t* index, std::int64_t n, std::int64_t extent,
+                  std::int64_t inner, bool adds) {
+  if (n == 1) return put_row(y + index[0] * inner, rows, inner, adds);
+  (inner > kNarrowRow ? scatter_wide<T> : scatter_narrow<T>)(y, rows, index, n, extent, inner, adds);
 }
 
 // y (places of `at`..., extent, inner), rows and indices (places..., n, inner) and (places..., n).

@@ -25,27 +25,20 @@ Tensor<T> repeat(const Tensor<T>& x, AnyInteger times, AnyInteger axis = -1) {
 
 namespace detail {
 
-// The axis as (each, 1, whole) with copies along the middle: `each` the extent and `whole` 1 for repeat, the reverse
-// for tile.
+// Along the axis: runs of `inner` elements, each `times` times in a row; for repeat a run is all behind one place of
+// the axis, for tile all of the axis and behind.
 struct Copies {
   static constexpr auto name = "repeat";
   int axis;  // from the back: 1 is the last
   std::int64_t extent, times;
   bool in_place;
   int core_of(int) const { return axis; }
-  // a dense array, whose axis has extent `n`, as (outer, middle, inner).
-  Ref<Array> as_three(const Array& a, std::int64_t middle) const {
-    const std::int64_t behind = a.shape.last(axis - 1).numel(), inner = in_place ? behind : extent * behind;
-    const std::int64_t outer = a.shape.first(a.shape.rank() - axis).numel() * (in_place ? extent : 1);
-    const Ref<Array> r = Array::view(a, Shape{outer, middle, inner});
-    r->set_row_major();
-    return r;
-  }
+  std::int64_t inner(const Shape& s) const { return s.last(axis - 1).numel() * (in_place ? 1 : extent); }
   AnyTensor value(const AnyTensor& x) const {
     Shape s = x.shape();
     s[-axis] = extent * times;
-    const Ref<Array> r = Array::make(x.dtype(), s), to = as_three(*r, times);
-    cpu::assign(*to, *as_three(*dense(x.array()), 1));
+    const Ref<Array> r = Array::make(x.dtype(), s);
+    cpu::replicate(*r, *dense(x.array()), times, inner(s) * size_of(x.dtype()));
     return AnyTensor(r);
   }
   AnyTensor transpose(const AnyTensor& g, const Shape&) const;
@@ -57,7 +50,11 @@ struct SumCopies {
   AnyTensor value(const AnyTensor& g) const {
     Shape s = g.shape();
     s[-copies.axis] = copies.extent;
-    const Ref<Array> whole = dense(g.array()), three = copies.as_three(*whole, copies.times);
+    // (runs, times, inner) as (runs, inner, times), summed over the last.
+    const Ref<Array> whole = dense(g.array());
+    const std::int64_t inner = copies.inner(s), runs = inner ? s.numel() / inner : 0;
+    const Ref<Array> three = Array::view(*whole, Shape{runs, copies.times, inner});
+    three->set_row_major();
     std::swap(three->shape[1], three->shape[2]);
     std::swap(three->stride[1], three->stride[2]);
     three->settle();
