@@ -1,5 +1,5 @@
-// Trains a classifier of small images, then looks at the curvature of its loss: the leading eigenvalues of the Hessian by
-// Lanczos, its trace by Hutchinson. That matrix of 235,146 by 235,146 is never written down; it is known by its products.
+// Trains a classifier of small images, then looks at the curvature of its loss: the leading eigenvalues of the Hessian
+// by Lanczos, its trace by Hutchinson. That matrix, 235,146 x 235,146, is never formed; it is known by its products.
 //
 //   examples/run                                                  on synthetic digits
 //   examples/run quickstart --data ../shared/data/fashion-mnist   on real images, in MNIST's four files
@@ -66,8 +66,9 @@ int main(int argc, char** argv) {
   return program.run(argc, argv, [&] {
     const bool smoke = program.smoke();
     const Key key{program.seed()};
-    const auto set = program.data().empty() ? data::synthetic::glyphs_dataset(fold_in(key, 0), smoke ? 8000 : 20000, 4000)
-                                            : data::mnist(program.data());
+    const auto set = program.data().empty()
+                         ? data::synthetic::glyphs_dataset(fold_in(key, 0), smoke ? 8000 : 20000, 4000)
+                         : data::mnist(program.data());
     auto model = make_classifier(fold_in(key, 1), set.classes);
     program.fact("data", set.name + ", " + count(set.train_images.shape()[0]) + " training and " +
                              count(set.test_images.shape()[0]) + " test images");

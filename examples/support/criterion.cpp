@@ -23,7 +23,7 @@ Threshold between(double least, double most) { return {least, most}; }
 
 Criterion criterion(std::string what, double value, Threshold threshold) {
   const auto [least, most] = threshold;
-  const std::string text = most == kInfinity    ? ">= " + number(least)
+  const std::string text = most == kInfinity     ? ">= " + number(least)
                            : least == -kInfinity ? "<= " + number(most)
                                                  : number(least) + " to " + number(most);
   return {std::move(what), text, number(value), value >= least && value <= most};

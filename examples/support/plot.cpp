@@ -73,14 +73,16 @@ std::string Plot::script(const std::string& path) const {
   s += "set title " + quoted(title_) + " noenhanced\n";
   s += "set xlabel " + quoted(options_.x) + " noenhanced\nset ylabel " + quoted(options_.y) + " noenhanced\n";
   s += "set datafile missing 'NaN'\nset grid lc rgb '#dddddd' lt 1\nset border 3 lc rgb '#666666'\n";
-  s += "set tics nomirror\nset key top right noenhanced\nset boxwidth 0.8 relative\nset autoscale xfix\nset offsets graph 0.02, graph 0.02, 0, 0\n";
+  s += "set tics nomirror\nset key top right noenhanced\nset boxwidth 0.8 relative\nset autoscale xfix\nset offsets "
+       "graph 0.02, graph 0.02, 0, 0\n";
   if (options_.log_x) s += "set logscale x\nset format x '%g'\n";
   if (options_.log_y) s += "set logscale y\nset format y '%g'\n";
   std::string plots;
   for (std::size_t i = 0; i < series_.size(); ++i) {
     const std::string& label = series_[i].label;
-    plots += (i ? ", " : "plot ") + ("$series" + std::to_string(i)) + " using 1:2 with " + series_[i].style + " lc rgb '" +
-             kColours[i % std::size(kColours)] + "' " + (label.empty() ? "notitle" : "title " + quoted(label));
+    plots += (i ? ", " : "plot ") + ("$series" + std::to_string(i)) + " using 1:2 with " + series_[i].style +
+             " lc rgb '" + kColours[i % std::size(kColours)] + "' " +
+             (label.empty() ? "notitle" : "title " + quoted(label));
   }
   s += "set terminal svg size 800,500 dynamic background rgb 'white'\nset output " + quoted(path + ".svg") + "\n";
   s += plots + "\nset output\n";

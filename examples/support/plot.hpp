@@ -41,8 +41,8 @@ class Plot {
   std::vector<Series> series_;
 };
 
-// Writes `path`.gp and has gnuplot draw it. Returns an empty string, or why there is no picture: a missing gnuplot is no
-// reason to lose the result of a run, and the script can be drawn later.
+// Writes `path`.gp and has gnuplot draw it. Returns an empty string, or why there is no picture: a missing gnuplot is
+// no reason to lose the result of a run, and the script can be drawn later.
 std::string draw(const Plot& plot, const std::string& path);
 
 }  // namespace examples

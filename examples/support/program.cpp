@@ -36,7 +36,8 @@ struct Read {
   void operator()(double* value) const {
     char* end = nullptr;
     *value = std::strtod(text.c_str(), &end);
-    if (text.empty() || *end != '\0' || !std::isfinite(*value) || *value < least) refuse("a number from " + number(least));
+    if (text.empty() || *end != '\0' || !std::isfinite(*value) || *value < least)
+      refuse("a number from " + number(least));
   }
 
  private:
@@ -99,9 +100,7 @@ bool Program::parse(int argc, char** argv) {
       const std::string text = flag ? std::string() : given[option.name].as<std::string>();
       std::visit(Read{option.name, text, option.least}, option.value);
     }
-  } catch (const cxxopts::exceptions::exception& e) {
-    throw BadUsage(e.what());
-  }
+  } catch (const cxxopts::exceptions::exception& e) { throw BadUsage(e.what()); }
   return true;
 }
 
@@ -126,7 +125,8 @@ void Program::begin(const std::string& backend) {
   std::filesystem::create_directories(flags_.out, error);
   if (error) throw std::runtime_error("[" + name_ + "] --out " + flags_.out + ": " + error.message());
   metrics_ = Metrics(path("metrics.jsonl"));
-  metrics_.write({{"event", "run"}, {"program", name_}, {"backend", backend}, {"seed", flags_.seed}, {"smoke", flags_.smoke}});
+  metrics_.write(
+      {{"event", "run"}, {"program", name_}, {"backend", backend}, {"seed", flags_.seed}, {"smoke", flags_.smoke}});
   if (!flags_.quiet) print(name_ + ": " + purpose_);
   fact("backend", backend);
   fact("seed", std::to_string(flags_.seed));
@@ -152,7 +152,11 @@ void Program::plot(const std::string& name, const Plot& plot) const {
 }
 
 void Program::add(Criterion row) {
-  metrics_.write({{"event", "criterion"}, {"criterion", row.what}, {"threshold", row.threshold}, {"value", row.value}, {"ok", row.ok}});
+  metrics_.write({{"event", "criterion"},
+                  {"criterion", row.what},
+                  {"threshold", row.threshold},
+                  {"value", row.value},
+                  {"ok", row.ok}});
   criteria_.push_back(std::move(row));
 }
 

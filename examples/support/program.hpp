@@ -1,5 +1,5 @@
-// What every example program shares: its options, the facts it prints before it starts, progress, metrics.jsonl and plots
-// under --out, the table of criteria at its end, and the exit status that follows from it.
+// What every example program shares: its options, the facts it prints before it starts, progress, metrics.jsonl and
+// plots under --out, the table of criteria at its end, and the exit status that follows from it.
 //
 //   int main(int argc, char** argv) {
 //     examples::Program program("fit", "Fits a line to noisy points.");
@@ -68,7 +68,8 @@ class Program {
       begin(use_backend(flags_));
       body();
     };
-    return run_guarded(argc, argv, [](const void* f) { (*static_cast<decltype(&whole)>(f))(); }, &whole);
+    return run_guarded(
+        argc, argv, [](const void* f) { (*static_cast<decltype(&whole)>(f))(); }, &whole);
   }
 
   std::uint64_t seed() const { return flags_.seed; }
@@ -108,9 +109,7 @@ class Program {
     ergo::Device device;
     try {
       device = ergo::Device::parse(flags.device);
-    } catch (const ergo::Error&) {
-      throw BadUsage("--device: \"" + flags.device + "\" is none of cpu, cuda, cuda:1");
-    }
+    } catch (const ergo::Error&) { throw BadUsage("--device: \"" + flags.device + "\" is none of cpu, cuda, cuda:1"); }
     ergo::set_default_device(device);
     if (flags.threads > 0) ergo::set_num_threads(flags.threads);
     const int threads = ergo::num_threads();

@@ -67,7 +67,8 @@ void Progress::draw(double elapsed, bool last) {
   const double share = double(done_) / double(total_);
   std::string head = what_ + "  ";
   const std::string percent = std::to_string(100 * done_ / total_);
-  std::string tail = "  " + std::string(percent.size() < 3 ? 3 - percent.size() : 0, ' ') + percent + " %  " + duration(elapsed);
+  std::string tail =
+      "  " + std::string(percent.size() < 3 ? 3 - percent.size() : 0, ' ') + percent + " %  " + duration(elapsed);
   if (!last && done_ > 0) tail += ", " + duration(elapsed * (1 - share) / share) + " left";
   if (!label_.empty()) tail += "  " + label_ + " " + number(figure_);
   if (!terminal_) {
@@ -78,7 +79,8 @@ void Progress::draw(double elapsed, bool last) {
   // One column stays free: a full line would wrap.
   const int columns = columns_of(stream_);
   const int width = std::clamp(columns - 1 - int(head.size() + tail.size()), 0, 40);
-  if (int(head.size() + tail.size()) >= columns) tail = tail.substr(0, std::size_t(std::max(columns - 1 - int(head.size()), 0)));
+  if (int(head.size() + tail.size()) >= columns)
+    tail = tail.substr(0, std::size_t(std::max(columns - 1 - int(head.size()), 0)));
   const int full = int(share * width);
   const std::string bar = repeated(unicode_ ? "\u2501" : "=", full) + repeated(unicode_ ? "\u2500" : "-", width - full);
   std::fprintf(stream_, "\r%s%s%s\x1b[K%s", head.c_str(), bar.c_str(), tail.c_str(), last ? "\n" : "");

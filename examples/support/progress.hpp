@@ -1,5 +1,5 @@
-// How far a loop has come: a bar on a terminal, redrawn at most ten times a second; elsewhere a plain line each tenth of
-// the way, at least a second apart. Both go to standard error, so that standard output holds results alone.
+// How far a loop has come: a bar on a terminal, redrawn at most ten times a second; elsewhere a plain line each tenth
+// of the way, at least a second apart. Both go to standard error, so that standard output holds results alone.
 //
 //   Progress progress("training", steps);
 //   for (...) progress.advance("loss", loss);

@@ -67,7 +67,7 @@ TEST_CASE("value_and_grad: throws OutOfMemory, leaks nothing, leaves the model a
                                        REQUIRE(detail::levels.depth == 0);
                                        REQUIRE_FALSE(detail::in_parallel_loop);
                                      });
-  MESSAGE(k - 1 << " allocations failed in turn");
+  MESSAGE((k - 1) << " allocations failed in turn");
   CHECK(k > 30);
   CHECK(values(m) == before);
   CHECK(values(value_and_grad(loss)(m).second) == expected);
@@ -99,8 +99,11 @@ TEST_CASE("a pullback that failed can be called again") {
   const auto expected = pull(ones<float>({200})).to_vector();
   const Vec g = ones<float>({200});
   const std::int64_t live = memory_info().live;
-  fail_each_allocation([&, p = pull] { CHECK(p(g).to_vector() == expected); },
-                       [&](bool) { REQUIRE(memory_info().live == live); });
+  std::vector<float> last;
+  const int k = fail_each_allocation([&, p = pull] { last = p(g).to_vector(); },
+                                     [&](bool) { REQUIRE(memory_info().live == live); });
+  CHECK(k > 5);
+  CHECK(last == expected);
   CHECK(pull(g).to_vector() == expected);
 }
 
@@ -111,15 +114,6 @@ TEST_CASE("an update of one tensor in place is done or not done; what std::move 
     const Vec g = fresh.tensor<float>({n});
     Vec p;
     const auto expected = (from_span<float>(start, {n}) - 0.1 * g).to_vector();
-    fail_each_allocation(
-        [&] {
-          detail::local_cache.fail_in += p.defined() ? 0 : 2;  // of the start itself
-          p = std::move(p) - 0.1 * g;
-        },
-        [&, first = true](bool failed) mutable {
-          if (first || !failed) p = {};
-          first = false;
-        });
     for (int k = 1; k < 20; ++k) {
       p = from_span<float>(start, {n});
       detail::local_cache.fail_in = k;

@@ -69,11 +69,22 @@ struct Results {
   bool some_less, all_less;
 };
 
+// Whether a pack of so many bytes is tried with the set: up to twice its registers, so that the packs of AVX-512 are
+// tried on machines that lack it.
+template <Isa I>
+constexpr bool tried(std::size_t bytes) {
+  return bytes <= 2 * std::size_t(cpu::kRegisterBytes<I>);
+}
+bool tried(Isa isa, std::size_t bytes) { return bytes <= 32u << int(isa); }
+
 template <class T, int W>
 struct Arithmetic {
-  template <Isa>
+  template <Isa I>
   static ERGO_INLINE void run(const T* a, const T* b, Results<T, W>* r) {
-    using A = Pack<T, W>;
+    if constexpr (tried<I>(W * sizeof(T))) look<Pack<T, W>>(a, b, r);
+  }
+  template <class A>
+  static ERGO_INLINE void look(const T* a, const T* b, Results<T, W>* r) {
     const A x = A::load(a), y = A::load(b);
     (x + y).store(r->sum);
     (x - y).store(r->difference);
@@ -115,6 +126,7 @@ void arithmetic() {
     for (int i = 0; i < h; ++i) s[i] = wrapped(s[i], s[i + h], '+');
   }
   for (int isa = 0; isa <= int(cpu::machine_isa()); ++isa) {
+    if (!tried(Isa(isa), W * sizeof(T))) continue;
     cpu::set_isa(Isa(isa));
     Results<T, W> r;
     cpu::for_isa<Arithmetic<T, W>>(static_cast<const T*>(a.data()), static_cast<const T*>(b.data()), &r);
@@ -159,11 +171,13 @@ void every_width() {
 
 template <class T, class U, int W>
 struct Convert {
-  template <Isa>
+  template <Isa I>
   static ERGO_INLINE void run(const T* a, U* y, bool* m) {
-    const auto x = Pack<T, W>::load(a);
-    x.template to<U>().store(y);
-    cpu::store_as(m, (x < Pack<T, W>(a[0])).template to<U>());
+    if constexpr (tried<I>(64)) {
+      const auto x = Pack<T, W>::load(a);
+      x.template to<U>().store(y);
+      cpu::store_as(m, (x < Pack<T, W>(a[0])).template to<U>());
+    }
   }
 };
 template <class T, class U>
@@ -174,6 +188,7 @@ void convert() {
     for (T& v : a) v = std::fabs(v);
   }
   for (int isa = 0; isa <= int(cpu::machine_isa()); ++isa) {
+    if (!tried(Isa(isa), 64)) continue;
     cpu::set_isa(Isa(isa));
     U y[kLanes];
     bool m[kLanes];

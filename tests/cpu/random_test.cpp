@@ -1,6 +1,5 @@
-// Vectorised draws against scalar formulas over core/philox.hpp: words and uniforms bit for bit, normals in long double, for
-// every instruction set that the machine has, every length, any number of threads.
-// label: threads
+// Vectorised draws against scalar formulas over core/philox.hpp: words and uniforms bit for bit, normals in long
+// double, for every instruction set that the machine has, every length, any number of threads. label: threads
 #include "ergo/cpu/random.hpp"
 
 #include <doctest/doctest.h>
@@ -90,7 +89,8 @@ double ulps(T got, long double exact) {
 TEST_CASE("words are the blocks of the key, whatever the length and the first block") {
   on_each_isa([] {
     for (std::int64_t n : {0, 1, 3, 4, 5, 31, 32, 33, 127, 1000}) {
-      for (const std::uint64_t first : {std::uint64_t(0), std::uint64_t(5), (std::uint64_t(1) << 32) - 17, ~std::uint64_t(0) - 2000}) {
+      for (const std::uint64_t first :
+           {std::uint64_t(0), std::uint64_t(5), (std::uint64_t(1) << 32) - 17, ~std::uint64_t(0) - 2000}) {
         const std::uint64_t key = source();
         const auto y = run(cpu::WordDraw{}, key, first, n);
         bool same = true;
@@ -150,7 +150,8 @@ TEST_CASE_TEMPLATE("normals are Box and Muller's pairs", T, float, double) {
       const auto [a, b] = exact_pair<T>(key, std::uint64_t(i));
       worst = std::max({worst, ulps(y[std::size_t(i)], a), ulps(y[std::size_t(i + 1)], b)});
     }
-    std::printf("normal<%s>, %s: at most %.2f ulp from long double\n", sizeof(T) == 4 ? "float" : "double", cpu::name(cpu::isa()), worst);
+    std::printf("normal<%s>, %s: at most %.2f ulp from long double\n", sizeof(T) == 4 ? "float" : "double",
+                cpu::name(cpu::isa()), worst);
     CHECK(worst < 4.5);
   });
 }
@@ -163,7 +164,8 @@ TEST_CASE_TEMPLATE("normals of two instruction sets agree", T, float, double) {
     if (first.empty()) first = y;
     double worst = 0;
     for (std::size_t i = 0; i < y.size(); ++i) worst = std::max(worst, ulps(y[i], (long double)(first[i])));
-    std::printf("normal<%s>, %s: at most %.0f ulp from sse2\n", sizeof(T) == 4 ? "float" : "double", cpu::name(cpu::isa()), worst);
+    std::printf("normal<%s>, %s: at most %.0f ulp from sse2\n", sizeof(T) == 4 ? "float" : "double",
+                cpu::name(cpu::isa()), worst);
     CHECK(worst <= 4);
   });
 }

@@ -20,9 +20,7 @@ template <class F>
 std::string error_of(F f) {
   try {
     f();
-  } catch (const Error& e) {
-    return e.what();
-  }
+  } catch (const Error& e) { return e.what(); }
   return "no error";
 }
 std::vector<std::int64_t> rows_of(const data::Batches<std::int64_t>& batches, int epoch) {
@@ -39,11 +37,13 @@ TEST_CASE("an epoch has every row once, in an order of its own that the key deci
     const data::Batches batches(root, n, {.batch_size = 7});
     CHECK(batches.rows() == n);
     CHECK(batches.batches_per_epoch() == (n + 6) / 7);
-    auto first = rows_of(batches, 0), again = rows_of(data::Batches(root, n, {.batch_size = 7}), 0), second = rows_of(batches, 1);
+    auto first = rows_of(batches, 0), again = rows_of(data::Batches(root, n, {.batch_size = 7}), 0),
+         second = rows_of(batches, 1);
     CHECK(first == again);
     if (n > 50) CHECK(first != second);
     if (n > 50) CHECK(first != rows_of(data::Batches(fold_in(root, 1), n, {.batch_size = 7}), 0));
-    CHECK(first == rows_of(data::Batches(root, n, {.batch_size = 3}), 0));  // the order is that of the rows, not of the batches
+    CHECK(first ==
+          rows_of(data::Batches(root, n, {.batch_size = 3}), 0));  // the order is that of the rows, not of the batches
     std::sort(first.begin(), first.end());
     CHECK(first == arange<std::int64_t>(n).to_vector());
   }
@@ -113,11 +113,16 @@ TEST_CASE("a steady loop takes no further memory") {
 
 TEST_CASE("errors") {
   const auto x = zeros<float>({10, 2});
-  CHECK(error_of([&] { data::Batches(root, x, zeros<float>({9})); }) == "[batches] (10, 2) x (9,): the columns' numbers of rows differ");
-  CHECK(error_of([&] { data::Batches(root, x, Tensor<float>(1.0f)); }) == "[batches] (10, 2) x (): a column of rank 0 has no rows");
-  CHECK(error_of([&] { data::Batches(root, x, {.batch_size = 0}); }) == "[batches] 10 rows: batch_size is 0, where at least 1 is needed");
-  CHECK(error_of([&] { data::Batches(root, x, {.batch_size = 11, .drop_last = true}); }) == "[batches] 10 rows: batch_size 11 with drop_last leaves no batch");
-  CHECK(error_of([&] { data::Batches(root, 0, {.sampling = data::Sampling::with_replacement}); }) == "[batches] 0 rows: there is nothing to sample from");
+  CHECK(error_of([&] { data::Batches(root, x, zeros<float>({9})); }) ==
+        "[batches] (10, 2) x (9,): the columns' numbers of rows differ");
+  CHECK(error_of([&] { data::Batches(root, x, Tensor<float>(1.0f)); }) ==
+        "[batches] (10, 2) x (): a column of rank 0 has no rows");
+  CHECK(error_of([&] { data::Batches(root, x, {.batch_size = 0}); }) ==
+        "[batches] 10 rows: batch_size is 0, where at least 1 is needed");
+  CHECK(error_of([&] { data::Batches(root, x, {.batch_size = 11, .drop_last = true}); }) ==
+        "[batches] 10 rows: batch_size 11 with drop_last leaves no batch");
+  CHECK(error_of([&] { data::Batches(root, 0, {.sampling = data::Sampling::with_replacement}); }) ==
+        "[batches] 0 rows: there is nothing to sample from");
   CHECK(error_of([&] { data::Batches(Key{}, x); }) == "[batches] this key is empty: make one, Key{seed}");
   CHECK(error_of([&] { data::Batches(root, x).epoch(0)[1]; }) == "[batches] batch 1 is not in [0, 1) of the epoch");
 }

@@ -1,6 +1,5 @@
-// Synthetic glyphs: shapes, ranges, reproducibility, and that the digits can be told apart: by their nearest neighbours well, by
-// their pixels' averages badly.
-// label: threads
+// Synthetic glyphs: shapes, ranges, reproducibility, and that the digits can be told apart: by their nearest neighbours
+// well, by their pixels' averages badly. label: threads
 #include "ergo/data/glyphs.hpp"
 
 #include <doctest/doctest.h>
@@ -93,7 +92,8 @@ TEST_CASE("neighbours tell the digits apart, class means do not") {
     by_neighbour += y[nearest(&t[i * 784], x.data(), train)] == expected[i];
     by_mean += std::int32_t(nearest(&t[i * 784], mean.data(), 10)) == expected[i];
   }
-  std::printf("glyphs: nearest of %d neighbours %.1f %%, nearest mean %.1f %%\n", int(train), 100.0 * by_neighbour / test, 100.0 * by_mean / test);
+  std::printf("glyphs: nearest of %d neighbours %.1f %%, nearest mean %.1f %%\n", int(train),
+              100.0 * by_neighbour / test, 100.0 * by_mean / test);
   CHECK(by_neighbour > 0.75 * test);
   CHECK(by_mean < 0.75 * test);
 }

@@ -17,17 +17,17 @@ namespace {
 
 // A set of 4 training and 2 test images of 2 x 3 pixels; one file may be replaced.
 struct Set {
-  std::string train_images = header(8, 4, 2, 3) + std::string(24, '\x33'), train_labels = header(8, 4) + std::string{0, 9, 3, 1};
-  std::string test_images = header(8, 2, 2, 3) + std::string(12, '\xff'), test_labels = header(8, 2) + std::string{7, 2};
+  std::string train_images = header(8, 4, 2, 3) + std::string(24, '\x33'),
+              train_labels = header(8, 4) + std::string{0, 9, 3, 1};
+  std::string test_images = header(8, 2, 2, 3) + std::string(12, '\xff'),
+              test_labels = header(8, 2) + std::string{7, 2};
 
   std::string error(const std::string& separator = "-") const {
     const files::Folder folder;
     write(folder, separator);
     try {
       data::mnist(folder.path());
-    } catch (const Error& e) {
-      return files::in_one_line(e.what(), folder.path(), "FOLDER");
-    }
+    } catch (const Error& e) { return files::in_one_line(e.what(), folder.path(), "FOLDER"); }
     return "no error";
   }
   void write(const files::Folder& folder, const std::string& separator) const {
@@ -82,7 +82,9 @@ TEST_CASE("sets that do not fit together") {
   CHECK(s.error() == "[mnist] FOLDER: training images (4, 2, 3, 1) and test images (2, 3, 2, 1) differ in size");
   s = {};
   s.train_images.pop_back();
-  CHECK(s.error() == "[load_idx] FOLDER/train-images-idx3-ubyte, byte 16: (4, 2, 3) = 24 elements follow the header, more than the file can hold");
+  CHECK(s.error() ==
+        "[load_idx] FOLDER/train-images-idx3-ubyte, byte 16: (4, 2, 3) = 24 elements follow the header, more than the "
+        "file can hold");
   CHECK(s.error("_") == "[mnist] FOLDER has no file train-images-idx3-ubyte or train-images.idx3-ubyte, plain or .gz");
   CHECK_THROWS_WITH(data::mnist("/nowhere/at/all"), "[mnist] there is no folder /nowhere/at/all");
 }
@@ -98,7 +100,8 @@ TEST_CASE("MNIST") {
   CHECK(label_counts(set.test_labels) == std::vector<int>{980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009});
   double sum = 0;
   for (const float x : set.train_images.span()) sum += double(x);
-  CHECK(sum / double(set.train_images.numel()) == doctest::Approx(0.1306604).epsilon(1e-5));  // the known mean of the pixels
+  CHECK(sum / double(set.train_images.numel()) ==
+        doctest::Approx(0.1306604).epsilon(1e-5));  // the known mean of the pixels
 }
 
 TEST_CASE("Fashion-MNIST") {

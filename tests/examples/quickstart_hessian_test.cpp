@@ -1,5 +1,5 @@
-// The leading Hessian eigenvalue of the quickstart's network, trained as the quickstart trains it, against a power iteration
-// in double precision on finite differences of gradients: without hvp, without Lanczos, on the same images.
+// The leading Hessian eigenvalue of the quickstart's network, trained as the quickstart trains it, against a power
+// iteration in double precision on finite differences of gradients: without hvp, without Lanczos, on the same images.
 #include <doctest/doctest.h>
 
 // Its Classifier, loss and train; only the main function is this program's own.
@@ -14,7 +14,8 @@
 
 namespace {
 
-double by_differences(const Classifier<double>& model, const Tensor<double>& images, const Tensor<std::int32_t>& labels) {
+double by_differences(const Classifier<double>& model, const Tensor<double>& images,
+                      const Tensor<std::int32_t>& labels) {
   const double step = 1e-4;
   auto v = tree::normal_like(Key{test_seed() + 1}, model);
   double value = 0;

@@ -1,5 +1,5 @@
-// What example programs share: options and exit status, the criterion table, progress on a terminal and off it, metrics,
-// plots.
+// What example programs share: options and exit status, the criterion table, progress on a terminal and off it,
+// metrics, plots.
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
@@ -83,7 +83,8 @@ Captured fit(std::vector<std::string> arguments, const std::string& out) {
       auto progress = program.progress("fitting", steps);
       for (int i = 0; i < steps; ++i) progress.advance("error", error);
       if (mode == "throw") throw ergo::Error("[fit] (3, 4): no");
-      if (mode == "print") program.print(std::to_string(steps) + " " + number(error) + " " + std::to_string(program.seed()));
+      if (mode == "print")
+        program.print(std::to_string(steps) + " " + number(error) + " " + std::to_string(program.seed()));
       program.log({{"step", steps}, {"error", error}});
       program.check("mean squared error", mode == "nan" ? kNaN : error, at_most(0.7));
       program.check("sums agree", true);
@@ -124,10 +125,12 @@ TEST_CASE("a criterion holds on its bounds, never for NaN") {
 TEST_CASE("a run prints facts, table and conclusion, and leaves metrics") {
   const Folder folder;
   const std::string out = folder.path + "/deep/er";
-  const Captured run = fit({"--seed", "18446744073709551615", "--threads", "2", "--error=0.25", "--mode", "print"}, out);
+  const Captured run =
+      fit({"--seed", "18446744073709551615", "--threads", "2", "--error=0.25", "--mode", "print"}, out);
   CHECK(run.status == 0);
   CHECK(run.out.starts_with("fit: Fits a line.\n  backend     cpu ("));
-  CHECK(run.out.find(", 2 threads)\n  seed        18446744073709551615\n  data        synthetic line\n") != std::string::npos);
+  CHECK(run.out.find(", 2 threads)\n  seed        18446744073709551615\n  data        synthetic line\n") !=
+        std::string::npos);
   CHECK(run.out.find("10 0.25 18446744073709551615\n") != std::string::npos);
   CHECK(run.out.find("mean squared error  <= 0.7     0.25   yes\n") != std::string::npos);
   CHECK(run.out.ends_with("\nThe line was found.\n"));
@@ -264,7 +267,10 @@ TEST_CASE("on a terminal, progress is one line redrawn, no wider than the termin
 TEST_CASE("a plot becomes SVG and PNG") {
   const Folder folder;
   Plot plot("It's a_loss", {.x = "step", .y = "cross entropy", .log_y = true});
-  plot.line("training", {1, 2, 3}, {1, kNaN, 0.1}).dashes("theory", {1, 3}, {2, 0.2}).points("", {2}, {0.4}).bars("b", {1, 2}, {1, 2});
+  plot.line("training", {1, 2, 3}, {1, kNaN, 0.1})
+      .dashes("theory", {1, 3}, {2, 0.2})
+      .points("", {2}, {0.4})
+      .bars("b", {1, 2}, {1, 2});
   CHECK(plot.script("x").find("set title 'It''s a_loss'") != std::string::npos);
   CHECK_THROWS_AS(plot.line("ragged", {1, 2}, {1}), std::runtime_error);
   CHECK_THROWS_AS(plot.line("empty", {}, {}), std::runtime_error);

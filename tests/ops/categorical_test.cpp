@@ -21,9 +21,7 @@ template <class F>
 std::string error_of(F f) {
   try {
     f();
-  } catch (const Error& e) {
-    return e.what();
-  }
+  } catch (const Error& e) { return e.what(); }
   return "no error";
 }
 
@@ -40,13 +38,15 @@ TEST_CASE_TEMPLATE("frequencies are the softmax of the logits", T, float, double
   std::vector<int> counts(5);
   for (std::int32_t k : drawn) ++counts[std::size_t(k)];
   for (std::size_t k = 0; k < 5; ++k)
-    CHECK(std::abs(counts[k] - n * p[k]) < 6 * std::sqrt(n * p[k]) + 2 + (std::is_same_v<T, half> ? 0.002 * n * p[k] : 0));
+    CHECK(std::abs(counts[k] - n * p[k]) <
+          6 * std::sqrt(n * p[k]) + 2 + (std::is_same_v<T, half> ? 0.002 * n * p[k] : 0));
 }
 
 TEST_CASE("excluded categories are never drawn; extreme logits are fine") {
   const double none = -INFINITY;
   const auto logits = tensor<float>({{none, 0, none}, {none, none, -3e38}, {3e38, none, 0}, {0, -1e4, none}});
-  for (int i = 0; i < 200; ++i) CHECK(categorical(fresh(), logits).to_vector() == std::vector<std::int32_t>{1, 2, 0, 0});
+  for (int i = 0; i < 200; ++i)
+    CHECK(categorical(fresh(), logits).to_vector() == std::vector<std::int32_t>{1, 2, 0, 0});
 }
 
 TEST_CASE("shapes, index types, layouts, mapping") {
@@ -70,20 +70,30 @@ TEST_CASE("shapes, index types, layouts, mapping") {
     CHECK(array_equal(shared[i], categorical(key, logits[i])));
   }
   // A constant to derivatives.
-  const auto g = grad([&](const Tensor<float>& x) { return tree::dot(x, x * cast<float>(categorical(key, x))); })(logits[0][0]);
+  const auto g =
+      grad([&](const Tensor<float>& x) { return tree::dot(x, x * cast<float>(categorical(key, x))); })(logits[0][0]);
   CHECK(g.shape() == Shape{7});
 }
 
 TEST_CASE("errors") {
   const Key key{1};
   const double none = -INFINITY;
-  CHECK(error_of([&] { categorical(key, Tensor<float>(1.0f)); }) == "[categorical] (): logits need an axis of categories");
-  CHECK(error_of([&] { categorical(key, zeros<float>({3, 0})); }) == "[categorical] (3, 0): there are no categories to draw from");
-  CHECK(error_of([&] { categorical(key, tensor<float>({{0, 1}, {none, none}})); }) ==
-        "[categorical] (2, 2): row 1 has no category with a logit above -inf");
-  CHECK(error_of([&] { categorical(key, tensor<float>({{0, NAN}})); }) == "[categorical] (1, 2): row 0 has a logit that is NaN or +inf");
-  CHECK(error_of([&] { categorical(key, tensor<float>({INFINITY, 0})); }) == "[categorical] (2,): row 0 has a logit that is NaN or +inf");
+  CHECK(error_of([&] { categorical(key, Tensor<float>(1.0f)); }) ==
+        "[categorical] (): logits need an axis of categories");
+  CHECK(error_of([&] {
+          categorical(key, zeros<float>({3, 0}));
+        }) == "[categorical] (3, 0): there are no categories to draw from");
+  CHECK(error_of([&] {
+          categorical(key, tensor<float>({{0, 1}, {none, none}}));
+        }) == "[categorical] (2, 2): row 1 has no category with a logit above -inf");
+  CHECK(error_of([&] {
+          categorical(key, tensor<float>({{0, NAN}}));
+        }) == "[categorical] (1, 2): row 0 has a logit that is NaN or +inf");
+  CHECK(error_of([&] {
+          categorical(key, tensor<float>({INFINITY, 0}));
+        }) == "[categorical] (2,): row 0 has a logit that is NaN or +inf");
   CHECK(error_of([&] { categorical<std::uint8_t>(key, zeros<float>({257})); }) ==
         "[categorical] (257,): categories do not fit uint8: categorical<int64_t>(key, logits)");
-  CHECK(error_of([&] { categorical(Key{}, zeros<float>({2})); }) == "[categorical] this key is empty: make one, Key{seed}");
+  CHECK(error_of([&] { categorical(Key{}, zeros<float>({2})); }) ==
+        "[categorical] this key is empty: make one, Key{seed}");
 }

@@ -23,15 +23,14 @@ template <class F>
 std::string error_of(F f) {
   try {
     f();
-  } catch (const Error& e) {
-    return e.what();
-  }
+  } catch (const Error& e) { return e.what(); }
   return "no error";
 }
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("kept elements are scaled, dropped ones zero, whatever the length", T, float, double, half, bfloat16) {
+TEST_CASE_TEMPLATE("kept elements are scaled, dropped ones zero, whatever the length", T, float, double, half,
+                   bfloat16) {
   const Key key = fresh();
   const double p = 0.3;
   for (std::int64_t n : {0, 1, 7, 8, 9, 4095, 4097, 100000}) {
@@ -63,13 +62,14 @@ TEST_CASE("edges: 0 gives x itself, 1 zeros, NaN is dropped with the rest") {
   const auto all = full<float>({64}, NAN), y = dropout(key, all, 0.5), mask = dropout(key, ones<float>({64}), 0.5);
   for (int i = 0; i < 64; ++i) CHECK(std::isnan(y.at({i})) == (mask.at({i}) != 0));
   CHECK(dropout(key, Tensor<float>(3.0f), 0.5).rank() == 0);
-  CHECK(grad([&](const Tensor<float>& a) { return tree::dot(dropout(key, a, 1), a); })(tensor<float>({1, 2})).to_vector() ==
-        std::vector<float>{0, 0});
+  CHECK(grad([&](const Tensor<float>& a) { return tree::dot(dropout(key, a, 1), a); })(tensor<float>({1, 2}))
+            .to_vector() == std::vector<float>{0, 0});
 }
 
 TEST_CASE("linear: derivatives of every order use the same mask") {
   const Key key = fresh();
-  const auto x = normal<double>(fresh(), {40}), v = normal<double>(fresh(), {40}), mask = dropout(key, ones<double>({40}), 0.4);
+  const auto x = normal<double>(fresh(), {40}), v = normal<double>(fresh(), {40}),
+             mask = dropout(key, ones<double>({40}), 0.4);
   const auto f = [&](const Tensor<double>& a) {
     const auto y = dropout(key, a, 0.4);
     return tree::dot(y * y, y);
@@ -78,7 +78,8 @@ TEST_CASE("linear: derivatives of every order use the same mask") {
   CHECK(allclose(hvp(f)(x, v), 6.0 * mask * mask * mask * x * v, {.rtol = 1e-12, .atol = 1e-12}));
   const auto twice = grad([&](const Tensor<double>& a) { return tree::dot(grad(f)(a), v); })(x);
   CHECK(allclose(twice, hvp(f)(x, v), {.rtol = 1e-12, .atol = 1e-12}));
-  CHECK(array_equal(jvp([&](const Tensor<double>& a) { return dropout(key, a, 0.4); })(x, v).second, dropout(key, v, 0.4)));
+  CHECK(array_equal(jvp([&](const Tensor<double>& a) { return dropout(key, a, 0.4); })(x, v).second,
+                    dropout(key, v, 0.4)));
 }
 
 TEST_CASE("mapped inputs, mapped keys, both, and layouts") {
@@ -117,8 +118,12 @@ TEST_CASE("threads do not matter") {
 }
 
 TEST_CASE("errors") {
-  CHECK(error_of([] { dropout(Key{1}, ones<float>({2, 3}), 1.5); }) == "[dropout] (2, 3): the probability 1.5 is not in [0, 1]");
-  CHECK(error_of([] { dropout(Key{1}, ones<float>({2, 3}), NAN); }) == "[dropout] (2, 3): the probability nan is not in [0, 1]");
+  CHECK(error_of([] {
+          dropout(Key{1}, ones<float>({2, 3}), 1.5);
+        }) == "[dropout] (2, 3): the probability 1.5 is not in [0, 1]");
+  CHECK(error_of([] {
+          dropout(Key{1}, ones<float>({2, 3}), NAN);
+        }) == "[dropout] (2, 3): the probability nan is not in [0, 1]");
   CHECK(error_of([] { dropout(Key{}, ones<float>({2}), 0.5); }) == "[dropout] this key is empty: make one, Key{seed}");
   CHECK(error_of([] { dropout(split(Key{1}, 2), ones<float>({2}), 0.5); }) ==
         "[dropout] (2,): a batch of keys where one is needed: take keys[i], or map over the keys with vmap");

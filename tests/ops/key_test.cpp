@@ -21,9 +21,7 @@ template <class F>
 std::string error_of(F f) {
   try {
     f();
-  } catch (const Error& e) {
-    return e.what();
-  }
+  } catch (const Error& e) { return e.what(); }
   return "no error";
 }
 
@@ -42,7 +40,9 @@ TEST_CASE("a key is made from any integer, and derived by the generator") {
   CHECK(bits(Key{test_seed()}) == seed);
   CHECK(bits(Key{std::uint8_t(200)}) == 200);
   const Key key{seed};
-  const auto derived = [&](std::int64_t i, RandomUse use) { return std::int64_t(random_block(std::uint64_t(seed), std::uint64_t(i), use).low()); };
+  const auto derived = [&](std::int64_t i, RandomUse use) {
+    return std::int64_t(random_block(std::uint64_t(seed), std::uint64_t(i), use).low());
+  };
   const auto [a, b] = split(key);
   CHECK(bits(a) == derived(0, RandomUse::split));
   CHECK(bits(b) == derived(1, RandomUse::split));
@@ -74,7 +74,8 @@ TEST_CASE("derived streams are independent") {
   const Key key{test_seed()};
   const auto [a, b] = split(key);
   const std::int64_t n = 100000;
-  const std::vector<Tensor<double>> draws = {normal<double>(key, {n}), normal<double>(a, {n}), normal<double>(b, {n}), normal<double>(fold_in(key, 0), {n}),
+  const std::vector<Tensor<double>> draws = {normal<double>(key, {n}), normal<double>(a, {n}), normal<double>(b, {n}),
+                                             normal<double>(fold_in(key, 0), {n}),
                                              normal<double>(fold_in(key, 1), {n})};
   for (std::size_t i = 0; i < draws.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
@@ -118,5 +119,6 @@ TEST_CASE("errors") {
   CHECK(error_of([] { split(Key{1}, -1); }) == "[split] -1 keys: the number must not be negative");
   CHECK(error_of([] { split(split(Key{1}, 4), 2); }) ==
         "[split] (4,): a batch of keys where one is needed: take keys[i], or map over the keys with vmap");
-  CHECK(error_of([] { fold_in(split(Key{1}, 4), arange<std::int32_t>(3)); }) == "[fold_in] (4,) x (3,): keys and numbers do not broadcast");
+  CHECK(error_of([] { fold_in(split(Key{1}, 4), arange<std::int32_t>(3)); }) ==
+        "[fold_in] (4,) x (3,): keys and numbers do not broadcast");
 }

@@ -27,6 +27,13 @@ TEST_CASE("values, every dtype and layout") {
   check_moves({3}, OP(meshgrid({slice(x, 0, 0, 2), x})[1]), {2, 3}, FROM(p[1]));
 }
 
+TEST_CASE("copies beyond one tile, one line and one thread") {
+  check_moves({310, 130}, OP(transpose(x).contiguous()), {130, 310}, FROM(p[1] * 130 + p[0]));
+  check_moves({3, 70, 200}, OP(permute(x, {2, 0, 1}).contiguous()), {200, 3, 70},
+              FROM((p[1] * 70 + p[2]) * 200 + p[0]));
+  check_moves({5, 4000, 3}, OP(slice(x, 2, 1).contiguous()), {5, 4000, 2}, FROM((p[0] * 4000 + p[1]) * 3 + p[2] + 1));
+}
+
 TEST_CASE("views where strides allow") {
   const auto x = draw<float>({2, 3, 4});
   const auto shares = [&](const Tensor<float>& y) { return y.array().buffer.get() == x.array().buffer.get(); };

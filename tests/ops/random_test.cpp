@@ -26,9 +26,7 @@ template <class F>
 std::string error_of(F f) {
   try {
     f();
-  } catch (const Error& e) {
-    return e.what();
-  }
+  } catch (const Error& e) { return e.what(); }
   return "no error";
 }
 
@@ -56,7 +54,8 @@ double fraction_step() {
 TEST_CASE_TEMPLATE("uniform", T, float, double, half, bfloat16) {
   const std::int64_t n = 200000;
   const auto v = numbers(uniform<T>(fresh(), {n}));
-  CHECK(std::all_of(v.begin(), v.end(), [](double x) { return x >= 0 && x < 1 && std::fmod(x, fraction_step<T>()) == 0; }));
+  CHECK(std::all_of(v.begin(), v.end(),
+                    [](double x) { return x >= 0 && x < 1 && std::fmod(x, fraction_step<T>()) == 0; }));
   const double se = 1 / std::sqrt(double(n)), shift = fraction_step<T>() / 2;
   CHECK(std::abs(mean_of(v, [](double x) { return x; }) - 0.5 + shift) < 6 * 0.289 * se);
   CHECK(std::abs(mean_of(v, [](double x) { return x * x; }) - 1.0 / 3 + shift) < 6 * 0.3 * se);
@@ -99,7 +98,8 @@ TEST_CASE("rademacher, bernoulli") {
   CHECK(std::abs(mean_of(numbers(rademacher(fresh(), {n})), [](double x) { return x; })) < 6 * se);
   CHECK(std::abs(mean_of(numbers(rademacher<double>(fresh(), {n})), [](double x) { return x; })) < 6 * se);
   for (double p : {0.001, 0.3, 0.5, 0.97}) {
-    CHECK(std::abs(mean_of(numbers(bernoulli(fresh(), {n}, p)), [](double x) { return x; }) - p) < 6 * std::sqrt(p * (1 - p)) * se);
+    CHECK(std::abs(mean_of(numbers(bernoulli(fresh(), {n}, p)), [](double x) { return x; }) - p) <
+          6 * std::sqrt(p * (1 - p)) * se);
   }
   CHECK(mean_of(numbers(bernoulli(fresh(), {n}, 0)), [](double x) { return x; }) == 0);
   CHECK(mean_of(numbers(bernoulli(fresh(), {n}, 1)), [](double x) { return x; }) == 1);
@@ -171,9 +171,11 @@ TEST_CASE("a longer draw begins with the shorter; mapped keys draw what a loop d
     const auto mapped = vmap([&](const Key& k) { return draw(k, Shape{3, 7}); })(keys);
     REQUIRE(mapped.shape() == Shape{5, 3, 7});
     for (int i = 0; i < 5; ++i) CHECK(array_equal(mapped[i], draw(keys[i], Shape{3, 7})));
-    const auto unmapped = vmap([&](const Tensor<std::int32_t>&) { return draw(key, Shape{4}); })(arange<std::int32_t>(3));
+    const auto unmapped =
+        vmap([&](const Tensor<std::int32_t>&) { return draw(key, Shape{4}); })(arange<std::int32_t>(3));
     for (int i = 0; i < 3; ++i) CHECK(array_equal(unmapped[i], draw(key, Shape{4})));
-    const auto twice = vmap(vmap([&](const Key& k) { return draw(k, Shape{2}); }))(fold_in(key, tensor<std::int32_t>({{1, 2}, {3, 4}, {5, 6}})));
+    const auto twice = vmap(vmap([&](const Key& k) { return draw(k, Shape{2}); }))(
+        fold_in(key, tensor<std::int32_t>({{1, 2}, {3, 4}, {5, 6}})));
     CHECK(array_equal(twice[2][1], draw(fold_in(key, 6), Shape{2})));
     std::vector<std::remove_cvref_t<decltype(longer.to_vector())>> results;
     for (int threads : {1, 3, 8}) {
@@ -204,19 +206,26 @@ TEST_CASE("parameters broadcast, are mapped, and have derivatives") {
       CHECK(y.at({i, j}) == doctest::Approx(mean.at({j}) + (deviation.at({i, 0}) + 10 - mean.at({j})) * u.at({i, j})));
     }
   }
-  const auto of_mean = grad([&](const Tensor<double>& m) { return tree::dot(normal<double>(key, {4, 3}, m, deviation), z); })(mean);
-  const auto of_deviation = grad([&](const Tensor<double>& d) { return tree::dot(normal<double>(key, {4, 3}, 0, d), z); })(deviation);
-  for (int j = 0; j < 3; ++j) CHECK(of_mean.at({j}) == doctest::Approx(z.at({0, j}) + z.at({1, j}) + z.at({2, j}) + z.at({3, j})));
+  const auto of_mean = grad([&](const Tensor<double>& m) {
+    return tree::dot(normal<double>(key, {4, 3}, m, deviation), z);
+  })(mean);
+  const auto of_deviation = grad([&](const Tensor<double>& d) {
+    return tree::dot(normal<double>(key, {4, 3}, 0, d), z);
+  })(deviation);
+  for (int j = 0; j < 3; ++j)
+    CHECK(of_mean.at({j}) == doctest::Approx(z.at({0, j}) + z.at({1, j}) + z.at({2, j}) + z.at({3, j})));
   for (int i = 0; i < 4; ++i) CHECK(of_deviation.at({i, 0}) == doctest::Approx(tree::dot(z[i], z[i]).item()));
   const auto scalar = [&](const Tensor<double>& a) { return uniform<double>(key, {}, a * a, a * a * a + 10); };
-  const double a = 1.5, d1 = 2 * a * (1 - u.at({0, 0})) + 3 * a * a * u.at({0, 0}), d2 = 2 * (1 - u.at({0, 0})) + 6 * a * u.at({0, 0});
+  const double a = 1.5, d1 = 2 * a * (1 - u.at({0, 0})) + 3 * a * a * u.at({0, 0}),
+               d2 = 2 * (1 - u.at({0, 0})) + 6 * a * u.at({0, 0});
   CHECK(grad(scalar)(Tensor<double>(a)).item() == doctest::Approx(d1));
   CHECK(grad(grad(scalar))(Tensor<double>(a)).item() == doctest::Approx(d2));
   CHECK(jvp(scalar)(Tensor<double>(a), Tensor<double>(1.0)).second.item() == doctest::Approx(d1));
   const auto mapped = vmap([&](const Tensor<double>& m) { return normal<double>(key, {2}, m, 3); })(mean);
   for (int j = 0; j < 3; ++j) CHECK(array_equal(mapped[j], normal<double>(key, {2}, mean[j], 3)));
   const auto p = tensor<double>({0.1, 0.5, 0.9});
-  const auto coins = vmap([](const Key& k, const Tensor<double>& q) { return bernoulli(k, {50}, q); })(split(key, 3), p);
+  const auto coins =
+      vmap([](const Key& k, const Tensor<double>& q) { return bernoulli(k, {50}, q); })(split(key, 3), p);
   for (int j = 0; j < 3; ++j) CHECK(array_equal(coins[j], bernoulli(split(key, 3)[j], {50}, p[j])));
 }
 
@@ -231,24 +240,38 @@ TEST_CASE("errors") {
   CHECK(error_of([] { normal(Key{}, {2}); }) == "[normal] this key is empty: make one, Key{seed}");
   CHECK(error_of([&] { uniform(split(key, 5), {2}); }) ==
         "[uniform] (5,): a batch of keys where one is needed: take keys[i], or map over the keys with vmap");
-  CHECK(error_of([&] { uniform(key, {2}, 3, 2.5); }) == "[uniform] bounds 3 and 2.5: the first must be below the second, both finite");
-  CHECK(error_of([&] { uniform(key, {2}, 0, NAN); }) == "[uniform] bounds 0 and nan: the first must be below the second, both finite");
+  CHECK(error_of([&] { uniform(key, {2}, 3, 2.5); }) ==
+        "[uniform] bounds 3 and 2.5: the first must be below the second, both finite");
+  CHECK(error_of([&] { uniform(key, {2}, 0, NAN); }) ==
+        "[uniform] bounds 0 and nan: the first must be below the second, both finite");
   CHECK(error_of([&] { uniform(key, {2}, -3e38, 3e38); }) ==
         "[uniform] bounds -3e+38 and 3e+38: the first must be below the second, both finite");
-  CHECK(error_of([&] { uniform(key, {2}, tensor<float>({0, 4}), 3); }) == "[uniform] (2,): hi - lo is -1 at (1,), not positive and finite");
-  CHECK(error_of([&] { normal(key, {2}, tensor<float>({1, 2, 3}), 1); }) == "[normal] (3,): this parameter does not broadcast to the shape (2,)");
-  CHECK(error_of([&] { normal(key, {1}, tensor<float>({1, 2, 3}), 1); }) == "[normal] (3,): this parameter does not broadcast to the shape (1,)");
+  CHECK(error_of([&] {
+          uniform(key, {2}, tensor<float>({0, 4}), 3);
+        }) == "[uniform] (2,): hi - lo is -1 at (1,), not positive and finite");
+  CHECK(error_of([&] {
+          normal(key, {2}, tensor<float>({1, 2, 3}), 1);
+        }) == "[normal] (3,): this parameter does not broadcast to the shape (2,)");
+  CHECK(error_of([&] {
+          normal(key, {1}, tensor<float>({1, 2, 3}), 1);
+        }) == "[normal] (3,): this parameter does not broadcast to the shape (1,)");
   CHECK(error_of([&] { normal(key, {2}, 0, -1); }) == "[normal] the standard deviation -1 is negative or NaN");
-  CHECK(error_of([&] { normal(key, {2}, 0, tensor<float>({1, NAN})); }) == "[normal] (2,): the standard deviation is nan at (1,), not finite and at least 0");
+  CHECK(error_of([&] {
+          normal(key, {2}, 0, tensor<float>({1, NAN}));
+        }) == "[normal] (2,): the standard deviation is nan at (1,), not finite and at least 0");
   CHECK(error_of([&] { bernoulli(key, {2}, 1.5); }) == "[bernoulli] (): the probability is 1.5, not in [0, 1]");
-  CHECK(error_of([&] { bernoulli(key, {2, 2}, tensor<float>({{0, 0.5}, {1, NAN}})); }) == "[bernoulli] (2, 2): the probability is nan at (1, 1), not in [0, 1]");
+  CHECK(error_of([&] {
+          bernoulli(key, {2, 2}, tensor<float>({{0, 0.5}, {1, NAN}}));
+        }) == "[bernoulli] (2, 2): the probability is nan at (1, 1), not in [0, 1]");
   CHECK(error_of([&] {
           vmap([&](const Tensor<float>& p) { return bernoulli(key, {2}, p); })(tensor<float>({0.5, -1}));
         }) == "[bernoulli] (2,): the probability is -1 at (1,), not in [0, 1]");
   CHECK(error_of([&] { randint(key, {2}, 3, 3); }) == "[randint] bounds 3 and 3: the first must be below the second");
   CHECK(error_of([&] { randint(key, {2}, -1, 3u); }) == "no error");
-  CHECK(error_of([&] { randint<std::uint8_t>(key, {2}, 0, 257); }) == "[randint] bounds 0 and 257 do not fit uint8: randint<int64_t>(...)");
+  CHECK(error_of([&] { randint<std::uint8_t>(key, {2}, 0, 257); }) ==
+        "[randint] bounds 0 and 257 do not fit uint8: randint<int64_t>(...)");
   CHECK(error_of([&] { permutation(key, -1); }) == "[permutation] -1 elements: the number must not be negative");
-  CHECK(error_of([&] { permutation<std::uint8_t>(key, 257); }) == "[permutation] 257 elements do not fit uint8: permutation<int64_t>(key, n)");
+  CHECK(error_of([&] { permutation<std::uint8_t>(key, 257); }) ==
+        "[permutation] 257 elements do not fit uint8: permutation<int64_t>(key, n)");
   CHECK(error_of([&] { normal(key, {-2}); }) == "[shape] (-2,): an extent is negative");
 }

@@ -1,5 +1,5 @@
-// Truncated normals: inverted against the distribution function in long double, from the centre to bounds a million deviations
-// out; derivatives against differences.
+// Truncated normals: inverted against the distribution function in long double, from the centre to bounds a million
+// deviations out; derivatives against differences.
 #include "ergo/ops/truncated_normal.hpp"
 
 #include <doctest/doctest.h>
@@ -24,9 +24,7 @@ template <class F>
 std::string error_of(F f) {
   try {
     f();
-  } catch (const Error& e) {
-    return e.what();
-  }
+  } catch (const Error& e) { return e.what(); }
   return "no error";
 }
 
@@ -45,7 +43,8 @@ long double mass(long double a, long double b, long double scale) {
   const long double base = log_upper(a);
   return -std::exp(base - scale) * std::expm1(log_upper(b) - base);
 }
-// The standard normal that the share u of [lo, hi] stands for, by bisection on whichever of the two shares is the smaller.
+// The standard normal that the share u of [lo, hi] stands for, by bisection on whichever of the two shares is the
+// smaller.
 long double exact(long double u, long double lo, long double hi) {
   const long double scale = lo > 0 ? log_upper(lo) : hi < 0 ? log_upper(-hi) : 0, all = mass(lo, hi, scale);
   long double a = std::max(lo, hi < 0 ? hi - 60 : -60.0L), b = std::min(hi, lo > 0 ? lo + 60 : 60.0L);
@@ -60,16 +59,23 @@ long double exact(long double u, long double lo, long double hi) {
 }  // namespace
 
 TEST_CASE("inversion is accurate to double") {
-  const std::vector<std::pair<double, double>> bounds = {{-kInf, kInf}, {-1, 2},    {0, kInf},      {3, 4},       {-4, -3.5},     {5, kInf},
-                                                         {-kInf, -8},   {20, 21},   {-30, -29.9},   {35, kInf},   {36.5, 37},     {-kInf, -37.5},
-                                                         {-39, -38},    {100, 101}, {1000, kInf},   {-1e6, -1e5}, {-2.5, 40},     {0.1, 0.1001}};
+  const std::vector<std::pair<double, double>> bounds = {
+      {-kInf, kInf}, {-1, 2},    {0, kInf},    {3, 4},       {-4, -3.5}, {5, kInf},
+      {-kInf, -8},   {20, 21},   {-30, -29.9}, {35, kInf},   {36.5, 37}, {-kInf, -37.5},
+      {-39, -38},    {100, 101}, {1000, kInf}, {-1e6, -1e5}, {-2.5, 40}, {0.1, 0.1001}};
   std::uniform_real_distribution<double> uniform(0x1p-40, 1);
   double worst = 0;
-  for (const auto& [lo, hi] : bounds) {
+  for (const auto& bound : bounds) {
+    const double lo = bound.first, hi = bound.second;
     const int n = 300;
     std::vector<double> u;
-    for (int i = 0; i < n; ++i) u.push_back(i < 5 ? std::ldexp(1.0, -10 * (i + 1)) : i < 10 ? 1 - std::ldexp(1.0, -5 * (i - 3)) : uniform(source));
-    const auto z = pointwise_op(detail::TruncatedNormal{}, from_span<double>(u, {n}), Tensor<double>(lo), Tensor<double>(hi)).to_vector();
+    for (int i = 0; i < n; ++i)
+      u.push_back(i < 5    ? std::ldexp(1.0, -10 * (i + 1))
+                  : i < 10 ? 1 - std::ldexp(1.0, -5 * (i - 3))
+                           : uniform(source));
+    const auto z =
+        pointwise_op(detail::TruncatedNormal{}, from_span<double>(u, {n}), Tensor<double>(lo), Tensor<double>(hi))
+            .to_vector();
     for (std::size_t i = 0; i < u.size(); ++i) {
       REQUIRE(z[i] >= lo);
       REQUIRE(z[i] <= hi);
@@ -77,7 +83,8 @@ TEST_CASE("inversion is accurate to double") {
       // Near 0 an error of u's last bit moves z by more than z's own.
       const long double x = std::max(std::fabs(reference), 0.05L);
       const double error = double(std::fabs(z[i] - reference) / x);
-      CHECK_MESSAGE(error < 5e-14, "u " << u[i] << " in [" << lo << ", " << hi << "]: " << z[i] << " for " << double(reference));
+      CHECK_MESSAGE(error < 5e-14,
+                    "u " << u[i] << " in [" << lo << ", " << hi << "]: " << z[i] << " for " << double(reference));
       worst = std::max(worst, error);
     }
   }
@@ -115,13 +122,20 @@ TEST_CASE("bounds are tensors too, with derivatives of any order") {
     }
   const auto of_lo = [&](const Tensor<double>& a) { return truncated_normal<double>(key, {}, a, 1.5); };
   const auto of_hi = [&](const Tensor<double>& b) { return truncated_normal<double>(key, {}, -0.5, b); };
-  const auto difference = [](auto f, double x, double h) { return (f(Tensor<double>(x + h)).item() - f(Tensor<double>(x - h)).item()) / (2 * h); };
+  const auto difference = [](auto f, double x, double h) {
+    return (f(Tensor<double>(x + h)).item() - f(Tensor<double>(x - h)).item()) / (2 * h);
+  };
   CHECK(grad(of_lo)(Tensor<double>(-0.7)).item() == doctest::Approx(difference(of_lo, -0.7, 1e-5)).epsilon(1e-7));
   CHECK(grad(of_hi)(Tensor<double>(0.9)).item() == doctest::Approx(difference(of_hi, 0.9, 1e-5)).epsilon(1e-7));
-  CHECK(grad(grad(of_hi))(Tensor<double>(0.9)).item() == doctest::Approx(difference(grad(of_hi), 0.9, 1e-5)).epsilon(1e-6));
-  CHECK(jvp(grad(of_lo))(Tensor<double>(-0.7), Tensor<double>(1.0)).second.item() == doctest::Approx(difference(grad(of_lo), -0.7, 1e-5)).epsilon(1e-6));
-  CHECK(grad([&](const Tensor<double>& b) { return truncated_normal<double>(key, {}, -kInf, b); })(Tensor<double>(0.0)).item() > 0);
-  const auto mapped = vmap([&](const Key& k, const Tensor<double>& a) { return truncated_normal<double>(k, {2}, a, 10); })(split(key, 3), lo);
+  CHECK(grad(grad(of_hi))(Tensor<double>(0.9)).item() ==
+        doctest::Approx(difference(grad(of_hi), 0.9, 1e-5)).epsilon(1e-6));
+  CHECK(jvp(grad(of_lo))(Tensor<double>(-0.7), Tensor<double>(1.0)).second.item() ==
+        doctest::Approx(difference(grad(of_lo), -0.7, 1e-5)).epsilon(1e-6));
+  CHECK(grad([&](const Tensor<double>& b) { return truncated_normal<double>(key, {}, -kInf, b); })(Tensor<double>(0.0))
+            .item() > 0);
+  const auto mapped = vmap([&](const Key& k, const Tensor<double>& a) {
+    return truncated_normal<double>(k, {2}, a, 10);
+  })(split(key, 3), lo);
   for (int i = 0; i < 3; ++i) CHECK(array_equal(mapped[i], truncated_normal<double>(split(key, 3)[i], {2}, lo[i], 10)));
 }
 
@@ -129,6 +143,9 @@ TEST_CASE("errors") {
   const Key key{1};
   CHECK(error_of([&] { truncated_normal(key, {2}, 1, 1); }) == "[truncated_normal] (): hi - lo is 0, not positive");
   CHECK(error_of([&] { truncated_normal(key, {2}, NAN, 1); }) == "[truncated_normal] (): hi - lo is nan, not positive");
-  CHECK(error_of([&] { truncated_normal(key, {2}, tensor<float>({0, 3}), 1); }) == "[truncated_normal] (2,): hi - lo is -2 at (1,), not positive");
-  CHECK(error_of([&] { truncated_normal(Key{}, {2}, 0, 1); }) == "[truncated_normal] this key is empty: make one, Key{seed}");
+  CHECK(error_of([&] {
+          truncated_normal(key, {2}, tensor<float>({0, 3}), 1);
+        }) == "[truncated_normal] (2,): hi - lo is -2 at (1,), not positive");
+  CHECK(error_of([&] { truncated_normal(Key{}, {2}, 0, 1); }) ==
+        "[truncated_normal] this key is empty: make one, Key{seed}");
 }

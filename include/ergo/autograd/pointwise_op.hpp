@@ -170,9 +170,17 @@ struct Multiply {
 template <class T>
 constexpr const Op* product_op();
 
+// A struct that is `rare` hands that on to the loops of its partials.
+template <class F>
+struct RareIf {};
+template <class F>
+  requires requires { typename F::rare; }
+struct RareIf<F> {
+  using rare = void;
+};
 template <class F, int I, class Out, class... In>
 struct PartialOf {
-  struct Body {
+  struct Body : RareIf<F> {
     template <class S, class Y, class... X>
     static ERGO_INLINE S value(const S& s, const Y& y, const X&... x) {
       return s * S(F::template partial<I>(y, x...));

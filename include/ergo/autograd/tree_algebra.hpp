@@ -8,6 +8,10 @@
 namespace ergo::inline ERGO_BUILD {
 namespace detail {
 
+inline Ref<Array> minus_twice_square(const Ref<Array>& h) {
+  const Ref<Array> square = multiply(h, h);
+  return negate(add(square, square));
+}
 // sqrt for norms: its derivatives at 0 are 0, of every order (SEMANTICS section 4).
 struct HalfReciprocal {  // 1 / (2 y), at 0: 0
   static constexpr auto name = "norm";
@@ -18,12 +22,10 @@ struct HalfReciprocal {  // 1 / (2 y), at 0: 0
   }
   template <int, class A>
   static constexpr A partial(const A& h, const A&) {  // -2 h^2, on tensors without the operators of the layer above
-    if constexpr (is_tensor<A>) {
-      const Ref<Array> square = multiply(h.ref(), h.ref());
-      return A(negate(add(square, square)));
-    } else {
+    if constexpr (is_tensor<A>)
+      return A(minus_twice_square(h.ref()));
+    else
       return A(-2) * h * h;
-    }
   }
 };
 struct NormRoot {

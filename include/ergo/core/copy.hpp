@@ -57,7 +57,7 @@ inline CopyRun copy_run_of(std::int64_t bytes) {
                       : &copy_run<std::uint64_t>;
 }
 
-// Copies x into y, equal shapes, any strides. When the two disagree about the fastest axis, tiles of 32 by 32 keep both
+// Copies x into y, equal shapes, any strides. When the two disagree about the fastest axis, square tiles keep both
 // sides' cache lines in use.
 inline void copy_strided(const Array& y, const Array& x) {
   const std::int64_t width = size_of(x.dtype), count = x.numel();
@@ -76,13 +76,13 @@ inline void copy_strided(const Array& y, const Array& x) {
     for (int d = 0; d < last; ++d)
       if (w.stride[1][d] == width) fast = d;
     if (fast != last) {
-      constexpr std::int64_t kTile = 32;
+      const std::int64_t tile = width < 8 ? 64 : 32;  // elements along each side; a tile fits the first cache
       const std::int64_t n = w.extent[last], m = w.extent[fast];
-      const std::int64_t tiles_n = (n + kTile - 1) / kTile, tiles_m = (m + kTile - 1) / kTile, tiles = tiles_n * tiles_m;
+      const std::int64_t tiles_n = (n + tile - 1) / tile, tiles_m = (m + tile - 1) / tile, tiles = tiles_n * tiles_m;
       std::int64_t outer = 1;
       for (int d = 0; d < last; ++d)
         if (d != fast) outer *= w.extent[d];
-      parallel_for(outer * tiles, kGrain / (kTile * kTile), [&](std::int64_t from, std::int64_t to) {
+      parallel_for(outer * tiles, kGrain / (tile * tile), [&](std::int64_t from, std::int64_t to) {
         for (std::int64_t t = from; t < to; ++t) {
           std::int64_t row = t / tiles, oy = 0, ox = 0;
           for (int d = last - 1; d >= 0; --d) {
@@ -91,11 +91,16 @@ inline void copy_strided(const Array& y, const Array& x) {
             ox += row % w.extent[d] * w.stride[1][d];
             row /= w.extent[d];
           }
-          const std::int64_t j0 = t % tiles / tiles_n * kTile, i0 = t % tiles_n * kTile;
-          const std::int64_t j1 = j0 + kTile < m ? j0 + kTile : m, ni = i0 + kTile < n ? kTile : n - i0;
+          const std::int64_t j0 = t % tiles / tiles_n * tile, i0 = t % tiles_n * tile;
+          const std::int64_t j1 = j0 + tile < m ? j0 + tile : m, ni = i0 + tile < n ? tile : n - i0;
+          // Through a dense tile: lines of x that are a power of two apart share a few sets of the cache, and would be
+          // driven out before their next element is asked for.
+          alignas(64) std::byte dense[64 * 64 * 4];
+          const std::byte* from_x = x.data + ox + j0 * width + i0 * w.stride[1][last];
+          for (std::int64_t i = 0; i < ni; ++i)
+            std::memcpy(dense + i * tile * width, from_x + i * w.stride[1][last], std::size_t((j1 - j0) * width));
           for (std::int64_t j = j0; j < j1; ++j)
-            run(y.data + oy + j * w.stride[0][fast] + i0 * width, x.data + ox + j * width + i0 * w.stride[1][last], width,
-                w.stride[1][last], ni);
+            run(y.data + oy + j * w.stride[0][fast] + i0 * width, dense + (j - j0) * width, width, tile * width, ni);
         }
       });
       return;

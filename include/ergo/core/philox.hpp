@@ -1,7 +1,7 @@
-// The generator behind every random number: Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy
-// as 1, 2, 3"), a keyed bijection of 128-bit counters. Block b of the stream of a key is four words that depend on (key, b)
-// alone, so any thread, lane or device may compute any part of a draw. Element i of a draw is the i-th group of words that
-// its type needs: 32-bit words for float, pairs of them for double.
+// The generator behind every random number: Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers:
+// as easy as 1, 2, 3"), a keyed bijection of 128-bit counters. Block b of the stream of a key is four words that depend
+// on (key, b) alone, so any thread, lane or device may compute any part of a draw. Element i of a draw is the i-th
+// group of words that its type needs: 32-bit words for float, pairs of them for double.
 #pragma once
 
 #include <cstdint>

@@ -188,7 +188,6 @@ template <class T>
   GemmTile<T> tile;
   tile.segments = 1;
   tile.k = g.k;
-  tile.a = g.a;
   tile.offsets = offsets;
   tile.a_column = g.a_column;
   tile.b_skip = 0;
@@ -200,14 +199,21 @@ template <class T>
     tile.b = copied ? g.b_last : b;
     tile.b_row = copied ? width : g.b_row;
     const TileFunctions<T> compute = tile_functions<T>(tile.columns);
+    std::int64_t tabled_phase = 0, tabled_rows = 0;
     for (std::int64_t i = 0; i < g.rows; i += tile.rows) {
       const int height = next_rows(g.rows - i);
+      const std::int64_t phase = i % kTileRows;
       tile.rows = g.rows - i < height ? g.rows - i : height;
-      for (int r = 0; r < kTileRows; ++r) {
-        const std::int64_t row = i + (r < tile.rows ? r : tile.rows - 1);
-        offsets[r] = row / kTileRows * g.a_tile + row % kTileRows * g.a_row;
-        tile.c_offset[r] = (row - i) * g.c_row;
+      if (phase != tabled_phase || tile.rows != tabled_rows) {  // full tiles follow each other: once for all of them
+        tabled_phase = phase;
+        tabled_rows = tile.rows;
+        for (std::int64_t r = 0; r < kTileRows; ++r) {
+          const std::int64_t row = r < tile.rows ? r : tile.rows - 1;
+          offsets[r] = (phase + row) / kTileRows * g.a_tile + (phase + row) % kTileRows * g.a_row;
+          tile.c_offset[r] = row * g.c_row;
+        }
       }
+      tile.a = g.a + i / kTileRows * g.a_tile;
       tile.c = g.c + i * g.c_row + j;
       tile.init = g.init ? g.init + g.init_by_row * i * g.c_row + j : nullptr;
       (height == kTileRows ? compute.tall : compute.low)(&tile);

@@ -4,7 +4,9 @@
 // copying is bound by memory, so that these loops are compiled once and not for each instruction set.)
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "ergo/cpu/pack_storage.hpp"
 
@@ -102,7 +104,11 @@ template <int Height, class S, class T>
   for (; rows >= Height; rows -= Height, from += Height) {
     const S* element = from;
     for (std::int64_t p = 0; p < k; ++p, element += column, to += Height) {
-      for (int r = 0; r < Height; ++r) to[r] = T(element[r]);
+      if constexpr (std::is_same_v<S, T>) {
+        __builtin_memcpy(to, element, Height * sizeof(T));
+      } else {
+        for (int r = 0; r < Height; ++r) to[r] = T(element[r]);
+      }
     }
   }
   for (std::int64_t p = 0; rows > 0 && p < k; ++p, from += column, to += Height) {

@@ -51,21 +51,37 @@ struct VarianceBody {
   }
 };
 
-// The norm where the plain sum of squares is no answer: infinite, so small that squares were lost, or NaN.
+}  // namespace detail
+
+// The power of two at or below the largest size in a row, and at least the least normal number; 1 if that is 0, infinite or NaN.
 template <class T>
-[[gnu::noinline, gnu::cold]] T scaled_norm(const T* x, std::int64_t n) {
+T unit_of(const T* x, std::int64_t n) {
   T top = 0;
   for (std::int64_t i = 0; i < n; ++i) {
     const T size = x[i] < 0 ? -x[i] : x[i];
-    if (size != size) return size;
     if (size > top) top = size;
   }
-  if (top == 0 || top - top != 0) return top;
-  const auto bits = Pack<T, 1>(top).bits() & Pack<SignedOf<T>, 1>(~FloatBits<T>::kFractionMask);
-  const T power = top < FloatBits<T>::kMinNormal ? FloatBits<T>::kMinNormal : bits.template as<T>()[0];  // scaling is exact
+  if (top == 0 || top - top != 0) return T(1);
+  if (top < detail::FloatBits<T>::kMinNormal) return detail::FloatBits<T>::kMinNormal;
+  const auto bits = Pack<T, 1>(top).bits() & Pack<detail::SignedOf<T>, 1>(~detail::FloatBits<T>::kFractionMask);
+  return bits.template as<T>()[0];
+}
+
+namespace detail {
+
+// The norm where the plain sum of squares is no answer: infinite, so small that squares were lost, or NaN.
+template <class T>
+[[gnu::noinline, gnu::cold]] T scaled_norm(const T* x, std::int64_t n) {
+  bool infinite = false;
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (x[i] != x[i]) return x[i];
+    infinite = infinite || x[i] - x[i] != 0;
+  }
+  if (infinite) return kInfinity<T>;
+  const T unit = unit_of(x, n);
   const Scratch<T> scaled(n);
-  for (std::int64_t i = 0; i < n; ++i) scaled.data()[i] = x[i] / power;
-  return sqrt(inner_product(static_cast<const T*>(scaled.data()), static_cast<const T*>(scaled.data()), n)) * power;
+  for (std::int64_t i = 0; i < n; ++i) scaled.data()[i] = x[i] / unit;
+  return sqrt(inner_product(static_cast<const T*>(scaled.data()), static_cast<const T*>(scaled.data()), n)) * unit;
 }
 
 }  // namespace detail

@@ -90,10 +90,15 @@ struct StaticBody {  // F::value(x...), a stateless function of packs
 
 }  // namespace detail
 
-// The loop of `F::value`, for the instruction set in use.
+// The loop of `F::value`, for the instruction set in use; for the compiler's own alone if F is `rare` (met in derivatives of
+// second order, say), which takes a third of the time to compile.
 template <class F, class Out, class... In>
 void pointwise_loop(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* step, std::int64_t n) {
-  for_isa<detail::StaticBody<F, Out, In...>>(self, y, x, step, n);
+  using Body = detail::StaticBody<F, Out, In...>;
+  if constexpr (requires { typename F::rare; })
+    detail::run_sse2<Body>(self, y, x, step, n);
+  else
+    for_isa<Body>(self, y, x, step, n);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cpu

@@ -1,6 +1,6 @@
-// Draws of random numbers on the CPU. A draw is a kind (uniform, normal, ...) over the Philox blocks of a key: element i
-// depends on the key and i alone, not on threads, instruction set, or how long the draw is. Words and uniforms have the same
-// bits for every instruction set; normals, through logarithm and sine, agree within 4 units of the last place.
+// Draws of random numbers on the CPU. A draw is a kind (uniform, normal, ...) over the Philox blocks of a key: element
+// i depends on the key and i alone, not on threads, instruction set, or how long the draw is. Words and uniforms have
+// the same bits for every instruction set; normals, through logarithm and sine, agree within 4 units of the last place.
 #pragma once
 
 #include "ergo/core/parallel.hpp"
@@ -43,8 +43,8 @@ ERGO_INLINE A broadcast(typename A::value_type x) {
   return A::load(lanes);
 }
 
-// a as it is: what follows cannot be contracted with the operation that made it, which would depend on the instruction set.
-// clang contracts within an expression only.
+// a as it is: what follows cannot be contracted with the operation that made it, which would depend on the instruction
+// set. clang contracts within an expression only.
 template <class P>
 ERGO_INLINE P rounded(P a) {
 #if defined(__x86_64__) && !defined(__clang__)
@@ -59,7 +59,7 @@ ERGO_INLINE P rounded(P a) {
 template <int W>
 ERGO_INLINE Pack<double, W> to_double(const Pack<std::uint64_t, W>& a) {
   using U = Pack<std::uint64_t, W>;
-  const auto high = ((a >> 32) | U(0x4530000000000000)).template as<double>();             // 2^84 + 2^32 floor(a / 2^32)
+  const auto high = ((a >> 32) | U(0x4530000000000000)).template as<double>();            // 2^84 + 2^32 floor(a / 2^32)
   const auto low = ((a & U(0xffffffffu)) | U(0x4330000000000000)).template as<double>();  // 2^52 + a mod 2^32
   return (high - Pack<double, W>(0x1.00000001p84)) + low;
 }
@@ -75,8 +75,8 @@ ERGO_INLINE Pack<double, W> open_uniform(const Pack<std::uint64_t, W>& w) {
   return fma(to_double(w >> 11), Pack<double, W>(0x1p-53), Pack<double, W>(0x1p-54));
 }
 
-// A pair of normals of the standard deviation given: radius sqrt(-2 log u), and an angle in [-pi / 4, pi / 4) that the two top
-// bits of `turn` take around the circle, one as a sign, one by swapping cosine and sine.
+// A pair of normals of the standard deviation given: radius sqrt(-2 log u), and an angle in [-pi / 4, pi / 4) that the
+// two top bits of `turn` take around the circle, one as a sign, one by swapping cosine and sine.
 template <class T, int W>
 ERGO_INLINE void box_muller(const Pack<T, W>& u, const Pack<T, W>& angle, const Pack<SignedOf<T>, W>& turn,
                             const Pack<T, W>& deviation, Pack<T, W>& x, Pack<T, W>& y) {
@@ -151,7 +151,9 @@ struct UniformDraw {
     using A = detail::DrawPack<T, L>;
     A low, high, span;
     ERGO_INLINE explicit Loop(const UniformDraw& d)
-        : low(detail::broadcast<A>(d.low)), high(detail::broadcast<A>(d.high)), span(detail::broadcast<A>(d.high - d.low)) {}
+        : low(detail::broadcast<A>(d.low)),
+          high(detail::broadcast<A>(d.high)),
+          span(detail::broadcast<A>(d.high - d.low)) {}
     ERGO_INLINE void write(const detail::Blocks<L>& b, T* y) const { detail::write_each(*this, b, y); }
     // Where low + span u rounds to high it becomes low: each representable number keeps its share.
     template <class P>
@@ -180,18 +182,19 @@ struct NormalDraw {
     A mean, deviation;
     ERGO_INLINE explicit Loop(const NormalDraw& d)
         : mean(detail::broadcast<A>(d.mean)), deviation(detail::broadcast<A>(d.deviation)) {}
-    // float: words 0 and 2 of a block are radii, 1 and 3 angles. double: the first half is a radius, the second an angle.
+    // float: words 0 and 2 of a block are radii, 1 and 3 angles. double: its first half is a radius, its last an angle.
     ERGO_INLINE void write(const detail::Blocks<L>& b, T* y) const {
       A x, z;
       if constexpr (sizeof(T) == 4) {
         const auto turn = detail::lanes_of<std::int32_t>(b.template pair<1, 3>());
         const A angle = (turn << 2).template to<float>() * A(0x1.921fb6p-32f);  // pi / 4 / 2^31
-        detail::box_muller(detail::open_uniform(detail::lanes_of<std::uint32_t>(b.template pair<0, 2>())), angle, turn, deviation, x, z);
+        detail::box_muller(detail::open_uniform(detail::lanes_of<std::uint32_t>(b.template pair<0, 2>())), angle, turn,
+                           deviation, x, z);
       } else {
         const auto turn = b.template pair<2, 3>();
         const A angle = (detail::to_double((turn << 2) >> 11) - A(0x1p52)) * A(0x1.921fb54442d18p-53);  // pi / 4 / 2^52
-        detail::box_muller(detail::open_uniform(b.template pair<0, 1>()), angle, turn.template as<std::int64_t>(), deviation,
-                           x, z);
+        detail::box_muller(detail::open_uniform(b.template pair<0, 1>()), angle, turn.template as<std::int64_t>(),
+                           deviation, x, z);
       }
       (detail::interleave_low(x, z) + mean).store(y);
       (detail::interleave_high(x, z) + mean).store(y + A::kLanes);
@@ -241,7 +244,8 @@ void draw(const Draw& kind, const std::int64_t* keys, std::int64_t n, std::int64
   const std::int64_t chunks = (each + kChunk - 1) / kChunk;
   parallel_for(n * chunks, 1 + (kChunk - 1) / (each + 1), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t lane = i / chunks, from = i % chunks * kChunk, count = each - from < kChunk ? each - from : kChunk;
+      const std::int64_t lane = i / chunks, from = i % chunks * kChunk;
+      const std::int64_t count = each - from < kChunk ? each - from : kChunk;
       draw_run(kind, std::uint64_t(keys[lane]), std::uint64_t(from / kPerBlock), y + lane * each + from, count);
     }
   });

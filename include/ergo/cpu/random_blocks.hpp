@@ -1,5 +1,6 @@
-// Philox4x32-10 (core/philox.hpp) on vectors. Each 64-bit lane carries one block: the two products of a round need no shuffle
-// then, and what is not the word in a lane is left as it falls, since the next multiplication reads its low 32 bits only.
+// Philox4x32-10 (core/philox.hpp) on vectors. Each 64-bit lane carries one block: the two products of a round need no
+// shuffle then, and what is not the word in a lane is left as it falls, since the next multiplication reads its low 32
+// bits only.
 #pragma once
 
 #include "ergo/core/philox.hpp"
@@ -17,7 +18,8 @@ ERGO_INLINE Words<L> multiply_low(const Words<L>& a, const Words<L>& b) {
 #if defined(__x86_64__) && !defined(__clang__)
   Words<L> r;
   if constexpr (L == 2) {
-    r.v = (Vector<std::uint64_t, L>)__builtin_ia32_pmuludq128((Vector<std::int32_t, 4>)a.v, (Vector<std::int32_t, 4>)b.v);
+    using Half = Vector<std::int32_t, 4>;
+    r.v = (Vector<std::uint64_t, L>)__builtin_ia32_pmuludq128((Half)a.v, (Half)b.v);
   } else {  // g++ would multiply all 64 bits
     asm("vpmuludq %2, %1, %0" : "=v"(r.v) : "v"(a.v), "v"(b.v));
   }
@@ -28,8 +30,8 @@ ERGO_INLINE Words<L> multiply_low(const Words<L>& a, const Words<L>& b) {
 #endif
 }
 
-// Four words of L blocks, the low half of each lane valid. Lane l holds the block after the first by order(l) = 0, L / 2, 1,
-// L / 2 + 1, ..., so that interleaving two vectors within 16 bytes, which is one instruction, gives them in order.
+// Four words of L blocks, the low half of each lane valid. Lanes hold the blocks 0, L / 2, 1, L / 2 + 1, ... after the
+// first, so that interleaving two vectors within 16 bytes, which is one instruction, gives them in order.
 template <int L>
 struct Blocks {
   Words<L> word[4];
@@ -61,7 +63,7 @@ struct RoundKeys {
   }
 };
 
-// b[j].word[0] holds block numbers; turns them into the blocks of a key. N independent chains hide the latency of a round.
+// b[j].word[0] holds block numbers; turns them into the blocks of a key. N independent chains hide a round's latency.
 template <int N, int L>
 ERGO_INLINE void encrypt(Blocks<L> (&b)[N], const RoundKeys<L>& key) {
   const Words<L> m0(Philox4x32::kMultiply0), m1(Philox4x32::kMultiply1);
@@ -105,7 +107,8 @@ ERGO_INLINE Pack<T, W> interleave_high(const Pack<T, W>& a, const Pack<T, W>& b)
 // The same bytes as lanes of T.
 template <class T, class S, int W>
 ERGO_INLINE auto lanes_of(const Pack<S, W>& a) {
-  Pack<T, W * int(sizeof(S)) / int(sizeof(T))> r;
+  constexpr int kLanes = W * int(sizeof(S)) / int(sizeof(T));
+  Pack<T, kLanes> r;
   r.v = (decltype(r.v))a.v;
   return r;
 }

@@ -8,6 +8,7 @@
 #include "ergo/core/parallel.hpp"
 #include "ergo/cpu/isa.hpp"
 #include "ergo/cpu/monoid.hpp"
+#include "ergo/cpu/row_packs.hpp"
 #include "ergo/cpu/scratch.hpp"
 
 namespace ergo::inline ERGO_BUILD::cpu {
@@ -18,28 +19,24 @@ inline constexpr std::int64_t kChunk = 16384;       // elements of one run that 
 inline constexpr std::int64_t kColumnRows = 1024;   // rows that are reduced into one without the tree
 inline constexpr std::int64_t kColumnBlock = 1024;  // columns that are reduced together
 
-// n >= 1 dense elements. Eight accumulators, added into eight totals every 32 steps.
+// n >= 1 dense elements. Eight accumulators, combined every 32 steps.
 template <class M, class T, Isa I>
 ERGO_INLINE AccumulatorOf<M, T> reduce_dense(const T* x, std::int64_t n) {
   using C = AccumulatorOf<M, T>;
   constexpr int W = kRegisterBytes<I> / int(sizeof(C));
   using P = Pack<C, W>;
-  P total[8];
-  for (auto& t : total) t = P(M::template identity<C>());
+  const auto combine = [](const P& a, const P& b) __attribute__((always_inline)) { return M::combine(a, b); };
+  P all(M::template identity<C>());
   std::int64_t i = 0;
   while (i + 8 * W <= n) {
     P acc[8];
-    for (int k = 0; k < 8; ++k) acc[k] = load_as<P>(x + i + k * W);
+    repeat<8>([&](auto k) __attribute__((always_inline)) { acc[k] = load_as<P>(x + i + k * W); });
     i += 8 * W;
-    for (int step = 1; step < 32 && i + 8 * W <= n; ++step, i += 8 * W)
-      for (int k = 0; k < 8; ++k) acc[k] = M::combine(acc[k], load_as<P>(x + i + k * W));
-    for (int k = 0; k < 8; ++k) total[k] = M::combine(total[k], acc[k]);
+    const std::int64_t end = n - i < 31 * 8 * W ? n : i + 31 * 8 * W;
+    for (; i + 8 * W <= end; i += 8 * W)
+      repeat<8>([&](auto k) __attribute__((always_inline)) { acc[k] = combine(acc[k], load_as<P>(x + i + k * W)); });
+    all = combine(all, fold<8>(acc, combine));
   }
-  if (n >= 8 * W) {
-    for (int half = 4; half > 0; half /= 2)
-      for (int k = 0; k < half; ++k) total[k] = M::combine(total[k], total[k + half]);
-  }
-  P all = total[0];
   for (; i + W <= n; i += W) all = M::combine(all, load_as<P>(x + i));
   if (i == n) return fold_lanes<M>(all);
   if (n >= W) {  // the last pack overlaps those before it
@@ -202,20 +199,19 @@ struct PairsBody {
       else
         return fma(a, b, sum);
     };
-    P total[8];
+    P total;
     std::int64_t i = 0;
     while (i + 8 * W <= n) {
       P acc[8];
-      for (int step = 0; step < 32 && i + 8 * W <= n; ++step, i += 8 * W)
-        for (int k = 0; k < 8; ++k) acc[k] = add(acc[k], i + k * W);
-      for (int k = 0; k < 8; ++k) total[k] = total[k] + acc[k];
+      const std::int64_t end = n - i < 32 * 8 * W ? n : i + 32 * 8 * W;
+      for (; i + 8 * W <= end; i += 8 * W)
+        repeat<8>([&](auto k) __attribute__((always_inline)) { acc[k] = add(acc[k], i + k * W); });
+      total = total + fold<8>(acc, [](const P& a, const P& b) __attribute__((always_inline)) { return a + b; });
     }
-    for (; i + W <= n; i += W) total[0] = add(total[0], i);
-    for (int half = 4; half > 0; half /= 2)
-      for (int k = 0; k < half; ++k) total[k] = total[k] + total[k + half];
+    for (; i + W <= n; i += W) total = add(total, i);
     C rest = 0;
     for (; i < n; ++i) rest += Distance ? (C(x[i]) - C(y[i])) * (C(x[i]) - C(y[i])) : C(x[i]) * C(y[i]);
-    *result = total[0].sum() + rest;
+    *result = total.sum() + rest;
   }
 };
 template <class T, bool Distance>

@@ -7,6 +7,27 @@
 
 namespace ergo::inline ERGO_BUILD::cpu::detail {
 
+// f(0), ..., f(N - 1), each argument a constant: unrolled at every optimisation level.
+template <class F, int... K>
+ERGO_INLINE void repeat(std::integer_sequence<int, K...>, F&& f) {
+  (f(std::integral_constant<int, K>{}), ...);
+}
+template <int N, class F>
+ERGO_INLINE void repeat(F&& f) {
+  repeat(std::make_integer_sequence<int, N>{}, f);
+}
+// acc[0], ..., acc[N - 1] combined by halves into the first.
+template <int N, class P, class F>
+ERGO_INLINE P fold(P (&acc)[N], F&& combine) {
+  if constexpr (N == 1) {
+    return acc[0];
+  } else {
+    P half[N / 2];
+    repeat<N / 2>([&](auto k) __attribute__((always_inline)) { half[k] = combine(acc[k], acc[k + N / 2]); });
+    return fold<N / 2>(half, combine);
+  }
+}
+
 // All lanes are new: selections by it cost nothing.
 struct AllLanes {
   template <class P>
@@ -20,17 +41,19 @@ template <class P>
 struct RowPacks {
   static constexpr int W = P::kLanes;
   std::int64_t n, whole, last;
-  decltype(P() < P()) valid;
+  decltype(P() < P()) valid[2];  // of the last pack, and of a whole one
 
   ERGO_INLINE explicit RowPacks(std::int64_t count) : n(count), whole(count - count % W), last(count < W ? 0 : count - W) {
     using T = typename P::value_type;
-    valid = n < W ? P::iota() < P(T(n)) : P::iota() >= P(T(W - n % W));
+    valid[0] = n < W ? P::iota() < P(T(n)) : P::iota() >= P(T(W - n % W));
+    valid[1] = P() == P();
   }
   // f(k, i, valid) for each pack: it begins at element i. k in [0, U) tells apart accumulators.
   template <int U, class F>
   ERGO_INLINE void each(F&& f) const {
     std::int64_t i = 0;
-    for (; i + U * W <= n; i += U * W) unrolled(f, i, std::make_integer_sequence<int, U>{});
+    for (; i + U * W <= n; i += U * W)
+      repeat<U>([&](auto k) __attribute__((always_inline)) { f(k, i + k * W, AllLanes{}); });
     rest(i, [&](std::int64_t at, const auto& some) __attribute__((always_inline)) {
       f(std::integral_constant<int, 0>{}, at, some);
     });
@@ -46,29 +69,19 @@ struct RowPacks {
       V part[U]{};
       const std::int64_t end = n - i < 16 * U * W ? n : i + 16 * U * W;
       for (; i + U * W <= end; i += U * W) {
-        const auto add = [&](auto k, std::int64_t at, AllLanes) __attribute__((always_inline)) { part[k] = part[k] + term(at); };
-        unrolled(add, i, std::make_integer_sequence<int, U>{});
+        repeat<U>([&](auto k) __attribute__((always_inline)) { part[k] = part[k] + term(i + k * W); });
       }
-      for (int half = U / 2; half > 0; half /= 2)
-        for (int k = 0; k < half; ++k) part[k] = part[k] + part[k + half];
-      total = total + part[0];
+      total = total + fold<U>(part, [](const V& a, const V& b) __attribute__((always_inline)) { return a + b; });
     }
     rest(i, [&](std::int64_t at, const auto& some) __attribute__((always_inline)) { total = total + where(some, term(at), V{}); });
     return total;
   }
 
  private:
-  template <class F, int... K>
-  static ERGO_INLINE void unrolled(F&& f, std::int64_t i, std::integer_sequence<int, K...>) {
-    (f(std::integral_constant<int, K>{}, i + K * W, AllLanes{}), ...);
-  }
   // The packs from element i on, one copy of f for whole and partial ones.
   template <class F>
   ERGO_INLINE void rest(std::int64_t i, F&& f) const {
-    for (; i < n; i += W) {
-      const bool is_whole = i < whole;
-      f(is_whole ? i : last, is_whole ? decltype(valid)(true) : valid);
-    }
+    for (; i < n; i += W) f(i < last ? i : last, valid[i < whole]);
   }
 };
 

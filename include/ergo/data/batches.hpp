@@ -1,5 +1,5 @@
-// Mini-batches: rows of one or several tensors, in an order that a key decides. An epoch is a function of (key, number), so a
-// run continues where it stopped, bit for bit, from the number alone.
+// Mini-batches: rows of one or several tensors, in an order that a key decides. An epoch is a function of (key,
+// number), so a run continues where it stopped, bit for bit, from the number alone.
 //
 //   const data::Batches batches(key, images, labels, {.batch_size = 64});
 //   for (const auto& [x, y] : batches.epoch(0)) ...
@@ -23,7 +23,8 @@ struct BatchOptions {
 namespace detail {
 
 // Rows `index[0..n)` of x, row-major on the CPU.
-inline ergo::detail::Ref<ergo::detail::Array> gather_rows(const ergo::detail::Array& x, const std::int64_t* index, std::int64_t n) {
+inline ergo::detail::Ref<ergo::detail::Array> gather_rows(const ergo::detail::Array& x, const std::int64_t* index,
+                                                          std::int64_t n) {
   Shape s = x.shape;
   s[0] = n;
   auto y = ergo::detail::Array::make(x.dtype, s);
@@ -39,7 +40,8 @@ inline ergo::detail::Ref<ergo::detail::Array> gather_rows(const ergo::detail::Ar
 // How many batches, and which rows; the part that does not depend on the columns.
 class BatchPlan {
  public:
-  BatchPlan(Key key, std::int64_t rows, const BatchOptions& options) : key_(std::move(key)), rows_(rows), options_(options) {
+  BatchPlan(Key key, std::int64_t rows, const BatchOptions& options)
+      : key_(std::move(key)), rows_(rows), options_(options) {
     ergo::detail::check_one_key("batches", key_);
     if (rows < 0) fail("the number of rows is negative");
     const std::int64_t size = options.batch_size;
@@ -74,8 +76,8 @@ class BatchPlan {
 
 }  // namespace detail
 
-// Batches of rows of the columns given, whose leading axes agree. An iteration gives a tuple of tensors, one for each column,
-// on its column's device.
+// Batches of rows of the columns given, whose leading axes agree. An iteration gives a tuple of tensors, one for each
+// column, on its column's device.
 template <class... T>
 class Batches {
   static_assert(sizeof...(T) > 0);
@@ -84,10 +86,12 @@ class Batches {
   using Batch = std::tuple<Tensor<T>...>;
 
   Batches(Key key, const Tensor<T>&... columns, BatchOptions options = {})
-      : plan_(std::move(key), rows_of(columns...), options), columns_(columns...), dense_{ergo::detail::readable("batches", columns.array())...} {}
+      : plan_(std::move(key), rows_of(columns...), options),
+        columns_(columns...),
+        dense_{ergo::detail::readable("batches", columns.array())...} {}
   // The row numbers below n themselves, for what is gathered elsewhere.
-  Batches(Key key, AnyInteger n, BatchOptions options = {})
-    requires(sizeof...(T) == 1 && (std::is_same_v<T, std::int64_t> && ...))
+  Batches(Key key, AnyInteger n,
+          BatchOptions options = {}) requires(sizeof...(T) == 1 && (std::is_same_v<T, std::int64_t> && ...))
       : Batches(std::move(key), arange<std::int64_t>(std::int64_t(n)), options) {}
 
   std::int64_t rows() const { return plan_.rows(); }
@@ -115,7 +119,8 @@ class Batches {
     Iterator end() const { return {this, size()}; }
     Batch operator[](std::int64_t number) const {
       if (number < 0 || number >= size())
-        throw Error("[batches] batch " + std::to_string(number) + " is not in [0, " + std::to_string(size()) + ") of the epoch");
+        throw Error("[batches] batch " + std::to_string(number) + " is not in [0, " + std::to_string(size()) +
+                    ") of the epoch");
       return of_.gather(of_.plan_.batch(order_, epoch_, number), std::index_sequence_for<T...>{});
     }
 
@@ -133,7 +138,8 @@ class Batches {
     ergo::detail::Array* in[] = {&columns.array()...};
     for (const ergo::detail::Array* x : in) {
       if (x->shape.rank() == 0) ergo::detail::fail("batches", in, int(sizeof...(T)), "a column of rank 0 has no rows");
-      if (x->shape[0] != in[0]->shape[0]) ergo::detail::fail("batches", in, int(sizeof...(T)), "the columns' numbers of rows differ");
+      if (x->shape[0] != in[0]->shape[0])
+        ergo::detail::fail("batches", in, int(sizeof...(T)), "the columns' numbers of rows differ");
     }
     return in[0]->shape[0];
   }

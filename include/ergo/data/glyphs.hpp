@@ -1,6 +1,6 @@
-// Synthetic handwriting: digits drawn as strokes, each in one of several styles, warped, sheared, turned, scaled, moved, with
-// a random pen and noise: 28 x 28 grey images for programs without a data set. A small network learns them well, a linear
-// model does not. Glyph i depends on the key and i alone.
+// Synthetic handwriting: digits drawn as strokes, each in one of several styles, warped, sheared, turned, scaled,
+// moved, with a random pen and noise: 28 x 28 grey images for programs without a data set. A small network learns them
+// well, a linear model does not. Glyph i depends on the key and i alone.
 #pragma once
 
 #include "ergo/data/mnist.hpp"
@@ -180,7 +180,8 @@ inline void distort(Pen& pen, Choices& choose) {
 struct InkBody {
   static constexpr int kStride = 32;
   template <cpu::Isa I>
-  static ERGO_INLINE void run(const Pen::Segment* begin, const Pen::Segment* end, float radius, float ink, float* image) {
+  static ERGO_INLINE void run(const Pen::Segment* begin, const Pen::Segment* end, float radius, float ink,
+                              float* image) {
     constexpr int W = cpu::kRegisterBytes<I> / 4 < 8 ? 4 : 8;
     using P = cpu::Pack<float, W>;
     const auto all = [](float x) __attribute__((always_inline)) { return cpu::detail::broadcast<P>(x); };
@@ -219,7 +220,8 @@ inline std::int32_t draw_glyph(std::uint64_t key, float* image) {
   distort(pen, choose);
   const float radius = choose.between(.5f, 1.6f), ink = choose.between(.65f, 1), noise = choose.between(.02f, .12f);
   float drawn[kGlyphSize * InkBody::kStride], grain[kGlyphPixels];
-  cpu::for_isa<InkBody>(static_cast<const Pen::Segment*>(pen.begin()), static_cast<const Pen::Segment*>(pen.end()), radius, ink, drawn);
+  cpu::for_isa<InkBody>(static_cast<const Pen::Segment*>(pen.begin()), static_cast<const Pen::Segment*>(pen.end()),
+                        radius, ink, drawn);
   cpu::draw_run(cpu::NormalDraw<float>{0, noise}, key, Choices::kCount / 4, grain, kGlyphPixels);
   for (int row = 0; row < kGlyphSize; ++row)
     for (int column = 0; column < kGlyphSize; ++column) {
@@ -242,7 +244,8 @@ inline Glyphs glyphs(const Key& key, AnyInteger n) {
   auto* label = ergo::detail::data_of<std::int32_t>(labels.array());
   parallel_for(n, 64, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
-      label[i] = detail::draw_glyph(random_block(seed, std::uint64_t(i), RandomUse::fold).low(), to + i * detail::kGlyphPixels);
+      label[i] = detail::draw_glyph(random_block(seed, std::uint64_t(i), RandomUse::fold).low(),
+                                    to + i * detail::kGlyphPixels);
   });
   return {std::move(images), std::move(labels)};
 }

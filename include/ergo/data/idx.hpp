@@ -1,6 +1,7 @@
-// The IDX format of MNIST and its kin: bytes 00 00, the element type, the number of axes, their extents as big-endian 32-bit
-// numbers, then the elements in row-major order. Files may be compressed by gzip, whatever their name (link zlib: the CMake
-// target ergo::data does). A file that is not exactly what its header says is an Error with its name and byte offset.
+// The IDX format of MNIST and its kin: bytes 00 00, the element type, the number of axes, their extents as big-endian
+// 32-bit numbers, then the elements in row-major order. Files may be compressed by gzip, whatever their name (link
+// zlib: the CMake target ergo::data does). A file that is not exactly what its header says is an Error with its name
+// and byte offset.
 #pragma once
 
 #include <cerrno>
@@ -55,7 +56,9 @@ class IdxFile {
 
   std::int64_t offset() const { return offset_; }
   // No more than this can be in the file: a compressed byte gives 1032 at most.
-  std::int64_t most() const { return stored_ < 0 ? INT64_MAX : file_ ? stored_ : stored_ < (INT64_MAX >> 11) ? 1032 * stored_ : INT64_MAX; }
+  std::int64_t most() const {
+    return stored_ < 0 ? INT64_MAX : file_ ? stored_ : stored_ < (INT64_MAX >> 11) ? 1032 * stored_ : INT64_MAX;
+  }
 
   // Up to n bytes; fewer at the end of the file.
   std::int64_t read(unsigned char* to, std::int64_t n) {
@@ -70,14 +73,16 @@ class IdxFile {
     return got;
   }
   [[noreturn, gnu::cold]] void fail(std::int64_t at, const std::string& why) const {
-    throw Error("[load_idx] " + path_ + ", byte " + std::to_string(at) + (file_ ? "" : " of the decompressed data") + ": " + why);
+    throw Error("[load_idx] " + path_ + ", byte " + std::to_string(at) + (file_ ? "" : " of the decompressed data") +
+                ": " + why);
   }
 
  private:
   std::int64_t read_some(unsigned char* to, std::int64_t n) {
     if (file_) {
       const auto part = std::int64_t(std::fread(to, 1, std::size_t(n), file_));
-      if (part == 0 && std::ferror(file_)) fail(offset_, "the file cannot be read: " + std::string(std::strerror(errno)));
+      if (part == 0 && std::ferror(file_))
+        fail(offset_, "the file cannot be read: " + std::string(std::strerror(errno)));
       return part;
     }
 #if __has_include(<zlib.h>)
@@ -91,7 +96,9 @@ class IdxFile {
     return 0;
 #endif
   }
-  [[noreturn, gnu::cold]] void fail_plain(const std::string& why) const { throw Error("[load_idx] " + path_ + ": " + why); }
+  [[noreturn, gnu::cold]] void fail_plain(const std::string& why) const {
+    throw Error("[load_idx] " + path_ + ": " + why);
+  }
 
   std::string path_;
   std::FILE* file_ = nullptr;
@@ -120,22 +127,27 @@ inline const char* idx_type(unsigned code) {
 // The header; on return the file stands at the first element.
 inline Shape read_idx_header(IdxFile& file) {
   unsigned char magic[4];
-  if (const std::int64_t got = file.read(magic, 4); got < 4) file.fail(got, "the file ends within the 4 bytes that begin an IDX file");
+  if (const std::int64_t got = file.read(magic, 4); got < 4)
+    file.fail(got, "the file ends within the 4 bytes that begin an IDX file");
   for (int i = 0; i < 2; ++i)
     if (magic[i] != 0) file.fail(i, hexadecimal(magic[i]) + " where an IDX file has 0x00");
   if (magic[2] != 0x08)
-    file.fail(2, "elements of type " + hexadecimal(magic[2]) + " (" + idx_type(magic[2]) + "), where 0x08 (unsigned bytes) is expected");
+    file.fail(2, "elements of type " + hexadecimal(magic[2]) + " (" + idx_type(magic[2]) +
+                     "), where 0x08 (unsigned bytes) is expected");
   if (magic[3] < 1 || magic[3] > kMaxRank) file.fail(3, std::to_string(magic[3]) + " axes, where 1 to 8 are expected");
   Shape shape;
   std::int64_t n = 1;
   for (int d = 0; d < magic[3]; ++d) {
     unsigned char word[4];
     const std::int64_t at = file.offset();
-    if (file.read(word, 4) < 4) file.fail(file.offset(), "the file ends within extent " + std::to_string(d) + " of " + std::to_string(magic[3]));
-    const auto extent = std::int64_t(std::uint32_t(word[0]) << 24 | std::uint32_t(word[1]) << 16 | std::uint32_t(word[2]) << 8 | word[3]);
+    if (file.read(word, 4) < 4)
+      file.fail(file.offset(), "the file ends within extent " + std::to_string(d) + " of " + std::to_string(magic[3]));
+    const auto extent = std::int64_t(std::uint32_t(word[0]) << 24 | std::uint32_t(word[1]) << 16 |
+                                     std::uint32_t(word[2]) << 8 | word[3]);
     if (extent > INT32_MAX) file.fail(at, "extent " + std::to_string(extent) + ", where at most 2^31 - 1 is expected");
     shape.push(extent);
-    if (__builtin_mul_overflow(n, extent ? extent : 1, &n)) file.fail(at, "the extents " + to_string(shape) + " give more than 2^63 - 1 elements");
+    if (__builtin_mul_overflow(n, extent ? extent : 1, &n))
+      file.fail(at, "the extents " + to_string(shape) + " give more than 2^63 - 1 elements");
   }
   return shape;
 }
@@ -147,7 +159,8 @@ inline Tensor<std::uint8_t> load_idx(const std::string& path) {
   const Shape shape = detail::read_idx_header(file);
   const std::int64_t n = shape.numel(), from = file.offset();
   const std::string expected = to_string(shape) + " = " + std::to_string(n) + " elements follow the header";
-  if (n > file.most() - from) file.fail(from, expected + ", more than the file can hold");  // before memory is asked for
+  if (n > file.most() - from)
+    file.fail(from, expected + ", more than the file can hold");  // before memory is asked for
   auto x = ergo::detail::make_tensor<std::uint8_t>(shape);
   auto* bytes = ergo::detail::data_of<unsigned char>(x.array());
   if (const std::int64_t got = file.read(bytes, n); got < n) file.fail(from + got, "the file ends here; " + expected);

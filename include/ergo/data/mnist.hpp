@@ -18,8 +18,8 @@ struct ImageDataset {
 };
 
 // The four files of an MNIST-like set in a folder, named train-images-idx3-ubyte or train-images.idx3-ubyte and so on,
-// each plain or .gz. Numbers of images and labels, image sizes and the range of labels are checked. The set is named after
-// the folder.
+// each plain or .gz. Numbers of images and labels, image sizes and the range of labels are checked. The set is named
+// after the folder.
 inline ImageDataset mnist(const std::string& folder);
 
 namespace detail {
@@ -34,12 +34,14 @@ inline std::string find_idx(const std::string& folder, const std::string& part, 
   for (const char* separator : {"-", "."})
     for (const char* ending : {"", ".gz"})
       if (const std::string path = folder + "/" + part + separator + kind + ending; is_file(path)) return path;
-  throw Error("[mnist] " + folder + " has no file " + part + "-" + kind + " or " + part + "." + kind + ", plain or .gz");
+  throw Error("[mnist] " + folder + " has no file " + part + "-" + kind + " or " + part + "." + kind +
+              ", plain or .gz");
 }
 
 inline Tensor<float> load_images(const std::string& path) {
   const Tensor<std::uint8_t> bytes = load_idx(path);
-  if (bytes.rank() != 3) throw Error("[mnist] " + path + ": images have 3 axes (N, H, W), not the shape " + to_string(bytes.shape()));
+  if (bytes.rank() != 3)
+    throw Error("[mnist] " + path + ": images have 3 axes (N, H, W), not the shape " + to_string(bytes.shape()));
   auto x = ergo::detail::make_tensor<float>(bytes.shape() + Shape{1});
   const auto* from = ergo::detail::data_of<std::uint8_t>(bytes.array());
   auto* to = ergo::detail::data_of<float>(x.array());
@@ -50,16 +52,18 @@ inline Tensor<float> load_images(const std::string& path) {
 }
 inline Tensor<std::int32_t> load_labels(const std::string& path, std::int64_t images, int classes) {
   const Tensor<std::uint8_t> bytes = load_idx(path);
-  if (bytes.rank() != 1) throw Error("[mnist] " + path + ": labels have 1 axis, not the shape " + to_string(bytes.shape()));
+  if (bytes.rank() != 1)
+    throw Error("[mnist] " + path + ": labels have 1 axis, not the shape " + to_string(bytes.shape()));
   if (bytes.numel() != images)
-    throw Error("[mnist] " + path + ": " + std::to_string(bytes.numel()) + " labels for " + std::to_string(images) + " images");
+    throw Error("[mnist] " + path + ": " + std::to_string(bytes.numel()) + " labels for " + std::to_string(images) +
+                " images");
   auto labels = ergo::detail::make_tensor<std::int32_t>(bytes.shape());
   const auto* from = ergo::detail::data_of<std::uint8_t>(bytes.array());
   auto* to = ergo::detail::data_of<std::int32_t>(labels.array());
   for (std::int64_t i = 0; i < images; ++i) {
     if (from[i] >= classes)
-      throw Error("[mnist] " + path + ", byte " + std::to_string(8 + i) + ": label " + std::to_string(from[i]) + " is not in [0, " +
-                  std::to_string(classes) + ")");
+      throw Error("[mnist] " + path + ", byte " + std::to_string(8 + i) + ": label " + std::to_string(from[i]) +
+                  " is not in [0, " + std::to_string(classes) + ")");
     to[i] = from[i];
   }
   return labels;
@@ -73,8 +77,10 @@ inline ImageDataset mnist(const std::string& folder) {
   std::string name = folder;
   while (name.size() > 1 && name.back() == '/') name.pop_back();
   name = name.substr(name.rfind('/') + 1);
-  ImageDataset set{.name = name, .classes = 10, .train_images = {}, .train_labels = {}, .test_images = {}, .test_labels = {}};
-  const std::string train = detail::find_idx(folder, "train-images", 3), test = detail::find_idx(folder, "t10k-images", 3);
+  ImageDataset set{
+      .name = name, .classes = 10, .train_images = {}, .train_labels = {}, .test_images = {}, .test_labels = {}};
+  const std::string train = detail::find_idx(folder, "train-images", 3),
+                    test = detail::find_idx(folder, "t10k-images", 3);
   const std::string train_labels = detail::find_idx(folder, "train-labels", 1);
   const std::string test_labels = detail::find_idx(folder, "t10k-labels", 1);
   set.train_images = detail::load_images(train);

@@ -1,5 +1,5 @@
-// Draws from categories by a race: category k finishes at E_k / p_k, E_k exponential, and the first one wins with probability
-// p_k; with logits, the greatest of logit_k - log E_k.
+// Draws from categories by a race: category k finishes at E_k / p_k, E_k exponential, and the first one wins with
+// probability p_k; with logits, the greatest of logit_k - log E_k.
 #pragma once
 
 #include "ergo/ops/random.hpp"
@@ -47,15 +47,17 @@ struct Categorical {
       }
     }
     if (!valid || best < 0) [[unlikely]]
-      fail(name, x, "row " + std::to_string(row) + (valid ? " has no category with a logit above -inf" : " has a logit that is NaN or +inf"));
+      fail(name, x,
+           "row " + std::to_string(row) +
+               (valid ? " has no category with a logit above -inf" : " has a logit that is NaN or +inf"));
     return best;
   }
 };
 
 }  // namespace detail
 
-// One category of the last axis for each row of logits (..., K), which need not be normalised; -inf excludes a category. NaN,
-// +inf and a row of -inf are Errors. Gives (...), int32 unless another type is asked for.
+// One category of the last axis for each row of logits (..., K), which need not be normalised; -inf excludes a
+// category. NaN, +inf and a row of -inf are Errors. Gives (...), int32 unless another type is asked for.
 template <Index I = std::int32_t, Floating T>
 Tensor<I> categorical(const Key& key, const Tensor<T>& logits) {
   detail::check_one_key("categorical", key);
@@ -64,7 +66,8 @@ Tensor<I> categorical(const Key& key, const Tensor<T>& logits) {
   if (x.shape[-1] == 0 && x.shape.first(x.shape.rank() - 1).numel() > 0)
     detail::fail("categorical", x, "there are no categories to draw from");
   if (x.shape[-1] > 0 && !std::in_range<I>(x.shape[-1] - 1))
-    detail::fail("categorical", x, "categories do not fit " + to_string(dtype_of<I>) + ": categorical<int64_t>(key, logits)");
+    detail::fail("categorical", x,
+                 "categories do not fit " + to_string(dtype_of<I>) + ": categorical<int64_t>(key, logits)");
   return linear_op(detail::Categorical<I>{logits.rank()}, cast<Compute<T>>(logits), key.material);
 }
 

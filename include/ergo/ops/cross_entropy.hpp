@@ -7,6 +7,7 @@
 
 #include "ergo/cpu/cross_entropy_rows.hpp"
 #include "ergo/ops/loss.hpp"
+#include "ergo/ops/safe_division.hpp"
 #include "ergo/ops/softmax.hpp"
 
 namespace ergo::inline ERGO_BUILD {
@@ -41,42 +42,39 @@ struct Targets {
   }
 };
 
-// What the formula is made of. -q l for a target q and a log-probability l; 0 where both say impossible.
-struct CrossTerm {
+// What the formula is made of. -l, or 0 where a target q and a log-probability l both say impossible.
+struct Surprise {
   static constexpr auto name = "cross_entropy";
-  static constexpr Uses uses = Uses::inputs;
+  static constexpr Uses uses = Uses::nothing;
+  using rare = void;
   template <class A>
-  static constexpr A value(const A& q, const A& l) {
-    return where(q == A(0), A(0), -(q * l));
+  static constexpr A value(const A& l, const A& q) {
+    return where(q == A(0), where(l == A(-__builtin_inf()), A(0), -l), -l);
   }
   template <int I, class A>
-  static constexpr A partial(const A&, const A& q, const A& l) {
-    if constexpr (I == 0)
-      return where(q == A(0), where(l == A(-__builtin_inf()), A(0), -l), -l);
-    else
-      return -q;
+  static constexpr Constant<I == 0 ? -1 : 0> partial(const A&, const A&, const A&) {
+    return {};
   }
 };
-// total / counted; over nothing it is NaN with derivative 0.
-struct OverCounted {
+// 1 where a row has a target, else 0.
+struct Counts {
   static constexpr auto name = "cross_entropy";
-  static constexpr Uses uses = Uses::inputs;
+  static constexpr Uses uses = Uses::nothing;
+  using rare = void;
   template <class A>
-  static constexpr A value(const A& total, const A& counted) {
-    return total / counted;
+  static constexpr A value(const A& target) {
+    return where(target == A(0), A(0), A(1));
   }
-  template <int I, class A>
-  static constexpr auto partial(const A&, const A&, const A& counted) {
-    if constexpr (I == 0)
-      return weight_reciprocal(counted);
-    else
-      return Constant<0>();
+  template <int, class A>
+  static constexpr Constant<0> partial(const A&, const A&) {
+    return {};
   }
 };
 // The logits of rows that have a target, 0 in place of others: whatever stands there reaches no derivative.
 struct OfCounted {
   static constexpr auto name = "cross_entropy";
   static constexpr Uses uses = Uses::inputs;
+  using rare = void;
   template <class A>
   static constexpr A value(const A& x, const A& target) {
     return where(target == A(0), A(0), x);
@@ -84,11 +82,33 @@ struct OfCounted {
   template <int I, class A>
   static constexpr auto partial(const A&, const A&, const A& target) {
     if constexpr (I == 0)
-      return where(target == A(0), A(0), A(1));
+      return or_zero<Counts>(target);
     else
       return Constant<0>();
   }
 };
+// total / counted; over nothing it is NaN with derivative 0.
+struct OverCounted {
+  static constexpr auto name = "cross_entropy";
+  static constexpr Uses uses = Uses::inputs;
+  using rare = void;
+  template <class A>
+  static constexpr A value(const A& total, const A& counted) {
+    return total / counted;
+  }
+  template <int I, class A>
+  static constexpr auto partial(const A&, const A&, const A& counted) {
+    if constexpr (I == 0)
+      return or_zero<SafeReciprocal>(counted);
+    else
+      return Constant<0>();
+  }
+};
+// - sum of q log softmax over the classes.
+template <class T>
+Tensor<T> cross_entropy_of(const Tensor<T>& logits, const Tensor<T>& target) {
+  return sum(target * pointwise_op(Surprise{}, log_softmax(logits), target), -1);
+}
 
 template <class T>
 struct CrossEntropyVjp;
@@ -143,8 +163,7 @@ struct CrossEntropy {
       return cast<T>(computing().definition(cast<C>(logits), labels, cast<C>(weight)...));
     } else {
       const auto [target, own] = targets(logits, labels, weight...);
-      const Tensor<T> counted = pointwise_op(OfCounted{}, logits, sum(target, -1, true));
-      const Tensor<T> rows = sum(pointwise_op(CrossTerm{}, target, log_softmax(counted)), -1);
+      const Tensor<T> rows = cross_entropy_of(pointwise_op(OfCounted{}, logits, sum(target, -1, true)), target);
       if (reduction == Reduction::none) return rows;
       const Tensor<T> total = sum_of_last(rows, rank - 1);
       return reduction == Reduction::mean ? pointwise_op(OverCounted{}, total, sum_of_last(own, rank - 1)) : total;
@@ -159,7 +178,7 @@ struct CrossEntropy {
     } else {
       const auto [target, own] = targets(logits, labels, weight...);
       const Tensor<T> all = sum(target, -1, true), share = softmax(pointwise_op(OfCounted{}, logits, all));
-      const Tensor<T> scale = reduction == Reduction::mean ? g * weight_reciprocal(sum_of_last(own, rank - 1)) : g;
+      const Tensor<T> scale = reduction == Reduction::mean ? g * or_zero<SafeReciprocal>(sum_of_last(own, rank - 1)) : g;
       return with_ones(scale, rank - result_rank()) * (all * share - target);
     }
   }
@@ -251,7 +270,7 @@ Tensor<T> cross_entropy(const Tensor<T>& logits, const Tensor<L>& labels, const 
     const double e = options.label_smoothing;
     Tensor<T> target = e == 0 ? labels : labels * (1 - e) + e / double(logits.shape()[-1]);
     if (weight.defined()) target = target * Tensor<T>(weight);
-    const Tensor<T> loss = sum(pointwise_op(detail::CrossTerm{}, target, log_softmax(logits)), -1);
+    const Tensor<T> loss = detail::cross_entropy_of(logits, target);
     return options.reduction == Reduction::none ? loss : options.reduction == Reduction::mean ? mean(loss) : sum(loss);
   } else {
     const detail::CrossEntropy<T> op{logits.rank(), detail::in_reverse(logits.array()), options.reduction,

@@ -1,5 +1,5 @@
-// Dropout: y_i = m_i x_i / (1 - p), m_i = 0 with probability p. Linear in x; the mask is a function of the key and is made
-// again wherever it is needed, forward, backward and at any order, so none is stored.
+// Dropout: y_i = m_i x_i / (1 - p), m_i = 0 with probability p. Linear in x; the mask is a function of the key and is
+// made again wherever it is needed, forward, backward and at any order, so none is stored.
 #pragma once
 
 #include "ergo/ops/random.hpp"
@@ -10,13 +10,16 @@ namespace detail {
 // y[i] = scale x[i] where word i, as a signed number, is at least `threshold`, else 0.
 struct DropoutBody {
   template <cpu::Isa I, class T>
-  static ERGO_INLINE void run(const T* x, const std::uint32_t* words, T* y, std::int64_t n, std::int32_t threshold, T scale) {
+  static ERGO_INLINE void run(const T* x, const std::uint32_t* words, T* y, std::int64_t n, std::int32_t threshold,
+                              T scale) {
     constexpr int W = cpu::kRegisterBytes<I> / int(sizeof(T));
     using P = cpu::Pack<T, W>;
     using S = cpu::Pack<std::int32_t, W>;
     const S least = cpu::detail::broadcast<S>(threshold);
     const P factor = cpu::detail::broadcast<P>(scale);
-    const auto kept = [&](const P& a, const S& w) __attribute__((always_inline)) { return where(w < least, P(), a * factor); };
+    const auto kept = [&](const P& a, const S& w) __attribute__((always_inline)) {
+      return where(w < least, P(), a * factor);
+    };
     const auto* w = reinterpret_cast<const std::int32_t*>(words);
     std::int64_t i = 0;
     for (; i + W <= n; i += W) kept(P::load(x + i), S::load(w + i)).store(y + i);
@@ -44,16 +47,18 @@ struct Dropout {
       const std::int64_t each = x.shape().last(rank).numel(), lanes = k->numel();
       constexpr std::int64_t kChunk = 4096;
       const std::int64_t chunks = (each + kChunk - 1) / kChunk;
-      parallel_for(lanes * chunks, each < kChunk ? 1 + kChunk / (each + 1) : 2, [&](std::int64_t begin, std::int64_t end) {
-        std::uint32_t words[kChunk];
-        for (std::int64_t i = begin; i < end; ++i) {
-          const std::int64_t lane = i / chunks, first = i % chunks * kChunk, at = lane * each + first;
-          const std::int64_t n = each - first < kChunk ? each - first : kChunk;
-          cpu::draw_run(cpu::WordDraw{}, std::uint64_t(data_of<std::int64_t>(*k)[lane]), std::uint64_t(first / 4), words, n);
-          cpu::for_isa<DropoutBody, const T*, const std::uint32_t*, T*, std::int64_t, std::int32_t, T>(
-              data_of<T>(*from) + at, words, data_of<T>(*r) + at, n, threshold(), T(1 / (1 - p)));
-        }
-      });
+      parallel_for(lanes * chunks, each < kChunk ? 1 + kChunk / (each + 1) : 2,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     std::uint32_t words[kChunk];
+                     for (std::int64_t i = begin; i < end; ++i) {
+                       const std::int64_t lane = i / chunks, first = i % chunks * kChunk, at = lane * each + first;
+                       const std::int64_t n = each - first < kChunk ? each - first : kChunk;
+                       cpu::draw_run(cpu::WordDraw{}, std::uint64_t(data_of<std::int64_t>(*k)[lane]),
+                                     std::uint64_t(first / 4), words, n);
+                       cpu::for_isa<DropoutBody, const T*, const std::uint32_t*, T*, std::int64_t, std::int32_t, T>(
+                           data_of<T>(*from) + at, words, data_of<T>(*r) + at, n, threshold(), T(1 / (1 - p)));
+                     }
+                   });
       return Tensor<T>(on_device(std::move(r), x.device()));
     }
   }
@@ -73,7 +78,8 @@ struct Dropout {
 template <Floating T>
 Tensor<T> dropout(const Key& key, const Tensor<T>& x, double p) {
   detail::check_one_key("dropout", key);
-  if (!(p >= 0 && p <= 1)) detail::fail("dropout", x.array(), "the probability " + detail::digits_of("%.*g", 6, p) + " is not in [0, 1]");
+  if (!(p >= 0 && p <= 1))
+    detail::fail("dropout", x.array(), "the probability " + detail::digits_of("%.*g", 6, p) + " is not in [0, 1]");
   if (p == 0) return x;
   if (p == 1) return zeros<T>(x.shape(), x.device());
   return linear_op(detail::Dropout{p, x.rank()}, x, key.material);

@@ -1,6 +1,6 @@
-// Keys: randomness as a value. A draw is a function of its key, so nothing is hidden or advanced: the same key gives the same
-// numbers, a new key comes from `split` or `fold_in`. A key is a tree with one leaf of 64-bit material; a batch of keys has
-// material of shape (n,), and `vmap` maps it, drawing for each key what a loop would, bit for bit.
+// Keys: randomness as a value. A draw is a function of its key, so nothing is hidden or advanced: the same key gives
+// the same numbers, a new key comes from `split` or `fold_in`. A key is a tree with one leaf of 64-bit material; a
+// batch of keys has material of shape (n,), and `vmap` maps it, drawing for each key what a loop would, bit for bit.
 //
 //   Key key{42};
 //   auto [a, b] = split(key);               // two independent keys; `key` itself is not used again
@@ -96,7 +96,8 @@ inline Key derive(const Key& key, RandomUse use, const Tensor<std::int64_t>& num
 
 inline std::pair<Key, Key> split(const Key& key) {
   detail::check_key("split", key);
-  return {detail::derive(key, RandomUse::split, Key(0).material), detail::derive(key, RandomUse::split, Key(1).material)};
+  return {detail::derive(key, RandomUse::split, Key(0).material),
+          detail::derive(key, RandomUse::split, Key(1).material)};
 }
 inline Key split(const Key& key, AnyInteger n) {
   detail::check_one_key("split", key);

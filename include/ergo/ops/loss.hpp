@@ -5,7 +5,6 @@
 
 #include "ergo/cpu/reduce_run.hpp"
 #include "ergo/cpu/rows.hpp"
-#include "ergo/ops/exponential.hpp"
 #include "ergo/ops/extremum.hpp"
 
 namespace ergo::inline ERGO_BUILD {
@@ -62,7 +61,7 @@ struct SquaredError {
     if constexpr (!std::is_same_v<T, Compute<T>>)
       return cast<T>(definition(cast<Compute<T>>(x), cast<Compute<T>>(y)));
     else
-      return sum_of_last(square(x - y), rank) / divisor(x);
+      return sum_of_last(squared(x - y), rank) * (1 / divisor(x));
   }
   template <class T>
   std::pair<Tensor<T>, Tensor<T>> vjp(const Tensor<T>& g, const Tensor<T>&, const Tensor<T>& x, const Tensor<T>& y,
@@ -111,7 +110,7 @@ Tensor<T> mse(const Tensor<T>& x, const Tensor<T>& y, const MseOptions& options 
   static_assert(Floating<T>, "mse: floating elements are needed: cast<float>(x) first");
   detail::Array* in[] = {&x.array(), &y.array()};
   if (x.shape() != y.shape()) detail::fail("mse", in, 2, "shapes differ; losses do not broadcast: reshape one of them");
-  if (options.reduction == Reduction::none) return square(x - y);
+  if (options.reduction == Reduction::none) return detail::squared(x - y);
   return fused_op(detail::SquaredError{x.rank(), options.reduction == Reduction::mean}, x, y);
 }
 

@@ -18,7 +18,7 @@ namespace detail {
 template <class T>
 std::pair<Tensor<T>, Tensor<T>> normalised(const Tensor<T>& x, double eps) {
   const Tensor<T> centred = x - mean(x, -1, true);
-  const Tensor<T> scale = rsqrt(mean(square(centred), -1, true) + convert<T>(eps));
+  const Tensor<T> scale = rsqrt(mean(centred * centred, -1, true) + convert<T>(eps));
   return {centred * scale, scale};
 }
 

@@ -177,6 +177,11 @@ Tensor<T> as_column(const Tensor<T>& y) {
   return Tensor<T>(reshape(y.ref(), y.shape() + Shape{1}));
 }
 
+template <class T>
+Tensor<T> squared(const Tensor<T>& x) {
+  return x * x;
+}
+
 // A reduction of the last axis that has no derivative: of integers and bools.
 template <class M>
 struct ConstantReduction {

@@ -6,6 +6,7 @@
 #include "ergo/cpu/softmax_rows.hpp"
 #include "ergo/ops/exponential.hpp"
 #include "ergo/ops/reduction.hpp"
+#include "ergo/ops/safe_division.hpp"
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -39,6 +40,7 @@ struct RowMax {
 struct BelowMaximum {
   static constexpr auto name = "softmax";
   static constexpr Uses uses = Uses::nothing;
+  using rare = void;
   template <class A>
   static constexpr A value(const A& x, const A& top) {
     return where(x == top, where(top == A(-__builtin_inf()), top, A(0)), x - top);
@@ -48,40 +50,36 @@ struct BelowMaximum {
     return {};
   }
 };
-// 1 / s and log s, where no weight at all, s = 0, counts as 1 (and its reciprocal as 0).
-struct WeightReciprocal {
-  static constexpr auto name = "softmax";
-  static constexpr Uses uses = Uses::output;
-  template <class A>
-  static constexpr A value(const A& s) {
-    return where(s == A(0), A(0), A(1) / s);
-  }
-  template <int, class A>
-  static constexpr A partial(const A& y, const A&) {
-    return -(y * y);
-  }
-};
+// log s, where no weight at all, s = 0, counts as 1.
 struct WeightLogarithm {
   static constexpr auto name = "log_softmax";
   static constexpr Uses uses = Uses::inputs;
+  using rare = void;
   template <class A>
   static constexpr A value(const A& s) {
     return math::log(where(s == A(0), A(1), s));
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& s);
+  static constexpr A partial(const A&, const A& s) {
+    return or_zero<SafeReciprocal>(s);
+  }
 };
-template <class A>
-constexpr A weight_reciprocal(const A& s) {
-  if constexpr (is_tensor<A>)
-    return pointwise_op(WeightReciprocal{}, s);
-  else
-    return WeightReciprocal::value(s);
-}
-template <int, class A>
-constexpr A WeightLogarithm::partial(const A&, const A& s) {
-  return weight_reciprocal(s);
-}
+// x where the mask lets it take part, else -infinity.
+struct TakesPart {
+  static constexpr auto name = "softmax";
+  static constexpr Uses uses = Uses::inputs;
+  template <class C, class A>
+  static constexpr A value(const C& taken, const A& x) {
+    return where(taken, x, A(-__builtin_inf()));
+  }
+  template <int I, class C, class A>
+  static constexpr A partial(const A&, const C& taken, const A&) {
+    if constexpr (is_tensor<A>)
+      return cast<typename A::value_type>(taken);
+    else
+      return where(taken, A(1), A(0));
+  }
+};
 template <class T>
 Tensor<T> below_maximum(const Tensor<T>& x, bool empty_is_zero) {
   return pointwise_op(BelowMaximum{}, x, linear_op(RowMax{empty_is_zero}, stop_gradient(x)));
@@ -157,7 +155,7 @@ struct Softmax {
     } else {
       if (x.numel() == 0) return x;
       const Tensor<T> e = exp(below_maximum(x, empty_is_zero));
-      return e * weight_reciprocal(sum(e, -1, true));
+      return e * or_zero<SafeReciprocal>(sum(e, -1, true));
     }
   }
   template <class T>
@@ -233,7 +231,7 @@ Tensor<T> along(const Tensor<T>& x, std::int64_t given, const SoftmaxOptions& op
     Shape s = x.shape();
     if (!broadcast(s, options.mask.shape()) || s != x.shape()) fail(F::name, in, 2, "the mask does not broadcast to x");
   }
-  const Tensor<T> taken = masked ? where(options.mask, x, T(-__builtin_inf())) : x;
+  const Tensor<T> taken = masked ? pointwise_op(TakesPart{}, options.mask, x) : x;
   if (axis == x.rank() - 1) return fused_op(F{masked}, taken);
   std::int8_t order[kMaxRank];
   for (int d = 0; d < x.rank(); ++d) order[d] = std::int8_t(d);

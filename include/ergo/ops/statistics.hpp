@@ -3,8 +3,9 @@
 #pragma once
 
 #include "ergo/cpu/moments.hpp"
-#include "ergo/ops/exponential.hpp"
 #include "ergo/ops/extremum.hpp"
+#include "ergo/ops/safe_division.hpp"
+#include "ergo/ops/selection.hpp"
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -40,7 +41,7 @@ struct Variance {  // along the last axis
     if constexpr (!std::is_same_v<T, Compute<T>>)
       return cast<T>(definition(cast<Compute<T>>(x)));
     else
-      return sum(square(x - mean(x, -1, true)), -1) / divisor(x.shape()[-1]);
+      return sum(squared(x - mean(x, -1, true)), -1) * (1 / divisor(x.shape()[-1]));
   }
   template <class T>
   Tensor<T> vjp(const Tensor<T>& g, const Tensor<T>&, const Tensor<T>& x) const {
@@ -52,6 +53,20 @@ struct Variance {  // along the last axis
   }
 };
 
+// The power of two below the largest size in each row, a constant; 1 for a row that has none.
+struct RowUnit {
+  static constexpr auto name = "norm";
+  static constexpr bool constant = true;
+  static constexpr int core[] = {1};
+  template <class T>
+  Tensor<T> value(const Tensor<T>& x) const {
+    const Ref<Array> from = dense(x.array());
+    const std::int64_t n = x.shape()[-1];
+    const Tensor<T> y = make_tensor<T>(x.shape().first(x.rank() - 1) + Shape{1});
+    for (std::int64_t r = 0; r < y.numel(); ++r) data_of<T>(y.array())[r] = cpu::unit_of(data_of<T>(*from) + r * n, n);
+    return y;
+  }
+};
 // The Euclidean norm along the last axis; x / y is 0 where y is, and its derivatives too.
 struct Norm {
   static constexpr auto name = "norm";
@@ -71,19 +86,15 @@ struct Norm {
     if constexpr (!std::is_same_v<T, Compute<T>>) {
       return cast<T>(definition(cast<Compute<T>>(x)));
     } else {
-      if (x.numel() == 0) return fused_op(Norm{}, stop_gradient(x));
-      const Tensor<T> largest = fused_op(Extremum<ergo::cpu::MaxOf>{}, abs(stop_gradient(x)));
-      const Tensor<T> unit = where(largest > T(0), where(largest < T(__builtin_inf()), largest, T(1)), T(1));
-      const Tensor<T> squares = sum(square(x / as_column(unit)), -1);
-      const Tensor<bool> none = squares == T(0);
-      return where(none, T(0), unit * sqrt(where(none, T(1), squares)));
+      if (x.shape()[-1] == 0) return fused_op(Norm{}, stop_gradient(x));
+      const Tensor<T> unit = linear_op(RowUnit{}, stop_gradient(x));
+      const Tensor<T> root = pointwise_op(SafeRoot{}, sum(squared(x * pointwise_op(SafeReciprocal{}, unit)), -1, true));
+      return Tensor<T>(reshape((unit * root).ref(), x.shape().first(x.rank() - 1)));
     }
   }
   template <class T>
   Tensor<T> vjp(const Tensor<T>& g, const Tensor<T>& y, const Tensor<T>& x) const {
-    const Tensor<T> length = as_column(y);
-    const Tensor<bool> none = length == T(0.0);
-    return where(none, T(0.0), x / where(none, T(1.0), length) * as_column(g));
+    return pointwise_op(SafeQuotient{}, x, as_column(y)) * as_column(g);
   }
 };
 

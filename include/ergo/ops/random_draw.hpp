@@ -1,0 +1,112 @@
+// What draws stand on: a cpu draw as an operation on a key, which vmap maps and no derivative sees; and how they read
+// their parameters.
+#pragma once
+
+#include "ergo/cpu/random.hpp"
+#include "ergo/cpu/storage.hpp"
+#include "ergo/ops/key.hpp"
+
+namespace ergo::inline ERGO_BUILD {
+namespace detail {
+
+template <class P, class T>
+concept ParameterOf = Number<P> || std::is_same_v<P, T> || std::is_same_v<P, Tensor<T>>;
+
+// The elements of a cpu draw, of shape `shape` for each key; Out is stored as Kind's type is, or rounded from it.
+template <class Out, class Kind>
+struct DrawOp {
+  static constexpr auto name = "random";
+  static constexpr bool constant = true;
+  Kind kind;
+  Shape shape;
+  Tensor<Out> value(const Tensor<std::int64_t>& keys) const {
+    using T = typename Kind::value_type;
+    constexpr bool rounds = sizeof(Out) != sizeof(T);
+    const Ref<Array> k = readable(name, keys.array());
+    Ref<Array> r = Array::make(rounds ? DType::float32 : dtype_of<Out>, keys.shape() + shape);
+    cpu::draw(kind, data_of<std::int64_t>(*k), k->numel(), shape.numel(), data_of<T>(*r));
+    if constexpr (rounds) r = cpu::narrowed(*r, dtype_of<Out>);
+    return Tensor<Out>(on_device(std::move(r), default_device()));
+  }
+};
+template <class Out, class Kind>
+Tensor<Out> draw(const char* op, const Kind& kind, const Key& key, const Shape& shape) {
+  check_one_key(op, key);
+  shape.numel();  // an Error if it overflows or an extent is negative
+  return linear_op(DrawOp<Out, Kind>{kind, shape}, key.material);
+}
+
+// The random bits that fill T's fraction, so that [0, 1) never rounds to 1.
+template <class T>
+inline constexpr int uniform_bits = std::is_same_v<T, half>       ? 11
+                                    : std::is_same_v<T, bfloat16> ? 8
+                                    : sizeof(T) == 4              ? 24
+                                                                  : 53;
+
+// The identity that refuses elements out of range, whatever transforms are open: derivatives pass.
+enum class Requirement { positive, positive_finite, not_negative, probability };
+struct RequireOp final : CopiedOp<RequireOp> {
+  Requirement what;
+  const char* quantity;
+  RequireOp(const char* op, Requirement r, const char* q) : CopiedOp(op, 1), what(r), quantity(q) {
+    uses = Uses::nothing;
+  }
+  void value(Args x, Ref<Array>* y, std::uint64_t) const override {
+    const Ref<Array> a = readable(name, *x[0]);
+    with_floating(a->dtype, [&]<class T>(T) {
+      const T* p = data_of<T>(*a);
+      for (std::int64_t i = 0, n = a->numel(); i < n; ++i)
+        if (const double v = double(p[i]); !holds(v)) fail_at(*a, i, v);
+    });
+    y[0] = Ref<Array>::share(x[0]);
+  }
+  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const override {
+    if (wanted[0]) dx[0] = Ref<Array>::share(g[0]);
+  }
+  void jvp(Args t, Args, Args, Ref<Array>* ty) const override {
+    if (t[0]) ty[0] = Ref<Array>::share(t[0]);
+  }
+
+ private:
+  bool holds(double v) const {
+    switch (what) {
+      case Requirement::positive: return v > 0;
+      case Requirement::positive_finite: return v > 0 && v < __builtin_inf();
+      case Requirement::not_negative: return v >= 0 && v < __builtin_inf();
+      case Requirement::probability: return v >= 0 && v <= 1;
+    }
+    return false;
+  }
+  [[noreturn, gnu::cold]] void fail_at(const Array& a, std::int64_t i, double v) const {
+    Shape at = a.shape;
+    for (int d = at.rank(); d-- > 0; i /= a.shape[d]) at[d] = i % a.shape[d];
+    fail(name, a,
+         std::string(quantity) + " is " + digits_of("%.*g", 6, v) + (at.rank() ? " at " + to_string(at) : "") +
+             ", not " +
+             (what == Requirement::positive          ? "positive"
+              : what == Requirement::positive_finite ? "positive and finite"
+              : what == Requirement::not_negative    ? "finite and at least 0"
+                                                     : "in [0, 1]"));
+  }
+};
+template <class T>
+Tensor<T> require(const char* op, const Tensor<T>& x, Requirement what, const char* quantity) {
+  Array* in[] = {&x.array()};
+  return Tensor<T>(dispatch1(RequireOp(op, what, quantity), in));
+}
+
+// A parameter as a tensor that broadcasts to `shape`.
+template <class T, class P>
+Tensor<T> parameter(const char* op, const P& p, const Shape& shape) {
+  if constexpr (is_tensor<P>) {
+    Shape s = shape;
+    if (!broadcast(s, p.shape()) || s != shape)
+      fail(op, p.array(), "this parameter does not broadcast to the shape " + to_string(shape));
+    return p;
+  } else {
+    return Tensor<T>(convert<T>(p));
+  }
+}
+}  // namespace detail
+
+}  // namespace ergo::inline ERGO_BUILD
