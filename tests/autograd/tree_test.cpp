@@ -200,7 +200,15 @@ TEST_CASE("to moves, cast rebinds the scalar everywhere") {
   CHECK(elements(tree::to(n, Device::cpu())) == elements(n));
 }
 
-TEST_CASE("a class with constructors, twelve members, tied weights") {
+TEST_CASE("a class with constructors, twelve members, a struct within a function") {
+  struct Local {
+    Vec a;
+    double scale = 2;
+    std::vector<Local> parts;
+    ERGO_FIELDS(Local, a, scale, parts)
+  };
+  const Local nested{Vec(1.0), 3, {{Vec(4.0), 5, {}}}};
+  CHECK(tree::dot(nested, nested).item() == 17);
   CHECK(grad([](const Guarded& g) { return g.x() * g.x(); })(Guarded(3.0)).x().item() == 6);
   Wide w;
   tree::walk<tree::Leaves::all>(detail::Path{nullptr, nullptr, 0}, [](const detail::Path&, Vec& x) { x = Vec(1.0); }, w);

@@ -6,10 +6,10 @@ struct Mlp {
 #ifdef RIGHT
   ERGO_FIELDS(Mlp, hidden, out)
 #else
-  ERGO_FIELDS(Mlp, hidden)
+  ERGO_FIELDS(Mlp, hidden)  // wrong
 #endif
 };
 
 auto size(const Mlp& m) {
-  return ergo::tree::numel(m);  // wrong
+  return ergo::tree::numel(m);
 }

@@ -1,17 +1,17 @@
-// expect: this type is no tree
+// expect: a member's type is no tree
 #include "ergo/autograd/tree.hpp"
 
 struct Mlp {
   ergo::Tensor<float> w;
 #ifdef RIGHT
-  int* const* counters() const;  // a function is no member to list
-  ERGO_FIELDS(Mlp, w)
+  int counter;
+  ERGO_FIELDS(Mlp, w, counter)
 #else
   int* counter;
-  ERGO_FIELDS(Mlp, w, counter)
+  ERGO_FIELDS(Mlp, w, counter)  // wrong
 #endif
 };
 
 auto size(const Mlp& m) {
-  return ergo::tree::numel(m);  // wrong
+  return ergo::tree::numel(m);
 }

@@ -173,22 +173,22 @@ template <class T, class U, int W>
 struct Convert {
   template <Isa I>
   static ERGO_INLINE void run(const T* a, U* y, bool* m) {
-    if constexpr (tried<I>(64)) {
+    if constexpr (tried<I>(W * std::max(sizeof(T), sizeof(U)))) {
       const auto x = Pack<T, W>::load(a);
       x.template to<U>().store(y);
       cpu::store_as(m, (x < Pack<T, W>(a[0])).template to<U>());
     }
   }
 };
-template <class T, class U>
+template <class T, class U, std::size_t Bytes>
 void convert() {
-  constexpr std::size_t kLanes = 64 / std::max(sizeof(T), sizeof(U));
+  constexpr std::size_t kLanes = Bytes / std::max(sizeof(T), sizeof(U));
   auto a = random_values<T>(kLanes);
   if constexpr (std::is_floating_point_v<T> && std::is_unsigned_v<U>) {
     for (T& v : a) v = std::fabs(v);
   }
   for (int isa = 0; isa <= int(cpu::machine_isa()); ++isa) {
-    if (!tried(Isa(isa), 64)) continue;
+    if (!tried(Isa(isa), Bytes)) continue;
     cpu::set_isa(Isa(isa));
     U y[kLanes];
     bool m[kLanes];
@@ -202,11 +202,16 @@ void convert() {
 }
 template <class T>
 void convert_from() {
-  convert<T, float>();
-  convert<T, double>();
-  convert<T, std::int32_t>();
-  convert<T, std::int64_t>();
-  convert<T, std::uint8_t>();
+  convert<T, float, 32>();
+  convert<T, float, 64>();
+  convert<T, double, 32>();
+  convert<T, double, 64>();
+  convert<T, std::int32_t, 32>();
+  convert<T, std::int32_t, 64>();
+  convert<T, std::int64_t, 32>();
+  convert<T, std::int64_t, 64>();
+  convert<T, std::uint8_t, 32>();
+  convert<T, std::uint8_t, 64>();
 }
 
 // n elements that end where the next page may not be touched, and begin after one that may not.

@@ -34,8 +34,8 @@ TEST_CASE("Mlp: relu keeps the mean square of its activations") {
   const Tensor<double> x = normal<double>(Key{test_seed() + 1}, {50, 400});
   double square = 0;
   for (double e : model(x).to_vector()) square += e * e / 20000;
-  CHECK(square > 0.25);  // each hidden layer keeps 2/in E relu^2 = 1; the last halves it
-  CHECK(square < 1);
+  CHECK(square > 0.6);  // 1 in the mean: hidden layers keep 2/in E relu^2, the last 1/in; five layers of 400 spread it by 0.1
+  CHECK(square < 1.6);
 }
 
 TEST_CASE("LinearNet: a chain of matrices; orthogonal and Gaussian starts; gain and activation") {

@@ -59,7 +59,8 @@ TEST_CASE("the variance at an offset") {
 
 TEST_CASE("variance: corrections, nothing, infinities") {
   const auto x = tensor<double>({{1, 2, 4}, {5, 5, 5}});
-  CHECK(values(variance(x, 1, {.correction = 1})) == std::vector<double>{7.0 / 3, 0});
+  CHECK(variance(x, 1, {.correction = 1}).at({0}) == doctest::Approx(7.0 / 3).epsilon(1e-15));
+  CHECK(variance(x, 1, {.correction = 1}).at({1}) == 0);
   CHECK(variance(x, {0, 1}, true).shape() == Shape{1, 1});
   CHECK(variance(x, {0, 1}, true, {.correction = 1}).shape() == Shape{1, 1});
   CHECK(std::isnan(variance(zeros<float>({0})).item()));

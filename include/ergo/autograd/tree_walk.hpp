@@ -22,15 +22,20 @@ struct State {
 };
 
 // Lists all data members of a struct, in order. An aggregate's list is checked to be complete; a class with constructors may
-// list fields too, and then nobody counts them.
+// list fields too, and then nobody counts them. The checks stand here, so that a mistake is reported at this line.
 #define ERGO_FIELDS(Type, ...)                                                                     \
-  auto ergo_fields() { return std::tie(__VA_ARGS__); }                                             \
+  auto ergo_fields() {                                                                             \
+    using Fields = decltype(std::tie(__VA_ARGS__));                                                \
+    static_assert(ergo::detail::lists_all_members<Type, Fields>(),                                 \
+                  "ERGO_FIELDS must list every data member, in order");                            \
+    static_assert(ergo::detail::is_tree<Fields>(),                                                 \
+                  "ERGO_FIELDS: a member's type is no tree: it must be a tensor, a State, a key, " \
+                  "a number, an enum, a string, an empty struct, a vector, array, optional, pair " \
+                  "or tuple of trees, or a struct with ERGO_FIELDS");                              \
+    return std::tie(__VA_ARGS__);                                                                  \
+  }                                                                                                \
   auto ergo_fields() const { return std::tie(__VA_ARGS__); }                                       \
-  [[maybe_unused]] static constexpr const char* ergo_field_names() { return #__VA_ARGS__; }        \
-  template <class ErgoSelf = Type>                                                                 \
-  static consteval bool ergo_complete() {                                                          \
-    return ergo::detail::lists_all_members<ErgoSelf>();                                            \
-  }
+  [[maybe_unused]] static constexpr const char* ergo_field_names() { return #__VA_ARGS__; }
 
 namespace detail {
 
@@ -49,10 +54,10 @@ consteval std::size_t count_members() {
   else
     return N;
 }
-template <class M>
+template <class M, class Fields>
 consteval bool lists_all_members() {
   if constexpr (std::is_aggregate_v<M>)
-    return std::tuple_size_v<decltype(std::declval<M&>().ergo_fields())> == count_members<M>();
+    return std::tuple_size_v<Fields> == count_members<M>();
   else
     return true;
 }
@@ -77,6 +82,21 @@ template <class X>
 inline constexpr bool is_static = std::is_arithmetic_v<X> || std::is_enum_v<X> || std::is_same_v<X, std::string> ||
                                   std::is_same_v<X, bfloat16> || std::is_same_v<X, half> ||
                                   std::is_same_v<X, Shape> || std::is_same_v<X, Device> || std::is_empty_v<X>;
+
+template <class X>
+consteval bool is_tree() {
+  if constexpr (is_tensor<X> || is_state<X> || requires { X::ergo_field_names(); }) {
+    return true;
+  } else if constexpr (is_optional<X> || is_vector<X>) {
+    return is_tree<typename X::value_type>();
+  } else if constexpr (TupleLike<X>) {
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      return (is_tree<std::remove_cvref_t<std::tuple_element_t<I, X>>>() && ...);
+    }(std::make_index_sequence<std::tuple_size_v<X>>{});
+  } else {
+    return is_static<X>;
+  }
+}
 
 // Where a walk is: built into text only when an Error needs it, or for_each_named.
 struct Path {
@@ -131,19 +151,16 @@ void walk(const detail::Path& path, F&& f, A& a, B&... b) {
   } else if constexpr (detail::is_state<X>) {
     if constexpr (W == Leaves::all) walk<W>(path, f, a.value, b.value...);
   } else if constexpr (detail::HasFields<X>) {
-    static_assert(X::ergo_complete(), "ERGO_FIELDS must list every data member, in order");
-    if constexpr (X::ergo_complete()) {
-      auto parts = std::make_tuple(a.ergo_fields(), b.ergo_fields()...);
-      [&]<std::size_t... I>(std::index_sequence<I...>) {
-        (std::apply(
-             [&](auto&... p) {
-               constexpr std::size_t J = I;
-               walk<W>(detail::Path{&path, X::ergo_field_names(), int(J)}, f, std::get<J>(p)...);
-             },
-             parts),
-         ...);
-      }(std::make_index_sequence<std::tuple_size_v<decltype(a.ergo_fields())>>{});
-    }
+    auto parts = std::make_tuple(a.ergo_fields(), b.ergo_fields()...);
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (std::apply(
+           [&](auto&... p) {
+             constexpr std::size_t J = I;
+             walk<W>(detail::Path{&path, X::ergo_field_names(), int(J)}, f, std::get<J>(p)...);
+           },
+           parts),
+       ...);
+    }(std::make_index_sequence<std::tuple_size_v<decltype(a.ergo_fields())>>{});
   } else if constexpr (detail::is_optional<X>) {
     if (((bool(a) != bool(b)) || ...)) detail::fail_tree(path, "present in one tree and absent in another");
     if (a) walk<W>(path, f, *a, *b...);

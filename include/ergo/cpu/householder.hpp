@@ -20,6 +20,11 @@ inline MatrixView<const double> rows_of(const double* p, std::int64_t rows, std:
   return {p, rows, columns, row_stride, 1};
 }
 
+// n zeros from p on, which may be null if n is 0.
+inline void clear(double* p, std::int64_t n) {
+  if (n > 0) __builtin_memset(p, 0, std::size_t(n) * sizeof(double));
+}
+
 // The Euclidean norm of n dense elements, right whenever it is finite and not subnormal.
 double norm_of(const double* x, std::int64_t n);
 
@@ -152,7 +157,7 @@ inline void orthogonal_rows(double* x, std::int64_t r, const double* v, std::int
                             const double* tau, std::int64_t offset) {
   const Scratch<double> work(2 * r * kReflectors);
   double t[kReflectors * kReflectors];
-  __builtin_memset(x, 0, std::size_t(r * m) * sizeof(double));
+  clear(x, r * m);
   for (std::int64_t i = 0; i < r; ++i) x[i * m + i] = 1;
   for (std::int64_t j = (k - 1) / kReflectors * kReflectors; j >= 0 && k > 0; j -= kReflectors) {
     const std::int64_t n = k - j < kReflectors ? k - j : kReflectors, at = j + offset;
@@ -166,7 +171,7 @@ inline void factor_qr(double* a, std::int64_t m, std::int64_t n, double* q, doub
   const std::int64_t k = m < n ? m : n;
   const Scratch<double> v(k * m), tau(k), work(2 * n * kReflectors);
   double t[kReflectors * kReflectors];
-  __builtin_memset(v.data(), 0, std::size_t(k * m) * sizeof(double));
+  clear(v.data(), k * m);
   for (std::int64_t j0 = 0; j0 < k; j0 += kReflectors) {
     const std::int64_t width = k - j0 < kReflectors ? k - j0 : kReflectors, j1 = j0 + width;
     for (std::int64_t j = j0; j < j1; ++j) {

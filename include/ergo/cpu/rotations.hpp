@@ -82,7 +82,7 @@ inline void RowRotations::apply() {
   parallel_for(columns_, detail::kRotatedColumns, [&](std::int64_t begin, std::int64_t end, int slot) {
     double* panel = panels_.data() + slot * rows_ * detail::kRotatedColumns;
     const auto bytes = std::size_t(end - begin) * sizeof(double);
-    __builtin_memset(panel, 0, std::size_t(rows_ * detail::kRotatedColumns) * sizeof(double));
+    clear(panel, rows_ * detail::kRotatedColumns);
     for (std::int64_t r = 0; r < rows_; ++r)
       __builtin_memcpy(panel + r * detail::kRotatedColumns, x_ + r * columns_ + begin, bytes);
     for_isa<detail::RotateRows>(panel, static_cast<const Sweep*>(sweeps_.data()), sweeps_used_,

@@ -113,8 +113,8 @@ inline void reduce_to_bidiagonal(double* a, std::int64_t m, std::int64_t n, doub
   const std::int64_t k = n > 0 ? n - 1 : 0;
   // Reflectors from the left and the right, whole; of each block, x and y with A := A - V' Y - X' U there.
   const Scratch<double> v(n * m), tau_v(n), u(k * n), tau_u(k), x(kReflectors * m), y(kReflectors * n), row(n);
-  __builtin_memset(v.data(), 0, std::size_t(n * m) * sizeof(double));
-  __builtin_memset(u.data(), 0, std::size_t(k * n) * sizeof(double));
+  clear(v.data(), n * m);
+  clear(u.data(), k * n);
   for (std::int64_t j0 = 0; j0 < n; j0 += kReflectors) {
     const std::int64_t j1 = n - j0 < kReflectors ? n : j0 + kReflectors;
     const double *vs = v.data() + j0 * m, *us = u.data() + j0 * n;
@@ -132,7 +132,7 @@ inline void reduce_to_bidiagonal(double* a, std::int64_t m, std::int64_t n, doub
 
       // y = tau A' v of the matrix that the block has not touched yet, less what it has done.
       double* yj = y.data() + before * n + j + 1;
-      __builtin_memset(y.data() + before * n, 0, std::size_t(j + 1) * sizeof(double));
+      clear(y.data() + before * n, j + 1);
       gemm(rows_of(static_cast<const double*>(a) + (j + 1) * m + j, right, long_side, m),
            MatrixView<const double>{reflector, long_side, 1, 1, 1}, MatrixView<double>{yj, right, 1, 1, 1});
       detail::remove_products(yj, right, vs + j, m, reflector, long_side, y.data() + j + 1, n, before);
@@ -152,7 +152,7 @@ inline void reduce_to_bidiagonal(double* a, std::int64_t m, std::int64_t n, doub
 
       const std::int64_t below = long_side - 1;
       double* xj = x.data() + before * m + j + 1;
-      __builtin_memset(x.data() + before * m, 0, std::size_t(j + 1) * sizeof(double));
+      clear(x.data() + before * m, j + 1);
       gemm(rows_of(static_cast<const double*>(up), 1, right, right),
            rows_of(static_cast<const double*>(a) + (j + 1) * m + j + 1, right, below, m), rows_of(xj, 1, below, below));
       detail::remove_products(xj, below, y.data() + j + 1, n, up, right, vs + j + 1, m, before + 1);

@@ -19,7 +19,7 @@ inline void reduce_to_tridiagonal(double* a, std::int64_t n, double* d, double* 
   const std::int64_t k = n > 0 ? n - 1 : 0;
   // Of each block: rows 0..kReflectors are reflectors v, the others w, so that A := A - V' W - W' V is one product.
   const Scratch<double> v(k * n), tau(k), pair(4 * kReflectors * n), coefficients(4 * kReflectors);
-  __builtin_memset(v.data(), 0, std::size_t(k * n) * sizeof(double));
+  clear(v.data(), k * n);
   double* w = pair.data() + kReflectors * n;
   for (std::int64_t j0 = 0; j0 < k; j0 += kReflectors) {
     const std::int64_t width = k - j0 < kReflectors ? k - j0 : kReflectors, j1 = j0 + width;
@@ -44,7 +44,7 @@ inline void reduce_to_tridiagonal(double* a, std::int64_t n, double* d, double* 
       tau.data()[j] = h.tau;
       double *reflector = v.data() + j * n + at, *y = w + before * n + at;
       __builtin_memcpy(reflector, row + 1, std::size_t(m) * sizeof(double));
-      __builtin_memset(w + before * n, 0, std::size_t(at) * sizeof(double));
+      clear(w + before * n, at);
       const MatrixView<const double> column{reflector, m, 1, 1, 1};
       gemm(rows_of(a + at * n + at, m, m, n), column, MatrixView<double>{y, m, 1, 1, 1});
       if (before > 0) {
