@@ -1,5 +1,6 @@
-// Everything, for a first program: `#include <ergo/ergo.hpp>`. Larger programs include the headers that they use and compile
-// faster. Reading compressed data files (data::mnist) takes zlib: link it with -lz, or through the CMake target ergo::data.
+// Everything, for a first program: `#include <ergo/ergo.hpp>`. Larger programs include the headers that they use and
+// compile faster. Reading compressed data files (data::mnist) takes zlib: link it with -lz, or through the CMake target
+// ergo::data.
 #pragma once
 
 #include "ergo/core/tensor.hpp"

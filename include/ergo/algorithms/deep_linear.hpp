@@ -1,9 +1,9 @@
-// Deep linear networks (Saxe, McClelland, Ganguli 2013, arXiv 1312.6120): exact learning dynamics, and the experiments that
-// hold real networks against them. Closed forms are in deep_linear_theory.hpp, depth and isometry in deep_linear_depth.hpp;
-// here the modes of a task, decoupled starts, and training by plain gradient descent.
+// Deep linear networks (Saxe, McClelland, Ganguli 2013, arXiv 1312.6120): exact learning dynamics, and the experiments
+// that hold real networks against them. Closed forms are in deep_linear_theory.hpp, depth and isometry in
+// deep_linear_depth.hpp; here the modes of a task, decoupled starts, and training by plain gradient descent.
 //
-// The paper writes y = W_L ... W_1 x with columns; weights here are (in, out), so its W_l is our weight l transposed, and its
-// Sigma31 = sum of y x' is (out, in).
+// The paper writes y = W_L ... W_1 x with columns; weights here are (in, out), so its W_l is our weight l transposed,
+// and its Sigma31 = sum of y x' is (out, in).
 #pragma once
 
 #include "ergo/algorithms/deep_linear_theory.hpp"
@@ -57,8 +57,8 @@ Projection project(const models::LinearNet<T>& net, const Modes& m) {
   return {strength.contiguous(), max(abs(p - diag(strength))).item()};
 }
 
-// Weights that couple each mode to one hidden unit direction alone: R_l D R_{l+1}' with R_1 = V, the last R = U, the others
-// random orthonormal frames, and D^(layers - 1) = u0. An Error if a layer is narrower than the number of modes.
+// Weights that couple each mode to one hidden unit direction alone: R_l D R_{l+1}' with R_1 = V, the last R = U, the
+// others random orthonormal frames, and D^(layers - 1) = u0. An Error if a layer is narrower than the number of modes.
 template <Floating T = double, Integer I = std::int64_t>
 models::LinearNet<T> decoupled(const Key& key, const Modes& m, const std::vector<I>& sizes, double u0) {
   const std::int64_t k = m.s.numel();
@@ -67,7 +67,8 @@ models::LinearNet<T> decoupled(const Key& key, const Modes& m, const std::vector
   if (layers < 3) detail::fail("decoupled", std::to_string(layers) + " sizes: at least input, hidden, output");
   if (std::int64_t(sizes[0]) != m.v.shape()[0] || std::int64_t(sizes[layers - 1]) != m.u.shape()[0])
     detail::fail("decoupled", "sizes from " + std::to_string(sizes[0]) + " to " + std::to_string(sizes[layers - 1]) +
-                                  ", the task goes from " + std::to_string(m.v.shape()[0]) + " to " + std::to_string(m.u.shape()[0]));
+                                  ", the task goes from " + std::to_string(m.v.shape()[0]) + " to " +
+                                  std::to_string(m.u.shape()[0]));
   const double d = std::pow(u0, 1 / double(layers - 1));
   models::LinearNet<T> net;
   Tensor<double> left = m.v;
@@ -83,12 +84,13 @@ models::LinearNet<T> decoupled(const Key& key, const Modes& m, const std::vector
   return net;
 }
 
-// a^2 - b^2 of each mode of a three-layer network: a the mode's weights into the hidden layer, b those out of it. Gradient flow
-// conserves it; gradient descent moves it by O(lr).
+// a^2 - b^2 of each mode of a three-layer network: a the mode's weights into the hidden layer, b those out of it.
+// Gradient flow conserves it; gradient descent moves it by O(lr).
 template <class T>
 std::vector<double> conserved(const models::LinearNet<T>& net, const Modes& m) {
   if (net.weights.size() != 2) detail::fail("conserved", "the quantity belongs to networks of three layers");
-  const Tensor<double> a = matmul(transpose(m.v), cast<double>(net.weights[0])), b = matmul(cast<double>(net.weights[1]), m.u);
+  const Tensor<double> a = matmul(transpose(m.v), cast<double>(net.weights[0])),
+                       b = matmul(cast<double>(net.weights[1]), m.u);
   return (sum(square(a), 1) - sum(square(b), 0)).to_vector();
 }
 
@@ -98,7 +100,8 @@ struct TrainOptions {
   std::int64_t record_every = 1;
 };
 
-// What a run recorded: at each `step` the modes' strengths (records, k) and the loss in excess of the least-squares one.
+// What a run recorded: at each `step` the modes' strengths (records, k) and the loss in excess of the least-squares
+// one.
 struct Curve {
   std::vector<std::int64_t> step;
   Tensor<double> strength;
@@ -146,7 +149,8 @@ inline void check_moments(const char* function, const Tensor<double>& sigma11, c
       sigma31.shape()[1] != sigma11.shape()[0])
     fail(function, shapes + ": Sigma11 (in, in) and Sigma31 (out, in) are expected");
   const double size = max(abs(sigma11)).item();
-  if (!(max(abs(sigma11 - transpose(sigma11))).item() <= 1e-8 * size)) fail(function, shapes + ": Sigma11 is not symmetric");
+  if (!(max(abs(sigma11 - transpose(sigma11))).item() <= 1e-8 * size))
+    fail(function, shapes + ": Sigma11 is not symmetric");
   if (linalg::eigvalsh(sigma11).at({0}) < -1e-8 * size) fail(function, shapes + ": Sigma11 has a negative eigenvalue");
 }
 
@@ -175,23 +179,27 @@ inline int determinant_sign(const Tensor<double>& matrix) {
 }
 
 template <class T>
-void check_network(const char* function, const models::LinearNet<T>& net, const Tensor<double>& sigma31, const Modes& m) {
+void check_network(const char* function, const models::LinearNet<T>& net, const Tensor<double>& sigma31,
+                   const Modes& m) {
   std::int64_t narrowest = m.v.shape()[0];
   bool square = true;
   for (const auto& w : net.weights) {
     narrowest = std::min(narrowest, w.shape()[1]);
     square = square && w.shape()[0] == w.shape()[1];
   }
-  if (net.weights.empty() || net.weights.front().shape()[0] != sigma31.shape()[1] || net.weights.back().shape()[1] != sigma31.shape()[0])
-    fail(function, "the network does not map from " + std::to_string(sigma31.shape()[1]) + " to " + std::to_string(sigma31.shape()[0]));
+  if (net.weights.empty() || net.weights.front().shape()[0] != sigma31.shape()[1] ||
+      net.weights.back().shape()[1] != sigma31.shape()[0])
+    fail(function, "the network does not map from " + std::to_string(sigma31.shape()[1]) + " to " +
+                       std::to_string(sigma31.shape()[0]));
   if (narrowest < m.s.numel())
     fail(function, "a task of " + std::to_string(m.s.numel()) + " modes for a network whose narrowest layer has " +
                        std::to_string(narrowest) + " units");
   if (square && m.s.numel() == sigma31.shape()[0] && net.weights.size() > 1) {
     const int mine = determinant_sign(cast<double>(product(net))), task = determinant_sign(sigma31);
     if (mine * task < 0)
-      fail(function, "the determinants of the network's product and of the task have opposite signs: one mode would have to "
-                     "cross zero; exchange two columns of one weight");
+      fail(function,
+           "the determinants of the network's product and of the task have opposite signs: one mode would have to "
+           "cross zero; exchange two columns of one weight");
   }
 }
 
@@ -200,10 +208,13 @@ void check_network(const char* function, const models::LinearNet<T>& net, const 
 // Full-batch gradient descent on the second moments sigma11 (in, in) and sigma31 (out, in), in place, by `grad` and
 // `optim::Sgd`. A loss that is not finite is an Error that names step and learning rate.
 template <Floating T>
-Curve train(models::LinearNet<T>& net, const Tensor<double>& sigma11, const Tensor<double>& sigma31, TrainOptions options) {
+Curve train(models::LinearNet<T>& net, const Tensor<double>& sigma11, const Tensor<double>& sigma31,
+            TrainOptions options) {
   detail::check_moments("train", sigma11, sigma31);
-  if (options.steps < 0 || options.record_every < 1) detail::fail("train", "steps must not be negative, record_every at least 1");
-  if (net.activation != Activation::none || net.gain != 1) detail::fail("train", "second moments suffice for linear networks only");
+  if (options.steps < 0 || options.record_every < 1)
+    detail::fail("train", "steps must not be negative, record_every at least 1");
+  if (net.activation != Activation::none || net.gain != 1)
+    detail::fail("train", "second moments suffice for linear networks only");
   const Modes m = modes(sigma31);
   detail::check_network("train", net, sigma31, m);
   const Tensor<T> s11 = cast<T>(sigma11), s13 = cast<T>(transpose(sigma31));
@@ -214,7 +225,8 @@ Curve train(models::LinearNet<T>& net, const Tensor<double>& sigma11, const Tens
   const double top = m.s.at({0}), scale = max(abs(sigma11)).item();
   const double stable = 2 * optimal_learning_rate(int(net.weights.size()) + 1, top / scale) / scale;
   if (options.lr > stable)
-    curve.warning = "the learning rate " + std::to_string(options.lr) + " exceeds 2 over the top eigenvalue, " + std::to_string(stable);
+    curve.warning = "the learning rate " + std::to_string(options.lr) + " exceeds 2 over the top eigenvalue, " +
+                    std::to_string(stable);
   std::vector<Tensor<double>> strengths;
   optim::Sgd<models::LinearNet<T>> sgd(net, {.lr = options.lr});
   for (std::int64_t step = 0; step <= options.steps; ++step) {
@@ -224,7 +236,8 @@ Curve train(models::LinearNet<T>& net, const Tensor<double>& sigma11, const Tens
       curve.loss.push_back(double(loss(net).item()) - least);
       strengths.push_back(project(net, m).strength);
       if (!std::isfinite(curve.loss.back()))
-        detail::fail("train", "the loss is not finite at step " + std::to_string(step) + " with learning rate " + std::to_string(options.lr));
+        detail::fail("train", "the loss is not finite at step " + std::to_string(step) + " with learning rate " +
+                                  std::to_string(options.lr));
     }
     if (step < options.steps) sgd.step(net, grad(loss)(net));
   }
@@ -232,11 +245,13 @@ Curve train(models::LinearNet<T>& net, const Tensor<double>& sigma11, const Tens
   return curve;
 }
 
-// The off-diagonal Frobenius norm of V' Sigma11 V over the diagonal's: how far the inputs' own directions are from the modes'.
-// Greedy pretraining helps where it is small.
+// The off-diagonal Frobenius norm of V' Sigma11 V over the diagonal's: how far the inputs' own directions are from the
+// modes'. Greedy pretraining helps where it is small.
 inline double consistency(const Tensor<double>& sigma11, const Tensor<double>& v) {
-  if (sigma11.rank() != 2 || v.rank() != 2 || sigma11.shape()[0] != sigma11.shape()[1] || sigma11.shape()[0] != v.shape()[0])
-    detail::fail("consistency", to_string(sigma11.shape()) + " and " + to_string(v.shape()) + ": (n, n) and (n, k) are expected");
+  if (sigma11.rank() != 2 || v.rank() != 2 || sigma11.shape()[0] != sigma11.shape()[1] ||
+      sigma11.shape()[0] != v.shape()[0])
+    detail::fail("consistency",
+                 to_string(sigma11.shape()) + " and " + to_string(v.shape()) + ": (n, n) and (n, k) are expected");
   const Tensor<double> inner = matmul(matmul(transpose(v), sigma11), v), on = diagonal(inner);
   const double all = sum(square(inner)).item(), diagonal_part = sum(square(on)).item();
   return std::sqrt(std::max(0.0, all - diagonal_part) / diagonal_part);

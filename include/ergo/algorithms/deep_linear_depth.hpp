@@ -1,5 +1,6 @@
-// Depth and isometry in deep linear networks (Saxe, McClelland, Ganguli 2013, sections 3 and 4): how many steps networks of
-// many layers need, at which learning rate, from which start; greedy pretraining; and the singular values that decide.
+// Depth and isometry in deep linear networks (Saxe, McClelland, Ganguli 2013, sections 3 and 4): how many steps
+// networks of many layers need, at which learning rate, from which start; greedy pretraining; and the singular values
+// that decide.
 #pragma once
 
 #include "ergo/algorithms/deep_linear.hpp"
@@ -7,19 +8,20 @@
 namespace ergo::inline ERGO_BUILD::deep_linear {
 
 struct DepthOptions {
-  double threshold = 0.05;     // of the initial excess loss
+  double threshold = 0.05;  // of the initial excess loss
   std::int64_t max_steps = 1500;
 };
 
-// The fewest steps until the excess loss falls to the threshold, and the learning rate of that run; steps = -1 if none got there.
+// The fewest steps until the excess loss falls to the threshold, and the learning rate of that run; steps = -1 if none
+// got there.
 struct Fastest {
   std::int64_t steps = -1;
   double lr = 0;
 };
 
-// Trains copies of one network at many learning rates at once, the rates as one leading axis, until the first reaches the
-// threshold: the loss is weighted by the rates, so one `grad` and one Sgd step of rate 1 serve all. A run that diverges is
-// not finite and does not disturb the others.
+// Trains copies of one network at many learning rates at once, the rates as one leading axis, until the first reaches
+// the threshold: the loss is weighted by the rates, so one `grad` and one Sgd step of rate 1 serve all. A run that
+// diverges is not finite and does not disturb the others.
 template <Floating T>
 Fastest fastest(const models::LinearNet<T>& net, const Tensor<double>& sigma11, const Tensor<double>& sigma31,
                 const std::vector<double>& learning_rates, DepthOptions options = {}) {
@@ -32,8 +34,8 @@ Fastest fastest(const models::LinearNet<T>& net, const Tensor<double>& sigma11, 
   const Tensor<T> rates = cast<T>(from_span<double>(learning_rates, {runs}));
   const double least = detail::least_moment_loss(sigma11, sigma31);
 
-  models::LinearNet<T> copies = tree::map(
-      [&](const Tensor<T>& w) { return broadcast_to(w, Shape{runs} + w.shape()).contiguous(); }, net);
+  models::LinearNet<T> copies =
+      tree::map([&](const Tensor<T>& w) { return broadcast_to(w, Shape{runs} + w.shape()).contiguous(); }, net);
   const auto loss = [&](const models::LinearNet<T>& n) {
     const Tensor<T> each = detail::moment_loss(product(n), s11, s13);  // (runs,)
     return std::pair{sum(each * rates), each};
@@ -72,8 +74,9 @@ struct Pretrained {
   std::int64_t steps;  // of all layers together
 };
 
-// Greedy layer-wise pretraining: each weight but the last becomes the encoder of a linear autoencoder of the activations below
-// it, h -> h W D, trained by gradient descent from the network's own weight and its transpose; xs (samples, in).
+// Greedy layer-wise pretraining: each weight but the last becomes the encoder of a linear autoencoder of the
+// activations below it, h -> h W D, trained by gradient descent from the network's own weight and its transpose; xs
+// (samples, in).
 template <Floating T>
 Pretrained<T> pretrain_greedily(models::LinearNet<T> net, const Tensor<T>& xs, PretrainOptions options = {}) {
   if (net.weights.empty() || xs.rank() != 2 || xs.shape()[1] != net.weights[0].shape()[0])
@@ -91,8 +94,8 @@ Pretrained<T> pretrain_greedily(models::LinearNet<T> net, const Tensor<T>& xs, P
     for (std::int64_t i = 0; i < options.steps; ++i, ++steps) {
       const auto [value, gradient] = value_and_grad(loss)(pair);
       if (!std::isfinite(double(value.item())))
-        detail::fail("pretrain_greedily", "the loss of layer " + std::to_string(l) + " is not finite at step " + std::to_string(i) +
-                                              " with learning rate " + std::to_string(options.lr));
+        detail::fail("pretrain_greedily", "the loss of layer " + std::to_string(l) + " is not finite at step " +
+                                              std::to_string(i) + " with learning rate " + std::to_string(options.lr));
       sgd.step(pair, gradient);
     }
     net.weights[l] = pair.first;
@@ -101,7 +104,8 @@ Pretrained<T> pretrain_greedily(models::LinearNet<T> net, const Tensor<T>& xs, P
   return {std::move(net), steps};
 }
 
-// The singular values of the network's Jacobian at x (in,), descending: batched forward derivatives, then a decomposition.
+// The singular values of the network's Jacobian at x (in,), descending: batched forward derivatives, then a
+// decomposition.
 template <class Net, Floating T>
 Tensor<double> jacobian_singular_values(const Net& net, const Tensor<T>& x) {
   if (x.rank() != 1) detail::fail("jacobian_singular_values", to_string(x.shape()) + ": one input (in,) is expected");

@@ -1,7 +1,8 @@
-// Closed forms of learning in deep linear networks (Saxe, McClelland, Ganguli 2013, arXiv 1312.6120). Everything here is in
-// double and knows no network: mode strengths u(t), learning times for any depth, optimal learning rates, and the mean
-// field of random nonlinear networks. A mode is one singular direction of the input-output correlations, of strength s; the
-// product of the weights along it is u, from u0 at the start to s at the end. tau = 1 / learning rate; times are in steps.
+// Closed forms of learning in deep linear networks (Saxe, McClelland, Ganguli 2013, arXiv 1312.6120). Everything here
+// is in double and knows no network: mode strengths u(t), learning times for any depth, optimal learning rates, and the
+// mean field of random nonlinear networks. A mode is one singular direction of the input-output correlations, of
+// strength s; the product of the weights along it is u, from u0 at the start to s at the end. tau = 1 / learning rate;
+// times are in steps.
 #pragma once
 
 #include <cmath>
@@ -19,15 +20,18 @@ namespace detail {
   throw Error(std::string("[deep_linear.") + function + "] " + why);
 }
 inline void check_positive(const char* function, const char* name, double x) {
-  if (!(x > 0) || std::isinf(x)) fail(function, std::string(name) + " " + std::to_string(x) + " is not a positive number");
+  if (!(x > 0) || std::isinf(x))
+    fail(function, std::string(name) + " " + std::to_string(x) + " is not a positive number");
 }
 inline void check_strength(const char* function, const char* name, double u, double s) {
   if (!(u > 0)) fail(function, std::string(name) + " " + std::to_string(u) + " is not positive");
-  if (u >= s) fail(function, std::string(name) + " " + std::to_string(u) + " >= s " + std::to_string(s) + ": never reached");
+  if (u >= s)
+    fail(function, std::string(name) + " " + std::to_string(u) + " >= s " + std::to_string(s) + ": never reached");
 }
 }  // namespace detail
 
-// u(t) = s e^(2st/tau) / (e^(2st/tau) - 1 + s/u0): three layers, both weights equal along the mode (eq. 8 of the paper).
+// u(t) = s e^(2st/tau) / (e^(2st/tau) - 1 + s/u0): three layers, both weights equal along the mode (eq. 8 of the
+// paper).
 inline double mode_strength(double t, double s, double u0, double tau) {
   detail::check_positive("mode_strength", "s", s);
   detail::check_positive("mode_strength", "tau", tau);
@@ -36,18 +40,19 @@ inline double mode_strength(double t, double s, double u0, double tau) {
   return s / (1 + (s / u0 - 1) * decay);
 }
 
-// The steepest stable learning rate along one mode: the inverse of (N_l - 1) s^((2 N_l - 4)/(N_l - 1)), the top eigenvalue of
-// the Hessian where the mode is learned.
+// The steepest stable learning rate along one mode: the inverse of (N_l - 1) s^((2 N_l - 4)/(N_l - 1)), the top
+// eigenvalue of the Hessian where the mode is learned.
 inline double optimal_learning_rate(int depth, double s) {
-  if (depth < 3) detail::fail("optimal_learning_rate", "depth " + std::to_string(depth) + ": at least 3 layers (two matrices)");
+  if (depth < 3)
+    detail::fail("optimal_learning_rate", "depth " + std::to_string(depth) + ": at least 3 layers (two matrices)");
   detail::check_positive("optimal_learning_rate", "s", s);
   const double matrices = double(depth) - 1;
   return 1 / (matrices * std::pow(s, 2 * (matrices - 1) / matrices));
 }
 
 // Steps until u grows from u0 to uf in a network of `depth` layers whose matrices are equal along the mode:
-// tau u' = (N_l - 1) u^(2 - 2/(N_l - 1)) (s - u). Closed for 3 layers and in the limit of infinitely many, where learning
-// rates shrink as 1/N_l and the result is in units of tau/N_l; between, Simpson's rule.
+// tau u' = (N_l - 1) u^(2 - 2/(N_l - 1)) (s - u). Closed for 3 layers and in the limit of infinitely many, where
+// learning rates shrink as 1/N_l and the result is in units of tau/N_l; between, Simpson's rule.
 inline double learning_time(double s, double u0, double uf, double tau, int depth) {
   const char* const name = "learning_time";
   detail::check_positive(name, "s", s);
@@ -93,8 +98,8 @@ inline double learning_time_unbalanced(double s, double a0, double b0, double uf
   return tau / r0 * (primitive(uf) - primitive(u0));
 }
 
-// The largest squared singular value of a product of `factors` square Gaussian matrices with entries N(0, 1/N), as N grows:
-// (L + 1)^(L + 1) / L^L.
+// The largest squared singular value of a product of `factors` square Gaussian matrices with entries N(0, 1/N), as N
+// grows: (L + 1)^(L + 1) / L^L.
 inline double fuss_catalan_edge(int factors) {
   if (factors < 1) detail::fail("fuss_catalan_edge", std::to_string(factors) + " factors: at least 1");
   const double l = factors;
@@ -107,13 +112,16 @@ struct Nonlinearity {  // phi and phi' on numbers
 };
 inline Nonlinearity nonlinearity(const char* function, Activation activation, double x) {
   switch (activation) {
-    case Activation::none: return {x, 1};
-    case Activation::relu: return {x > 0 ? x : 0, x > 0 ? 1.0 : 0.0};
+    case Activation::none:
+      return {x, 1};
+    case Activation::relu:
+      return {x > 0 ? x : 0, x > 0 ? 1.0 : 0.0};
     case Activation::tanh: {
       const double y = std::tanh(x);
       return {y, 1 - y * y};
     }
-    default: fail(function, "the mean field is known for none, relu and tanh");
+    default:
+      fail(function, "the mean field is known for none, relu and tanh");
   }
 }
 template <class F>
@@ -125,7 +133,8 @@ double gaussian_mean(const F& f) {
 }
 }  // namespace detail
 
-// The variance of the next layer's activations, g^2 <phi(sqrt(q) z)^2> over z ~ N(0, 1), from the variance q of this one's.
+// The variance of the next layer's activations, g^2 <phi(sqrt(q) z)^2> over z ~ N(0, 1), from the variance q of this
+// one's.
 inline double mean_field_variance(Activation activation, double gain, double q) {
   if (!(q >= 0)) detail::fail("mean_field_variance", "q " + std::to_string(q) + " is negative");
   return gain * gain * detail::gaussian_mean([&](double z) {
@@ -146,7 +155,8 @@ inline double fixed_point(Activation activation, double gain) {
   if (activation != Activation::tanh) detail::fail("fixed_point", "only tanh has a finite fixed point for every gain");
   detail::check_positive("fixed_point", "gain", gain);
   if (gain <= 1) return 0;
-  return quadrature::bisection([&](double q) { return mean_field_variance(activation, gain, q) - q; }, 1e-9, gain * gain);
+  return quadrature::bisection([&](double q) { return mean_field_variance(activation, gain, q) - q; }, 1e-9,
+                               gain * gain);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::deep_linear

@@ -14,10 +14,11 @@ struct Rule {
   std::vector<double> nodes, weights;
 };
 
-// E f(z) = sum of weights[i] f(nodes[i]) for z ~ N(0, 1), exact for polynomials of degree below 2 n: Gauss-Hermite in the
-// probabilists' form. Nodes by Newton's method on the orthonormal recurrence.
+// E f(z) = sum of weights[i] f(nodes[i]) for z ~ N(0, 1), exact for polynomials of degree below 2 n: Gauss-Hermite in
+// the probabilists' form. Nodes by Newton's method on the orthonormal recurrence.
 inline Rule gauss_hermite(int n) {
-  if (n < 1 || n > 200) throw Error("[quadrature.gauss_hermite] " + std::to_string(n) + " nodes: 1 to 200 are possible");
+  if (n < 1 || n > 200)
+    throw Error("[quadrature.gauss_hermite] " + std::to_string(n) + " nodes: 1 to 200 are possible");
   Rule rule{std::vector<double>(std::size_t(n)), std::vector<double>(std::size_t(n))};
   double z = 0;
   for (int i = 0; i < (n + 1) / 2; ++i) {
@@ -36,7 +37,8 @@ inline Rule gauss_hermite(int n) {
     double slope = 1;
     for (int step = 0; step < 100; ++step) {
       double p = 0.75112554446494248286, before = 0;  // pi^(-1/4)
-      for (int k = 0; k < n; ++k) before = std::exchange(p, z * std::sqrt(2.0 / (k + 1)) * p - std::sqrt(double(k) / (k + 1)) * before);
+      for (int k = 0; k < n; ++k)
+        before = std::exchange(p, z * std::sqrt(2.0 / (k + 1)) * p - std::sqrt(double(k) / (k + 1)) * before);
       slope = std::sqrt(2.0 * n) * before;
       const double dz = p / slope;
       z -= dz;
@@ -54,7 +56,8 @@ inline Rule gauss_hermite(int n) {
 // One step of length h of the classical fourth-order Runge-Kutta method for y' = f(t, y); Y has + and * by a number.
 template <class F, class Y>
 Y rk4_step(const F& f, double t, const Y& y, double h) {
-  const Y k1 = f(t, y), k2 = f(t + h / 2, y + k1 * (h / 2)), k3 = f(t + h / 2, y + k2 * (h / 2)), k4 = f(t + h, y + k3 * h);
+  const Y k1 = f(t, y), k2 = f(t + h / 2, y + k1 * (h / 2)), k3 = f(t + h / 2, y + k2 * (h / 2)),
+          k4 = f(t + h, y + k3 * h);
   return y + (k1 + k2 * 2.0 + k3 * 2.0 + k4) * (h / 6);
 }
 

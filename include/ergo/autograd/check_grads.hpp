@@ -1,5 +1,6 @@
-// check_grads(f, x): compares forward mode, reverse mode and finite differences of f along random directions, to order 2 by
-// default, and throws with the worst entry if they disagree. For users' own operations and models; double is advised.
+// check_grads(f, x): compares forward mode, reverse mode and finite differences of f along random directions, to order
+// 2 by default, and throws with the worst entry if they disagree. For users' own operations and models; double is
+// advised.
 #pragma once
 
 #include "ergo/autograd/transforms.hpp"
@@ -7,7 +8,7 @@
 namespace ergo::inline ERGO_BUILD {
 
 struct CheckGradsOptions {
-  int order = 2;           // 1 or 2
+  int order = 2;            // 1 or 2
   double tolerance = 1e-5;  // relative, on doubles; 16 times the square root of epsilon at least on others
   std::uint64_t seed = 1;   // of the directions
 };
@@ -43,9 +44,11 @@ double value_of(const X& x) {
 // Throws an Error unless the derivatives of the scalar-valued, or summed, f at x agree in all modes.
 template <class F, class X>
 void check_grads(const F& f, const X& x, CheckGradsOptions options = {}) {
-  if (options.order < 1 || options.order > 2) throw Error("[check_grads] order " + std::to_string(options.order) + " is neither 1 nor 2");
+  if (options.order < 1 || options.order > 2)
+    throw Error("[check_grads] order " + std::to_string(options.order) + " is neither 1 nor 2");
   constexpr bool wide = std::is_same_v<detail::WidestLeaf<X>, double>;
-  const double h = wide ? 1e-5 : 1e-2, tolerance = wide ? options.tolerance : (options.tolerance > 0.02 ? options.tolerance : 0.02);
+  const double h = wide ? 1e-5 : 1e-2,
+               tolerance = wide ? options.tolerance : (options.tolerance > 0.02 ? options.tolerance : 0.02);
   const X u = detail::direction_like(x, options.seed), v = detail::direction_like(x, options.seed + 1);
   // One number from whatever f returns: its product with a fixed direction.
   const auto scalar = [&](const X& p) {
@@ -53,7 +56,8 @@ void check_grads(const F& f, const X& x, CheckGradsOptions options = {}) {
     return tree::dot(y, detail::direction_like(y, options.seed + 2));
   };
   const auto along = [&](double s, const X& d) { return tree::axpy(s, d, x); };
-  const double forward = detail::value_of(jvp(scalar)(x, u).second), reverse = detail::value_of(tree::dot(grad(scalar)(x), u));
+  const double forward = detail::value_of(jvp(scalar)(x, u).second),
+               reverse = detail::value_of(tree::dot(grad(scalar)(x), u));
   const double differences = (detail::value_of(scalar(along(h, u))) - detail::value_of(scalar(along(-h, u)))) / (2 * h);
   detail::compare("first order, forward and reverse mode", forward, reverse, tolerance);
   detail::compare("first order, reverse mode and differences", reverse, differences, tolerance);
@@ -62,8 +66,10 @@ void check_grads(const F& f, const X& x, CheckGradsOptions options = {}) {
   const double over_reverse = detail::value_of(tree::dot(hvp(scalar)(x, v), u));
   const double twice_reverse = detail::value_of(tree::dot(grad(slope)(x), v));
   const double of_slope = (detail::value_of(slope(along(h, v))) - detail::value_of(slope(along(-h, v)))) / (2 * h);
-  detail::compare("second order, forward over reverse and reverse over reverse", over_reverse, twice_reverse, tolerance);
-  detail::compare("second order, reverse over reverse and differences of gradients", twice_reverse, of_slope, tolerance);
+  detail::compare("second order, forward over reverse and reverse over reverse", over_reverse, twice_reverse,
+                  tolerance);
+  detail::compare("second order, reverse over reverse and differences of gradients", twice_reverse, of_slope,
+                  tolerance);
 }
 
 }  // namespace ergo::inline ERGO_BUILD

@@ -1,6 +1,6 @@
-// checkpoint(f): recomputes f in the backward sweep instead of keeping its activations. It is an operation whose definition
-// is f and whose vjp records f again, so it works in every mode and at every order; the inner sweep starts from what has
-// gathered so far, which makes gradients bit-identical to the plain ones.
+// checkpoint(f): recomputes f in the backward sweep instead of keeping its activations. It is an operation whose
+// definition is f and whose vjp records f again, so it works in every mode and at every order; the inner sweep starts
+// from what has gathered so far, which makes gradients bit-identical to the plain ones.
 #pragma once
 
 #include "ergo/autograd/transforms.hpp"
@@ -26,7 +26,8 @@ constexpr int fixed_leaves() {
     return []<std::size_t... I>(std::index_sequence<I...>) {
       constexpr bool fixed = ((fixed_leaves<std::tuple_element_t<I, Y>>() >= 0) && ...);
       return fixed ? (fixed_leaves<std::tuple_element_t<I, Y>>() + ... + 0) : -1;
-    }(std::make_index_sequence<std::tuple_size_v<Y>>{});
+    }
+    (std::make_index_sequence<std::tuple_size_v<Y>>{});
   } else {
     return 0;
   }
@@ -88,8 +89,8 @@ class CheckpointOp final : public CopiedOp<CheckpointOp<F, Y, X...>> {
 
 }  // namespace detail
 
-// f with its activations recomputed in the backward sweep. What is differentiated is passed as arguments (a model is one);
-// capturing it is an Error. f returns a fixed number of tensors: a tensor, or a pair, tuple or struct of them.
+// f with its activations recomputed in the backward sweep. What is differentiated is passed as arguments (a model is
+// one); capturing it is an Error. f returns a fixed number of tensors: a tensor, or a pair, tuple or struct of them.
 template <class F>
 auto checkpoint(F f) {
   return [f]<class... X>(const X&... x) {

@@ -28,7 +28,8 @@ struct ConcatenateOp final : CopiedOp<ConcatenateOp> {
     for (int i = 0; i < n_in; ++i) {
       const std::int64_t n = extents[std::size_t(i)];
       const Ref<Array> part = SliceOp(axis, at, n, 1, false).view(*r);
-      const AnyTensor wide = BroadcastTo{x[i]->shape.rank(), part->shape, x[i]->shape}.value(AnyTensor(Ref<Array>::share(x[i])));
+      const AnyTensor wide =
+          BroadcastTo{x[i]->shape.rank(), part->shape, x[i]->shape}.value(AnyTensor(Ref<Array>::share(x[i])));
       copy_strided(*part, wide.array());
       at += n;
     }

@@ -1,5 +1,5 @@
-// Dual numbers v + d e over a scalar, a pack, or another dual: how `map` differentiates a functor without a rule. On a dual
-// an operation is its own `value` and `partial`, so no function is written twice.
+// Dual numbers v + d e over a scalar, a pack, or another dual: how `map` differentiates a functor without a rule. On a
+// dual an operation is its own `value` and `partial`, so no function is written twice.
 #pragma once
 
 #include "ergo/autograd/structural.hpp"
@@ -12,8 +12,7 @@ struct Dual {
   Dual() = default;
   ERGO_INLINE Dual(const A& value, const A& derivative) : v(value), d(derivative) {}
   template <class S>
-    requires std::is_arithmetic_v<S>
-  ERGO_INLINE explicit Dual(S s) : v(A(s)), d(A(0)) {}
+  requires std::is_arithmetic_v<S> ERGO_INLINE explicit Dual(S s) : v(A(s)), d(A(0)) {}
 
   friend ERGO_INLINE Dual operator+(const Dual& a, const Dual& b) { return {a.v + b.v, a.d + b.d}; }
   friend ERGO_INLINE Dual operator-(const Dual& a, const Dual& b) { return {a.v - b.v, a.d - b.d}; }
@@ -46,10 +45,8 @@ template <class A>
 concept Field = is_field<A>;
 
 template <Field A>
-  requires std::is_arithmetic_v<A>
-constexpr A where(bool c, A a, A b) {
-  return c ? a : b;
-}
+requires std::is_arithmetic_v<A>
+constexpr A where(bool c, A a, A b) { return c ? a : b; }
 
 namespace detail {
 template <class F, class A, class... X>

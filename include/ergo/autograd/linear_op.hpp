@@ -1,8 +1,8 @@
 // Linear and Bilinear: kinds whose derivatives are themselves. A linear struct gives `value(x, parameters...)` and
 // `transpose(g, shape_of_x, parameters...)`; jvp is the operation itself, vjp its transpose. A bilinear one gives
-// `value(a, b)`, `transpose<0>(g, b, shape_of_a)` and `transpose<1>(g, a, shape_of_b)`. Attributes are members and count axes from
-// the back; `static constexpr int core[]` (or a member function `core_of(i)`) says how many trailing axes of each input are its own, the leading
-// ones broadcast: that is all that vmap needs.
+// `value(a, b)`, `transpose<0>(g, b, shape_of_a)` and `transpose<1>(g, a, shape_of_b)`. Attributes are members and
+// count axes from the back; `static constexpr int core[]` (or a member function `core_of(i)`) says how many trailing
+// axes of each input are its own, the leading ones broadcast: that is all that vmap needs.
 #pragma once
 
 #include "ergo/autograd/pointwise_op.hpp"

@@ -1,11 +1,11 @@
-// map(F{}, x, y, ...): a user's own pointwise function as one fused loop, differentiable without a written derivative. F is
-// a stateless struct at namespace scope whose operator() is a template over its argument types:
+// map(F{}, x, y, ...): a user's own pointwise function as one fused loop, differentiable without a written derivative.
+// F is a stateless struct at namespace scope whose operator() is a template over its argument types:
 //
 //   struct Swish { template <class A> A operator()(A x, A b) const { return x / (A(1) + ergo::exp(-(b * x))); } };
 //
-// Derivatives to the third order come from nested dual numbers over packs; their directions are run-time data, so one loop
-// an order serves any number of arguments. With an `if` on values, F says `static constexpr bool branches = true` and is
-// evaluated one element at a time. The fourth derivative is an Error.
+// Derivatives to the third order come from nested dual numbers over packs; their directions are run-time data, so one
+// loop an order serves any number of arguments. With an `if` on values, F says `static constexpr bool branches = true`
+// and is evaluated one element at a time. The fourth derivative is an Error.
 #pragma once
 
 #include "ergo/autograd/dual.hpp"
@@ -53,7 +53,8 @@ struct MapBody {
   template <cpu::Isa I>
   static ERGO_INLINE void run(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* step,
                               std::int64_t n) {
-    run_operands<I>(static_cast<const Directions*>(self)->at, y, x, step, n, std::make_integer_sequence<int, N + Scaled>{});
+    run_operands<I>(static_cast<const Directions*>(self)->at, y, x, step, n,
+                    std::make_integer_sequence<int, N + Scaled>{});
   }
 
  private:
@@ -67,7 +68,7 @@ struct MapBody {
         return evaluate_map(direction, operand...);
     };
     cpu::detail::run_packs<I, C, std::enable_if_t<A >= 0, C>...>(eval, y, x, step, n,
-                                                               std::make_index_sequence<sizeof...(A)>{});
+                                                                 std::make_index_sequence<sizeof...(A)>{});
   }
   template <class V, class... X>
   static ERGO_INLINE V scaled(const std::int8_t* direction, const V& s, const X&... x) {
@@ -87,7 +88,8 @@ struct MapBody {
     }
   }
   template <int... A, class V, class... X>
-  static ERGO_INLINE V on_packs(const std::int8_t* direction, std::integer_sequence<int, A...>, const V& x, const X&... rest) {
+  static ERGO_INLINE V on_packs(const std::int8_t* direction, std::integer_sequence<int, A...>, const V& x,
+                                const X&... rest) {
     using J = Jet<V, K>;
     const V* at[] = {&x, &rest...};
     return J::top(F{}(J::seed(*at[A], A, direction)...));
@@ -109,12 +111,17 @@ struct MapLoops {
 class MapOp final : public CopiedOp<MapOp> {
  public:
   MapOp(const MapLoops* loops, int order, bool scaled, Directions d)
-      : CopiedOp("map", loops->arguments + (scaled ? 1 : 0)), loops_(loops), order_(order), scaled_(scaled), directions_(d) {
+      : CopiedOp("map", loops->arguments + (scaled ? 1 : 0)),
+        loops_(loops),
+        order_(order),
+        scaled_(scaled),
+        directions_(d) {
     uses = Uses::inputs;
     if (scaled) has_vjp = has_jvp = false;
   }
   void value(Args x, Ref<Array>* y, std::uint64_t dying) const override {
-    cpu::pointwise(*this, x, n_in, loops_->dtype, scaled_ ? loops_->scaled : loops_->order[order_], &directions_, y, dying);
+    cpu::pointwise(*this, x, n_in, loops_->dtype, scaled_ ? loops_->scaled : loops_->order[order_], &directions_, y,
+                   dying);
   }
   void definition(Args x, Ref<Array>* y) const override {  // of the scaled first derivative
     const Ref<Array> d = dispatch1(MapOp(loops_, order_, false, directions_), x + 1);
@@ -136,7 +143,8 @@ class MapOp final : public CopiedOp<MapOp> {
  private:
   Ref<Array> times_partial(Array* s, int i, Args x) const {
     if (order_ == kMapOrder)
-      fail("map", x, n_in, "differentiated more than three times; write a Pointwise struct (value and partial) instead");
+      fail("map", x, n_in,
+           "differentiated more than three times; write a Pointwise struct (value and partial) instead");
     Directions d = directions_;
     d.at[order_] = std::int8_t(i);
     if (order_ == 0) {
@@ -172,7 +180,8 @@ inline constexpr MapLoops map_loops = {N,
 template <class F, class T, class... X>
 Tensor<T> map(F, const Tensor<T>& x, const X&... rest) {
   constexpr bool stateless = std::is_empty_v<F> && std::is_default_constructible_v<F>;
-  static_assert(stateless, "map(F{}, x...): F must be a stateless struct at namespace scope, not a lambda that captures");
+  static_assert(stateless,
+                "map(F{}, x...): F must be a stateless struct at namespace scope, not a lambda that captures");
   static_assert(Floating<T>, "map works on floating tensors: cast<float>(x) first");
   static_assert((std::is_same_v<Tensor<T>, X> && ...), "map: all tensors must have the same dtype: cast<U>(x) first");
   static_assert(2 + sizeof...(X) <= cpu::kMaxOperands, "map takes at most nine tensors");

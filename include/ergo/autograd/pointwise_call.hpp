@@ -43,7 +43,8 @@ struct CommonScalar<X, Rest...> {
   using type = std::conditional_t<std::is_void_v<Own>, typename CommonScalar<Rest...>::type, Own>;
 };
 template <class T, class X>
-inline constexpr bool same_scalar = std::is_void_v<typename ScalarOf<X>::type> || std::is_same_v<typename ScalarOf<X>::type, T>;
+inline constexpr bool same_scalar =
+    std::is_void_v<typename ScalarOf<X>::type> || std::is_same_v<typename ScalarOf<X>::type, T>;
 template <class T, class X>
 inline constexpr bool number_fits = is_tensor<X> || ScalarFor<T, X> || std::is_same_v<X, T>;
 
@@ -55,10 +56,11 @@ inline constexpr bool same_scalars = (same_scalar<ScalarOfCall<X...>, Bare<X>> &
 template <class... X>
 inline constexpr bool numbers_fit = (number_fits<ScalarOfCall<X...>, Bare<X>> && ...);
 template <class F, class... X>
-inline constexpr bool call_fits = same_scalars<X...> && in_domain<F, ScalarOfCall<X...>> && numbers_fit<X...>;
+inline constexpr bool call_fits = same_scalars<X...>&& in_domain<F, ScalarOfCall<X...>>&& numbers_fit<X...>;
 
 template <class X>
-concept OperandLike = is_tensor<Bare<X>> || Number<Bare<X>> || std::is_same_v<Bare<X>, bfloat16> || std::is_same_v<Bare<X>, half>;
+concept OperandLike =
+    is_tensor<Bare<X>> || Number<Bare<X>> || std::is_same_v<Bare<X>, bfloat16> || std::is_same_v<Bare<X>, half>;
 template <class... X>
 concept OperandsLike = (OperandLike<X> && ...) && (is_tensor<Bare<X>> || ...);
 
@@ -89,7 +91,8 @@ class Operand<T, Tensor<U>> {
   Array* array() const { return array_; }
   template <class Given>
   bool dies() const {
-    return !std::is_lvalue_reference_v<Given> && !std::is_const_v<std::remove_reference_t<Given>> && unique(array_->refs);
+    return !std::is_lvalue_reference_v<Given> && !std::is_const_v<std::remove_reference_t<Given>> &&
+           unique(array_->refs);
   }
 
  private:
@@ -118,12 +121,14 @@ auto pointwise_call(X&&... x) {
   using T = ScalarOfCall<X...>;
   using O = std::conditional_t<std::is_void_v<Out>, T, Out>;
   static_assert(same_scalars<X...>, "operands of different dtypes: cast<U>(x) one of them first");
-  static_assert(in_domain<F, T>,
-                "this operation is not defined for this dtype: cast<float>(x) first; integers divide by floor_divide, bools "
-                "combine by logical_and, logical_or, logical_xor, logical_not");
-  static_assert(numbers_fit<X...>,
-                "a number beside a tensor takes the tensor's dtype: no floating number beside integers, no number beside "
-                "bools: cast<float>(x) first, or write an integer");
+  static_assert(
+      in_domain<F, T>,
+      "this operation is not defined for this dtype: cast<float>(x) first; integers divide by floor_divide, bools "
+      "combine by logical_and, logical_or, logical_xor, logical_not");
+  static_assert(
+      numbers_fit<X...>,
+      "a number beside a tensor takes the tensor's dtype: no floating number beside integers, no number beside "
+      "bools: cast<float>(x) first, or write an integer");
   if constexpr (call_fits<F, X...>) {
     Tensor<O> y = run_pointwise<F, O, T, X&&...>(Operand<T, Bare<X>>(F::name, x)...);
     (empty_if_moved(std::forward<X>(x)), ...);  // now that nothing can throw any more
@@ -135,50 +140,50 @@ auto pointwise_call(X&&... x) {
 
 }  // namespace detail
 
-// The checks stand in the functions themselves: one instantiation deeper, and clang++ names the user's line only after ten
-// others.
-#define ERGO_UNARY(function, F)                                                                                 \
-  template <class T>                                                                                            \
-  auto function(const Tensor<T>& x) {                                                                           \
-    static_assert(detail::in_domain<F, T>,                                                                      \
-                  "this operation is not defined for this dtype: cast<float>(x) first; integers divide by "     \
-                  "floor_divide, bools combine by logical_and, logical_or, logical_xor, logical_not");          \
-    if constexpr (detail::in_domain<F, T>)                                                                      \
-      return detail::pointwise_call<F, void>(x);                                                                \
-    else                                                                                                        \
-      return Tensor<T>();                                                                                       \
-  }                                                                                                             \
-  template <class T>                                                                                            \
-  auto function(Tensor<T>&& x) {                                                                                \
-    static_assert(detail::in_domain<F, T>,                                                                      \
-                  "this operation is not defined for this dtype: cast<float>(x) first; integers divide by "     \
-                  "floor_divide, bools combine by logical_and, logical_or, logical_xor, logical_not");          \
-    if constexpr (detail::in_domain<F, T>)                                                                      \
-      return detail::pointwise_call<F, void>(std::move(x));                                                     \
-    else                                                                                                        \
-      return Tensor<T>();                                                                                       \
-  }                                                                                                             \
-  template <Field A>                                                                                            \
-  ERGO_INLINE A function(const A& x) {                                                                          \
-    return detail::evaluate<F>(x);                                                                              \
+// The checks stand in the functions themselves: one instantiation deeper, and clang++ names the user's line only after
+// ten others.
+#define ERGO_UNARY(function, F)                                                                             \
+  template <class T>                                                                                        \
+  auto function(const Tensor<T>& x) {                                                                       \
+    static_assert(detail::in_domain<F, T>,                                                                  \
+                  "this operation is not defined for this dtype: cast<float>(x) first; integers divide by " \
+                  "floor_divide, bools combine by logical_and, logical_or, logical_xor, logical_not");      \
+    if constexpr (detail::in_domain<F, T>)                                                                  \
+      return detail::pointwise_call<F, void>(x);                                                            \
+    else                                                                                                    \
+      return Tensor<T>();                                                                                   \
+  }                                                                                                         \
+  template <class T>                                                                                        \
+  auto function(Tensor<T>&& x) {                                                                            \
+    static_assert(detail::in_domain<F, T>,                                                                  \
+                  "this operation is not defined for this dtype: cast<float>(x) first; integers divide by " \
+                  "floor_divide, bools combine by logical_and, logical_or, logical_xor, logical_not");      \
+    if constexpr (detail::in_domain<F, T>)                                                                  \
+      return detail::pointwise_call<F, void>(std::move(x));                                                 \
+    else                                                                                                    \
+      return Tensor<T>();                                                                                   \
+  }                                                                                                         \
+  template <Field A>                                                                                        \
+  ERGO_INLINE A function(const A& x) {                                                                      \
+    return detail::evaluate<F>(x);                                                                          \
   }
 
-#define ERGO_BINARY(function, F, Out)                                                                           \
-  template <class A, class B>                                                                                   \
-    requires detail::OperandsLike<A, B>                                                                         \
-  auto function(A&& a, B&& b) {                                                                                 \
-    using T = detail::ScalarOfCall<A, B>;                                                                       \
-    static_assert(detail::same_scalars<A, B>, "operands of different dtypes: cast<U>(x) one of them first");    \
-    static_assert(detail::in_domain<F, T>,                                                                      \
-                  "this operation is not defined for this dtype: cast<float>(x) first; integers divide by "     \
-                  "floor_divide, bools combine by logical_and, logical_or, logical_xor, logical_not");          \
-    static_assert(detail::numbers_fit<A, B>,                                                                    \
-                  "a number beside a tensor takes the tensor's dtype: no floating number beside integers, no number "\
-                  "beside bools: cast<float>(x) first, or write an integer");                                   \
-    if constexpr (detail::call_fits<F, A, B>)                                                                   \
-      return detail::pointwise_call<F, Out>(std::forward<A>(a), std::forward<B>(b));                            \
-    else                                                                                                        \
-      return Tensor<T>();                                                                                       \
+#define ERGO_BINARY(function, F, Out)                                                                                 \
+  template <class A, class B>                                                                                         \
+  requires detail::OperandsLike<A, B>                                                                                 \
+  auto function(A&& a, B&& b) {                                                                                       \
+    using T = detail::ScalarOfCall<A, B>;                                                                             \
+    static_assert(detail::same_scalars<A, B>, "operands of different dtypes: cast<U>(x) one of them first");          \
+    static_assert(detail::in_domain<F, T>,                                                                            \
+                  "this operation is not defined for this dtype: cast<float>(x) first; integers divide by "           \
+                  "floor_divide, bools combine by logical_and, logical_or, logical_xor, logical_not");                \
+    static_assert(detail::numbers_fit<A, B>,                                                                          \
+                  "a number beside a tensor takes the tensor's dtype: no floating number beside integers, no number " \
+                  "beside bools: cast<float>(x) first, or write an integer");                                         \
+    if constexpr (detail::call_fits<F, A, B>)                                                                         \
+      return detail::pointwise_call<F, Out>(std::forward<A>(a), std::forward<B>(b));                                  \
+    else                                                                                                              \
+      return Tensor<T>();                                                                                             \
   }
 
 }  // namespace ergo::inline ERGO_BUILD

@@ -1,6 +1,6 @@
 // Pointwise: the first of the four kinds of operation. A struct gives `value(x...)` and `partial<I>(y, x...)` over a
-// scalar-like A (a pack in loops, a dual number in `map`, a Tensor in rules of any order); from it come the CPU loop, the
-// fused first-order vjp, jvp, every order, and vmap.
+// scalar-like A (a pack in loops, a dual number in `map`, a Tensor in rules of any order); from it come the CPU loop,
+// the fused first-order vjp, jvp, every order, and vmap.
 //
 //   struct Tanh {
 //     static constexpr auto name = "tanh";
@@ -23,7 +23,8 @@ namespace ergo::inline ERGO_BUILD {
 
 namespace math = cpu;  // the elementary functions on packs and numbers
 
-// Partial derivatives that cost neither a kernel nor compile time: a constant -1, 0 or 1; the result y; operand N itself.
+// Partial derivatives that cost neither a kernel nor compile time: a constant -1, 0 or 1; the result y; operand N
+// itself.
 template <int N>
 struct Constant {
   template <class A>
@@ -40,7 +41,7 @@ enum class Domain { floating, numbers, all, bools };
 
 namespace detail {
 
-Ref<Array> sum_to(Ref<Array> g, const Shape& s);        // autograd/structural.hpp
+Ref<Array> sum_to(Ref<Array> g, const Shape& s);  // autograd/structural.hpp
 Ref<Array> broadcast_to(Ref<Array> x, const Shape& s);
 Ref<Array> negate(Ref<Array> x);
 
@@ -174,7 +175,7 @@ constexpr const Op* product_op();
 template <class F>
 struct RareIf {};
 template <class F>
-  requires requires { typename F::rare; }
+requires requires { typename F::rare; }
 struct RareIf<F> {
   using rare = void;
 };
@@ -194,7 +195,8 @@ struct PartialOf {
     y[0] = dispatch1(*product_op<Out>(), in);
   }
   static constexpr PartialOp op{F::name, 2 + int(sizeof...(In)), dtype_of<Out>,
-                                &cpu::pointwise_loop<Body, Compute<Out>, Compute<Out>, Compute<Out>, Compute<In>...>, &define};
+                                &cpu::pointwise_loop<Body, Compute<Out>, Compute<Out>, Compute<Out>, Compute<In>...>,
+                                &define};
 };
 
 template <class F, int I, class X, class Out, class... In>
@@ -218,7 +220,11 @@ constexpr PointwiseOp::Rule rule_of() {
 }
 template <class F, class Out, class... In, std::size_t... I>
 constexpr PointwiseOp make_pointwise(std::index_sequence<I...>) {
-  return {F::name, int(sizeof...(In)), uses_of<F>(Uses::all), dtype_of<Out>, &cpu::pointwise_loop<F, Compute<Out>, Compute<In>...>,
+  return {F::name,
+          int(sizeof...(In)),
+          uses_of<F>(Uses::all),
+          dtype_of<Out>,
+          &cpu::pointwise_loop<F, Compute<Out>, Compute<In>...>,
           {rule_of<F, int(I), In, Out, In...>()...}};
 }
 template <class F, class Out, class... In>
@@ -228,7 +234,8 @@ constexpr const Op* product_op() {
   return &pointwise_of<Multiply, T, T, T>;
 }
 
-// The scalar type of F's result on operands of type In...: bool for a mask, else the type of the operands that are not bool.
+// The scalar type of F's result on operands of type In...: bool for a mask, else the type of the operands that are not
+// bool.
 template <class F, class... In>
 struct ResultOf {
   using Value = decltype(F::value(std::declval<AskOperand<In, In...>>()...));

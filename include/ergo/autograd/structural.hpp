@@ -44,7 +44,8 @@ struct MultiplyAdd {
     return s * x + y;
   }
   template <int I, class A>
-  static constexpr std::conditional_t<I == 2, Constant<1>, Argument<1 - I>> partial(const A&, const A&, const A&, const A&) {
+  static constexpr std::conditional_t<I == 2, Constant<1>, Argument<1 - I>> partial(const A&, const A&, const A&,
+                                                                                    const A&) {
     return {};
   }
 };
@@ -53,10 +54,14 @@ struct MultiplyAdd {
 template <class Do>
 decltype(auto) with_floating(DType d, Do&& f) {
   switch (d) {
-    case DType::float64: return f(double{});
-    case DType::bfloat16: return f(bfloat16{});
-    case DType::half: return f(half{});
-    default: return f(float{});
+    case DType::float64:
+      return f(double{});
+    case DType::bfloat16:
+      return f(bfloat16{});
+    case DType::half:
+      return f(half{});
+    default:
+      return f(float{});
   }
 }
 

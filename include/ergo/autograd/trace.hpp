@@ -2,9 +2,9 @@
 // on an operation.
 //
 // A transform opens a level. An array traced at depth d stores (depth, level id); both are compared with this thread's
-// table when it is used and never followed, so a tensor that escaped its transform is an Error by construction. Nodes lie
-// on the level's tape in order of creation, which is a topological order, and the tape alone owns them: backward and
-// release are loops, whatever the length.
+// table when it is used and never followed, so a tensor that escaped its transform is an Error by construction. Nodes
+// lie on the level's tape in order of creation, which is a topological order, and the tape alone owns them: backward
+// and release are loops, whatever the length.
 #pragma once
 
 #include "ergo/core/op.hpp"
@@ -69,8 +69,8 @@ enum class Mode : std::uint8_t { reverse, forward, batch };
 struct Level {
   std::uint64_t id;  // 0: closed
   Mode mode;
-  Tape* tape;          // reverse
-  std::int64_t size;   // batch: the extent of the mapped axis
+  Tape* tape;         // reverse
+  std::int64_t size;  // batch: the extent of the mapped axis
 };
 inline constexpr int kMaxLevels = 32;
 struct LevelTable {
@@ -149,8 +149,8 @@ inline Ref<Array> wrap(Ref<Array> wrapper, int depth, std::uint64_t id, Ref<Arra
   return wrapper;
 }
 
-// Leading axes are free: align ranks behind the mapped axis and run the same operation one level down. An unmapped operand
-// broadcasts as it is; a mapped one with fewer leading axes than the most gets ones behind its mapped axis.
+// Leading axes are free: align ranks behind the mapped axis and run the same operation one level down. An unmapped
+// operand broadcasts as it is; a mapped one with fewer leading axes than the most gets ones behind its mapped axis.
 inline void trace_batch(const Op& op, int depth, std::uint64_t id, Args x, Array** low, Ref<Array>* y) {
   const int n = op.n_in;
   int lead = 0;
@@ -272,9 +272,12 @@ inline void trace(const Op& op, int depth, Args x, Ref<Array>* y, std::uint64_t 
                                                       : op.leading_axes_free;
   if (!has_rule && (op.differentiable || level.mode == Mode::batch)) return op.definition(x, y);
   switch (level.mode) {
-    case Mode::batch: return trace_batch(op, depth, level.id, x, low.get(), y);
-    case Mode::forward: return trace_forward(op, depth, level.id, x, low.get(), y);
-    case Mode::reverse: return trace_reverse(op, depth, level, x, low.get(), tracked, y, dying);
+    case Mode::batch:
+      return trace_batch(op, depth, level.id, x, low.get(), y);
+    case Mode::forward:
+      return trace_forward(op, depth, level.id, x, low.get(), y);
+    case Mode::reverse:
+      return trace_reverse(op, depth, level, x, low.get(), tracked, y, dying);
   }
 }
 
@@ -298,7 +301,8 @@ inline void backward(Tape& tape, bool consume) {
           for (int i = 0; i < n->n_in; ++i)
             if (Slot* to = n->in()[i].to) dx[i] = std::move(to->g);
         n->op->vjp(gp.get(), yp.get(), xp.get(), Wanted{n->in()}, dx.get());
-        for (int k = 0; k < n->n_out; ++k) g[k] = {};  // so that a cotangent passed on unchanged is the next one's alone
+        for (int k = 0; k < n->n_out; ++k)
+          g[k] = {};  // so that a cotangent passed on unchanged is the next one's alone
         for (int i = 0; i < n->n_in; ++i)
           if (Slot* to = n->in()[i].to; to && dx[i])
             to->g = to->g ? add(std::move(to->g), std::move(dx[i])) : std::move(dx[i]);

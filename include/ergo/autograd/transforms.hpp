@@ -1,8 +1,9 @@
-// Functions to functions: grad, value_and_grad, vjp, jvp, hvp, ggn_vp, jacobian, hessian, vmap, per_sample_grad. Each opens
-// a level, runs f on traced leaves, and reads the result; the erased halves are compiled once. They nest in any order.
+// Functions to functions: grad, value_and_grad, vjp, jvp, hvp, ggn_vp, jacobian, hessian, vmap, per_sample_grad. Each
+// opens a level, runs f on traced leaves, and reads the result; the erased halves are compiled once. They nest in any
+// order.
 //
-// f is any callable, given const arguments; the first is differentiated, a tree of any type (a pair of two for two); `rest...`
-// reaches f as it is.
+// f is any callable, given const arguments; the first is differentiated, a tree of any type (a pair of two for two);
+// `rest...` reaches f as it is.
 #pragma once
 
 #include "ergo/autograd/tree.hpp"
@@ -234,8 +235,8 @@ auto ggn_vp(Model model_fn, Loss loss_fn) {
   };
 }
 
-// f over the leading axis of every tensor leaf of its arguments, integer, key and State leaves too; what f captures is not
-// mapped. One dispatch an operation, whatever the extent.
+// f over the leading axis of every tensor leaf of its arguments, integer, key and State leaves too; what f captures is
+// not mapped. One dispatch an operation, whatever the extent.
 template <class F>
 auto vmap(F f) {
   return [f](const auto&... xs) {
@@ -272,8 +273,8 @@ auto vmap(F f) {
   };
 }
 
-// One gradient per example with respect to the model, leaves (B, ...); f(model, example...) sees one example, without that
-// axis.
+// One gradient per example with respect to the model, leaves (B, ...); f(model, example...) sees one example, without
+// that axis.
 template <class F>
 auto per_sample_grad(F f) {
   return [f](const auto& model, const auto&... xs) {
@@ -281,8 +282,8 @@ auto per_sample_grad(F f) {
   };
 }
 
-// The dense Jacobian of f at a small tensor x: the shape of y, then that of x. Of a tree x: (y..., elements of x), in the
-// order of tree::ravel.
+// The dense Jacobian of f at a small tensor x: the shape of y, then that of x. Of a tree x: (y..., elements of x), in
+// the order of tree::ravel.
 template <class F>
 auto jacobian(F f) {
   return [f](const auto& x, const auto&... rest) {
@@ -311,7 +312,8 @@ auto jacobian(F f) {
   };
 }
 
-// The dense Hessian of the scalar f at a small tensor x, the shape of x twice; of a tree: (n, n) in the order of tree::ravel.
+// The dense Hessian of the scalar f at a small tensor x, the shape of x twice; of a tree: (n, n) in the order of
+// tree::ravel.
 template <class F>
 auto hessian(F f) {
   return [f](const auto& x, const auto&... rest) {

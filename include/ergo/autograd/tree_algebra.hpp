@@ -1,5 +1,5 @@
-// Trees as vectors: dot, axpy, scale, add, sub, norm, zeros, casts, and the flat form. All are differentiable; all visit the
-// learned leaves (`to`: all).
+// Trees as vectors: dot, axpy, scale, add, sub, norm, zeros, casts, and the flat form. All are differentiable; all
+// visit the learned leaves (`to`: all).
 #pragma once
 
 #include "ergo/autograd/concatenate.hpp"
@@ -71,8 +71,7 @@ struct Rebind<Tensor<T>, U> {
   using type = Tensor<U>;
 };
 template <class U, template <class...> class C, class... X>
-  requires(!is_tensor<C<X...>>)
-struct Rebind<C<X...>, U> {
+requires(!is_tensor<C<X...>>) struct Rebind<C<X...>, U> {
   using type = C<typename Rebind<X, U>::type...>;
 };
 template <class U, class X, std::size_t N>
@@ -95,18 +94,16 @@ void cast_into(const A& a, R& r) {
   } else if constexpr (HasFields<A>) {
     auto from = a.ergo_fields();
     auto to = r.ergo_fields();
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (cast_into<U>(std::get<I>(from), std::get<I>(to)), ...);
-    }(std::make_index_sequence<std::tuple_size_v<decltype(from)>>{});
+    [&]<std::size_t... I>(std::index_sequence<I...>) { (cast_into<U>(std::get<I>(from), std::get<I>(to)), ...); }
+    (std::make_index_sequence<std::tuple_size_v<decltype(from)>>{});
   } else if constexpr (is_optional<A>) {
     if (a) cast_into<U>(*a, r.emplace());
   } else if constexpr (is_vector<A>) {
     r.resize(a.size());
     for (std::size_t i = 0; i < a.size(); ++i) cast_into<U>(a[i], r[i]);
   } else if constexpr (TupleLike<A>) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (cast_into<U>(std::get<I>(a), std::get<I>(r)), ...);
-    }(std::make_index_sequence<std::tuple_size_v<A>>{});
+    [&]<std::size_t... I>(std::index_sequence<I...>) { (cast_into<U>(std::get<I>(a), std::get<I>(r)), ...); }
+    (std::make_index_sequence<std::tuple_size_v<A>>{});
   } else {
     r = convert<R>(a);  // a number of the scalar type
   }
@@ -141,8 +138,7 @@ auto norm(const A& a) {
 }
 // s x + y; static members and State come from y.
 template <class S, class A>
-  requires detail::TreeScalar<S>
-A axpy(const S& s, const A& x, const A& y) {
+requires detail::TreeScalar<S> A axpy(const S& s, const A& x, const A& y) {
   A r = y;
   zip(
       [&]<class T>(Tensor<T>& to, const Tensor<T>& from) {
@@ -154,8 +150,7 @@ A axpy(const S& s, const A& x, const A& y) {
   return r;
 }
 template <class S, class A>
-  requires detail::TreeScalar<S>
-A scale(const S& s, const A& a) {
+requires detail::TreeScalar<S> A scale(const S& s, const A& a) {
   return map(
       [&]<class T>(const Tensor<T>& x) {
         return Tensor<T>(detail::multiply(detail::scalar_tensor<T>("tree.scale", s).ref(), x.ref()));
@@ -214,7 +209,11 @@ A unravel(const A& like, const Tensor<R>& flat) {
 template <class A>
 A to(const A& a, Device d) {
   A r = a;
-  zip<Leaves::all>([&](auto& x) { if (x.defined()) x = x.to(d); }, r);
+  zip<Leaves::all>(
+      [&](auto& x) {
+        if (x.defined()) x = x.to(d);
+      },
+      r);
   return r;
 }
 // A model of a class template over its scalar, with U in its place: Mlp<float> becomes Mlp<U>.

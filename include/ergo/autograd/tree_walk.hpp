@@ -1,8 +1,10 @@
-// Trees: plain aggregates that list their members once, ERGO_FIELDS(Mlp, hidden, out). A model, its gradient, a momentum,
-// a tangent and a Krylov vector are values of one type, and the functions of `ergo::tree` work on all of them.
+// Trees: plain aggregates that list their members once, ERGO_FIELDS(Mlp, hidden, out). A model, its gradient, a
+// momentum, a tangent and a Krylov vector are values of one type, and the functions of `ergo::tree` work on all of
+// them.
 //
-// Leaves: Tensor<floating> is learned; State<Tensor>, integer and bool tensors and keys are carried; numbers, enums, strings
-// and empty structs are static. Vectors, arrays, optionals, pairs, tuples and nested structs are trees; nothing else is.
+// Leaves: Tensor<floating> is learned; State<Tensor>, integer and bool tensors and keys are carried; numbers, enums,
+// strings and empty structs are static. Vectors, arrays, optionals, pairs, tuples and nested structs are trees; nothing
+// else is.
 #pragma once
 
 #include <array>
@@ -21,8 +23,9 @@ struct State {
   X value;
 };
 
-// Lists all data members of a struct, in order. An aggregate's list is checked to be complete; a class with constructors may
-// list fields too, and then nobody counts them. The checks stand here, so that a mistake is reported at this line.
+// Lists all data members of a struct, in order. An aggregate's list is checked to be complete; a class with
+// constructors may list fields too, and then nobody counts them. The checks stand here, so that a mistake is reported
+// at this line.
 #define ERGO_FIELDS(Type, ...)                                                                     \
   auto ergo_fields() {                                                                             \
     using Fields = decltype(std::tie(__VA_ARGS__));                                                \
@@ -63,7 +66,9 @@ consteval bool lists_all_members() {
 }
 
 template <class X>
-concept HasFields = requires(X& x) { x.ergo_fields(); };
+concept HasFields = requires(X& x) {
+  x.ergo_fields();
+};
 template <class X>
 inline constexpr bool is_state = false;
 template <class X>
@@ -77,11 +82,13 @@ inline constexpr bool is_vector = false;
 template <class X, class A>
 inline constexpr bool is_vector<std::vector<X, A>> = true;
 template <class X>
-concept TupleLike = requires { std::tuple_size<X>::value; };
+concept TupleLike = requires {
+  std::tuple_size<X>::value;
+};
 template <class X>
-inline constexpr bool is_static = std::is_arithmetic_v<X> || std::is_enum_v<X> || std::is_same_v<X, std::string> ||
-                                  std::is_same_v<X, bfloat16> || std::is_same_v<X, half> ||
-                                  std::is_same_v<X, Shape> || std::is_same_v<X, Device> || std::is_empty_v<X>;
+inline constexpr bool is_static =
+    std::is_arithmetic_v<X> || std::is_enum_v<X> || std::is_same_v<X, std::string> || std::is_same_v<X, bfloat16> ||
+    std::is_same_v<X, half> || std::is_same_v<X, Shape> || std::is_same_v<X, Device> || std::is_empty_v<X>;
 
 template <class X>
 consteval bool is_tree() {
@@ -92,7 +99,8 @@ consteval bool is_tree() {
   } else if constexpr (TupleLike<X>) {
     return []<std::size_t... I>(std::index_sequence<I...>) {
       return (is_tree<std::remove_cvref_t<std::tuple_element_t<I, X>>>() && ...);
-    }(std::make_index_sequence<std::tuple_size_v<X>>{});
+    }
+    (std::make_index_sequence<std::tuple_size_v<X>>{});
   } else {
     return is_static<X>;
   }
@@ -145,9 +153,7 @@ template <Leaves W, class F, class A, class... B>
 void walk(const detail::Path& path, F&& f, A& a, B&... b) {
   using X = std::remove_const_t<A>;
   if constexpr (is_tensor<X>) {
-    if constexpr (W == Leaves::all || Floating<typename X::value_type>) {
-      f(path, a, b...);
-    }
+    if constexpr (W == Leaves::all || Floating<typename X::value_type>) { f(path, a, b...); }
   } else if constexpr (detail::is_state<X>) {
     if constexpr (W == Leaves::all) walk<W>(path, f, a.value, b.value...);
   } else if constexpr (detail::HasFields<X>) {
@@ -160,14 +166,16 @@ void walk(const detail::Path& path, F&& f, A& a, B&... b) {
            },
            parts),
        ...);
-    }(std::make_index_sequence<std::tuple_size_v<decltype(a.ergo_fields())>>{});
+    }
+    (std::make_index_sequence<std::tuple_size_v<decltype(a.ergo_fields())>>{});
   } else if constexpr (detail::is_optional<X>) {
     if (((bool(a) != bool(b)) || ...)) detail::fail_tree(path, "present in one tree and absent in another");
     if (a) walk<W>(path, f, *a, *b...);
   } else if constexpr (detail::is_vector<X>) {
     if constexpr (!detail::is_static<typename X::value_type>) {
       if (((a.size() != b.size()) || ...))
-        detail::fail_tree(path, "lists of " + (std::to_string(a.size()) + ... + (" and " + std::to_string(b.size()))) + " elements");
+        detail::fail_tree(
+            path, "lists of " + (std::to_string(a.size()) + ... + (" and " + std::to_string(b.size()))) + " elements");
       for (std::size_t i = 0; i < a.size(); ++i) walk<W>(detail::Path{&path, nullptr, int(i)}, f, a[i], b[i]...);
     }
   } else if constexpr (detail::TupleLike<X>) {
@@ -178,11 +186,13 @@ void walk(const detail::Path& path, F&& f, A& a, B&... b) {
             walk<W>(detail::Path{&path, nullptr, int(J)}, f, std::get<J>(a), std::get<J>(b)...);
           }(),
           ...);
-    }(std::make_index_sequence<std::tuple_size_v<X>>{});
+    }
+    (std::make_index_sequence<std::tuple_size_v<X>>{});
   } else {
-    static_assert(detail::is_static<X>,
-                  "this type is no tree: a member must be a tensor, a State, a key, a number, an enum, a string, an empty "
-                  "struct, a vector, array, optional, pair or tuple of trees, or a struct with ERGO_FIELDS");
+    static_assert(
+        detail::is_static<X>,
+        "this type is no tree: a member must be a tensor, a State, a key, a number, an enum, a string, an empty "
+        "struct, a vector, array, optional, pair or tuple of trees, or a struct with ERGO_FIELDS");
   }
 }
 // The same without paths; an empty learned leaf is an Error that names its own.
@@ -205,12 +215,13 @@ void for_each(F&& f, A&& a, const B&... b) {
 // f(name, leaf) with dotted names: "hidden.weight", "layers.2.bias".
 template <class F, class A>
 void for_each_named(F&& f, A&& a) {
-  walk<Leaves::learned>(detail::Path{nullptr, nullptr, 0},
-                        [&](const detail::Path& path, auto& leaf) {
-                          detail::check_defined(path, leaf);
-                          f(path.text(), leaf);
-                        },
-                        a);
+  walk<Leaves::learned>(
+      detail::Path{nullptr, nullptr, 0},
+      [&](const detail::Path& path, auto& leaf) {
+        detail::check_defined(path, leaf);
+        f(path.text(), leaf);
+      },
+      a);
 }
 // The tree of f(a, b...) on learned leaves; all else comes from the first.
 template <class F, class A, class... B>
@@ -236,7 +247,8 @@ LeafList leaves_of(const A& a) {
 template <tree::Leaves W = tree::Leaves::learned, class A>
 void assign_leaves(A& a, LeafList&& v) {
   std::size_t k = 0;
-  tree::walk<W>(Path{nullptr, nullptr, 0}, [&](const Path&, auto& x) { x.ref() = std::move(v[k++]); }, a);
+  tree::walk<W>(
+      Path{nullptr, nullptr, 0}, [&](const Path&, auto& x) { x.ref() = std::move(v[k++]); }, a);
 }
 
 inline LeafList map_leaves(const LeafList& a, Ref<Array> (*f)(const Ref<Array>&)) {
@@ -264,14 +276,16 @@ constexpr bool has_double() {
   if constexpr (is_tensor<A>) {
     return std::is_same_v<typename A::value_type, double>;
   } else if constexpr (HasFields<A>) {
-    return []<class... X>(std::tuple<X&...>*) { return (has_double<std::remove_const_t<X>>() || ...); }(
-        static_cast<decltype(std::declval<A&>().ergo_fields())*>(nullptr));
+    return []<class... X>(std::tuple<X&...>*) {
+      return (has_double<std::remove_const_t<X>>() || ...);
+    }(static_cast<decltype(std::declval<A&>().ergo_fields())*>(nullptr));
   } else if constexpr (is_optional<A> || is_vector<A>) {
     return has_double<typename A::value_type>();
   } else if constexpr (TupleLike<A>) {
     return []<std::size_t... I>(std::index_sequence<I...>) {
       return (has_double<std::remove_const_t<std::tuple_element_t<I, A>>>() || ... || false);
-    }(std::make_index_sequence<std::tuple_size_v<A>>{});
+    }
+    (std::make_index_sequence<std::tuple_size_v<A>>{});
   } else {
     return false;
   }

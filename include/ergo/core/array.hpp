@@ -1,5 +1,5 @@
-// The erased tensor: bytes with a dtype, a shape and strides, or the trace of such a value under an open transform. All that
-// does not depend on a scalar type (views, recording, broadcasting) works on it and is compiled once.
+// The erased tensor: bytes with a dtype, a shape and strides, or the trace of such a value under an open transform. All
+// that does not depend on a scalar type (views, recording, broadcasting) works on it and is compiled once.
 #pragma once
 
 #include <cstring>
@@ -10,8 +10,8 @@
 
 namespace ergo::inline ERGO_BUILD::detail {
 
-// The bytes under one or more arrays. Few bytes lie behind this header, many in a block of their own size; borrowed ones
-// belong to somebody else, are never written, and `release` says when the last array on them is gone.
+// The bytes under one or more arrays. Few bytes lie behind this header, many in a block of their own size; borrowed
+// ones belong to somebody else, are never written, and `release` says when the last array on them is gone.
 struct Buffer {
   int refs = 1;
   Device device;
@@ -61,9 +61,9 @@ static_assert(sizeof(Buffer) <= Buffer::kHeader);
 
 struct Slot;  // where the cotangent of a recorded value gathers (autograd/trace.hpp)
 
-// One value. Depth 0: bytes with strides (in bytes, may be 0 or negative). Depth d > 0: traced by the d-th open transform,
-// whose identity is `level`; `shape` is what the function sees, `value` the same thing one level down, with a slot
-// (reverse), a tangent (forward, null is zero), or a leading axis in `value` that `shape` hides (batch).
+// One value. Depth 0: bytes with strides (in bytes, may be 0 or negative). Depth d > 0: traced by the d-th open
+// transform, whose identity is `level`; `shape` is what the function sees, `value` the same thing one level down, with
+// a slot (reverse), a tangent (forward, null is zero), or a leading axis in `value` that `shape` hides (batch).
 struct Array {
   int refs = 1;
   DType dtype;
@@ -86,7 +86,8 @@ struct Array {
   static Ref<Array> husk(DType t, const Shape& s, Device d) {
     return Ref<Array>::adopt(new (allocate(sizeof(Array))) Array(t, s, d));
   }
-  // Row-major, not initialised. Few bytes share one block with their array; the buffer, which never dies first, frees it.
+  // Row-major, not initialised. Few bytes share one block with their array; the buffer, which never dies first, frees
+  // it.
   [[gnu::noinline]] static Ref<Array> make(DType t, const Shape& s, Device d = Device::cpu()) {
     std::int64_t n = s.numel();  // throws when the count overflows
     if (__builtin_mul_overflow(n, size_of(t), &n)) fail_shape(to_string(s) + ": more than 2^63 - 1 bytes");

@@ -20,7 +20,8 @@ bool array_equal(const Tensor<T>& x, const Tensor<T>& y) {
   return true;
 }
 
-// |x - y| <= atol + rtol |y| everywhere; infinities of one sign are close, NaN is close to nothing. Shapes must be equal.
+// |x - y| <= atol + rtol |y| everywhere; infinities of one sign are close, NaN is close to nothing. Shapes must be
+// equal.
 template <TensorScalar T>
 bool allclose(const Tensor<T>& x, const Tensor<T>& y, CloseOptions options = {}) {
   detail::Array* in[] = {&x.array(), &y.array()};

@@ -13,7 +13,8 @@
 #endif
 
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#error "ergo needs IEEE arithmetic: NaN and infinities must propagate. Compile without -ffast-math / -ffinite-math-only."
+#error \
+    "ergo needs IEEE arithmetic: NaN and infinities must propagate. Compile without -ffast-math / -ffinite-math-only."
 #endif
 
 #if !defined(__GNUC__)

@@ -6,7 +6,8 @@
 
 namespace ergo::inline ERGO_BUILD::detail {
 
-// Extents and byte strides of up to N operands with axes merged wherever every operand allows; outermost first, rank >= 1.
+// Extents and byte strides of up to N operands with axes merged wherever every operand allows; outermost first, rank
+// >= 1.
 template <int N>
 struct Walk {
   int rank = 0;

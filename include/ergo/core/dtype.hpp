@@ -1,5 +1,6 @@
 // The eight scalar types of tensors, and the two 16-bit ones among them: storage formats whose arithmetic is float's.
-// Conversions round once, to nearest even; NaN stays NaN, what is too large becomes an infinity (SEMANTICS: accumulation).
+// Conversions round once, to nearest even; NaN stays NaN, what is too large becomes an infinity (SEMANTICS:
+// accumulation).
 #pragma once
 
 #include <bit>
@@ -19,7 +20,7 @@ struct bfloat16 {
   explicit constexpr bfloat16(float x) : bits(round(x)) {}
   explicit constexpr bfloat16(double x);
   template <class I>
-    requires std::is_integral_v<I>
+  requires std::is_integral_v<I>
   explicit constexpr bfloat16(I x);
   static constexpr bfloat16 from_bits(std::uint16_t b) {
     bfloat16 r(0.0f);
@@ -46,7 +47,7 @@ struct half {
   explicit constexpr half(float x) : bits(round(x)) {}
   explicit constexpr half(double x);
   template <class I>
-    requires std::is_integral_v<I>
+  requires std::is_integral_v<I>
   explicit constexpr half(I x) : half(double(x)) {}
   static constexpr half from_bits(std::uint16_t b) {
     half r(0.0f);
@@ -55,9 +56,9 @@ struct half {
   }
   explicit constexpr operator float() const {
     const std::uint32_t sign = std::uint32_t(bits & 0x8000u) << 16, body = bits & 0x7fffu;
-    if (body >= 0x7c00u) return std::bit_cast<float>(sign | 0x7f800000u | (body & 0x3ffu) << 13);   // infinity, NaN
-    if (body >= 0x400u) return std::bit_cast<float>(sign | ((body << 13) + (112u << 23)));           // normal
-    const float magnitude = float(body) * 0x1p-24f;                                                  // subnormal, zero
+    if (body >= 0x7c00u) return std::bit_cast<float>(sign | 0x7f800000u | (body & 0x3ffu) << 13);  // infinity, NaN
+    if (body >= 0x400u) return std::bit_cast<float>(sign | ((body << 13) + (112u << 23)));         // normal
+    const float magnitude = float(body) * 0x1p-24f;                                                // subnormal, zero
     return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
   }
   explicit constexpr operator double() const { return double(float(*this)); }
@@ -103,7 +104,7 @@ constexpr double integer_to_odd(I x) {
 }  // namespace detail
 constexpr bfloat16::bfloat16(double x) : bfloat16(detail::round_to_odd(x)) {}
 template <class I>
-  requires std::is_integral_v<I>
+requires std::is_integral_v<I>
 constexpr bfloat16::bfloat16(I x) : bfloat16(detail::integer_to_odd(x)) {}
 constexpr half::half(double x) : half(detail::round_to_odd(x)) {}
 
@@ -125,11 +126,14 @@ constexpr int dtype_index() {
 }  // namespace detail
 
 template <class T>
-concept TensorScalar = detail::dtype_index<T>() >= 0;  // what a Tensor may hold
+concept TensorScalar = detail::dtype_index<T>()
+>= 0;  // what a Tensor may hold
 template <class T>
-concept Floating = detail::dtype_index<T>() >= 4;
+concept Floating = detail::dtype_index<T>()
+>= 4;
 template <class T>
-concept Index = detail::dtype_index<T>() >= 1 && detail::dtype_index<T>() <= 3;  // indices, labels
+concept Index = detail::dtype_index<T>()
+>= 1 && detail::dtype_index<T>() <= 3;  // indices, labels
 
 template <TensorScalar T>
 inline constexpr DType dtype_of = DType(detail::dtype_index<T>());
@@ -148,8 +152,8 @@ inline std::string to_string(DType d) {
 template <class T>
 using Compute = std::conditional_t<std::is_same_v<T, half> || std::is_same_v<T, bfloat16>, float, T>;
 
-// A number as T: truncated and saturated to integers (NaN to 0), wrapped between integers, `x != 0` to bool, one rounding
-// to floating types (SEMANTICS section 1, cast).
+// A number as T: truncated and saturated to integers (NaN to 0), wrapped between integers, `x != 0` to bool, one
+// rounding to floating types (SEMANTICS section 1, cast).
 template <TensorScalar T, class From>
 constexpr T convert(From x) {
   if constexpr (std::is_same_v<T, From>) {

@@ -1,5 +1,5 @@
-// The exceptions of the library. Every message begins with the operation in brackets, shows all shapes, the numbers that
-// disagree and a hint; a call that throws leaves everything as it was.
+// The exceptions of the library. Every message begins with the operation in brackets, shows all shapes, the numbers
+// that disagree and a hint; a call that throws leaves everything as it was.
 #pragma once
 
 #include <stdexcept>
@@ -15,7 +15,8 @@ namespace detail {
   for (std::size_t begin = 0; text.size() - begin > 120;) {
     const std::size_t newline = text.find('\n', begin), end = newline < text.size() ? newline : text.size();
     std::size_t space = text.rfind(' ', begin + 120);
-    if (space == std::string::npos || space < begin + 3) space = text.find(' ', begin + 120);  // a path, say, stays whole
+    if (space == std::string::npos || space < begin + 3)
+      space = text.find(' ', begin + 120);  // a path, say, stays whole
     if (end - begin > 120 && space < end)
       text.replace(space, 1, "\n  ");
     else

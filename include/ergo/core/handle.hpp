@@ -15,14 +15,15 @@ namespace detail {
 // A C++ number as an element of a Tensor<T>. A floating number for integers, and numbers for bool, do not compile; an
 // integer that T cannot hold is an Error.
 template <class T, class N>
-concept ScalarFor = TensorScalar<T> && Number<N> && (std::is_same_v<T, bool> == std::is_same_v<N, bool>) &&
-                    (Floating<T> || !std::is_floating_point_v<N>);
+concept ScalarFor = TensorScalar<T> && Number<N> &&
+    (std::is_same_v<T, bool> == std::is_same_v<N, bool>)&&(Floating<T> || !std::is_floating_point_v<N>);
 template <TensorScalar T, class N>
-  requires ScalarFor<T, N>
+requires ScalarFor<T, N>
 constexpr T scalar_of(const char* op, N n) {
   if constexpr (Integer<N> && Integer<T>) {
     if (!std::in_range<T>(n))
-      throw Error(std::string("[") + op + "] the number " + std::to_string(n) + " does not fit " + to_string(dtype_of<T>));
+      throw Error(std::string("[") + op + "] the number " + std::to_string(n) + " does not fit " +
+                  to_string(dtype_of<T>));
   }
   return convert<T>(n);
 }
@@ -42,7 +43,8 @@ class AnyTensor {
 
   // The erased array, for operations; an empty handle has none.
   detail::Array& array() const {
-    if (!array_) [[unlikely]] fail_empty();
+    if (!array_) [[unlikely]]
+      fail_empty();
     return *array_;
   }
   const detail::Ref<detail::Array>& ref() const { return array_; }
@@ -65,8 +67,7 @@ class Tensor : public AnyTensor {
   explicit Tensor(AnyTensor&& x) : AnyTensor(std::move(x)) { check_dtype(); }
   // Rank 0, on the default device.
   template <class N>
-    requires(detail::ScalarFor<T, N> || std::is_same_v<N, T>)
-  explicit Tensor(N value) : AnyTensor(make_scalar(value)) {}
+  requires(detail::ScalarFor<T, N> || std::is_same_v<N, T>) explicit Tensor(N value) : AnyTensor(make_scalar(value)) {}
 
   // The one element; an Error if there are more or none.
   T item() const {
@@ -83,7 +84,8 @@ class Tensor : public AnyTensor {
     for (int d = 0; d < index.rank(); ++d) {
       const std::int64_t n = a.shape[d], i = index[d] < 0 ? index[d] + n : index[d];
       if (i < 0 || i >= n)
-        detail::fail("at", a, "index " + std::to_string(index[d]) + " on axis " + std::to_string(d) + " is out of range");
+        detail::fail("at", a,
+                     "index " + std::to_string(index[d]) + " on axis " + std::to_string(d) + " is out of range");
       offset += i * c.stride[d];
     }
     if (!c.device.is_cpu()) return cpu().at(index);

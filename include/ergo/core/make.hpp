@@ -37,8 +37,7 @@ template <class T>
 class Nested {
  public:
   template <class N>
-    requires(ScalarFor<T, N> || std::is_same_v<N, T>)
-  Nested(N n) {
+  requires(ScalarFor<T, N> || std::is_same_v<N, T>) Nested(N n) {
     if constexpr (std::is_same_v<N, T>)
       values_.push_back(n);
     else
@@ -76,8 +75,8 @@ Tensor<T> ones(const Shape& shape, Device device = default_device()) {
   return detail::filled<T>(shape, convert<T>(1), device);
 }
 template <TensorScalar T, class N>
-  requires(detail::ScalarFor<T, N> || std::is_same_v<N, T>)
-Tensor<T> full(const Shape& shape, N value, Device device = default_device()) {
+requires(detail::ScalarFor<T, N> || std::is_same_v<N, T>) Tensor<T> full(const Shape& shape, N value,
+                                                                         Device device = default_device()) {
   if constexpr (std::is_same_v<N, T>)
     return detail::filled<T>(shape, value, device);
   else
@@ -99,8 +98,7 @@ Tensor<T> eye(I n, Device device = default_device()) {
 }
 // begin, begin + step, ... short of end.
 template <TensorScalar T, Number B, Number E, Number S>
-  requires(!std::is_same_v<T, bool>)
-Tensor<T> arange(B begin, E end, S step, Device device = default_device()) {
+requires(!std::is_same_v<T, bool>) Tensor<T> arange(B begin, E end, S step, Device device = default_device()) {
   if (step == S(0) || step != step) detail::fail_make("arange", "the step is zero or not a number");
   if constexpr (Integer<B> && Integer<E> && Integer<S>) {
     const std::int64_t b = detail::bound_of(begin), e = detail::bound_of(end), s = detail::bound_of(step);
@@ -136,7 +134,9 @@ Tensor<T> linspace(A a, B b, I n, Device device = default_device()) {
   const auto count = std::int64_t(n);
   if (count < 0) detail::fail_make("linspace", "a negative number of values");
   return detail::generated<T>({count}, device, [=](std::int64_t i) {
-    return convert<T>(i + 1 == count && count > 1 ? to : count > 1 ? from + (to - from) * (double(i) / double(count - 1)) : from);
+    return convert<T>(i + 1 == count && count > 1 ? to
+                      : count > 1                 ? from + (to - from) * (double(i) / double(count - 1))
+                                                  : from);
   });
 }
 // From nested lists of numbers to depth 4: `tensor<float>({{1, 2}, {3, 4}})`. Ragged lists are an Error.
@@ -147,10 +147,11 @@ Tensor<T> tensor(const detail::Nested<T>& list, Device device = default_device()
 
 // A copy of row-major elements.
 template <TensorScalar T>
-Tensor<T> from_span(std::span<const std::type_identity_t<T>> elements, const Shape& shape, Device device = default_device()) {
+Tensor<T> from_span(std::span<const std::type_identity_t<T>> elements, const Shape& shape,
+                    Device device = default_device()) {
   if (std::int64_t(elements.size()) != shape.numel())
-    detail::fail_make("from_span", std::to_string(elements.size()) + " elements for a shape " + to_string(shape) + " of " +
-                                       std::to_string(shape.numel()));
+    detail::fail_make("from_span", std::to_string(elements.size()) + " elements for a shape " + to_string(shape) +
+                                       " of " + std::to_string(shape.numel()));
   detail::Ref<detail::Array> a = detail::Array::make(dtype_of<T>, shape);
   if (!elements.empty()) std::memcpy(a->data, elements.data(), elements.size_bytes());
   return Tensor<T>(detail::on_device(std::move(a), device));
@@ -174,8 +175,8 @@ struct BorrowedBuffer : Buffer {
 };
 }  // namespace detail
 
-// A tensor on somebody else's row-major memory, not copied and never written. The memory must outlive the last tensor on
-// it, after which `release()` runs (it must not throw).
+// A tensor on somebody else's row-major memory, not copied and never written. The memory must outlive the last tensor
+// on it, after which `release()` runs (it must not throw).
 template <TensorScalar T, class Release = detail::KeepNothing>
 Tensor<T> borrow(std::span<const std::type_identity_t<T>> elements, const Shape& shape, Release release = {}) {
   if (std::int64_t(elements.size()) != shape.numel())

@@ -1,9 +1,10 @@
 // Reference counts and the caching CPU allocator that every array header, node and buffer comes from.
 //
-// A block is 64-byte aligned and comes from its size class: 64-byte steps up to 1 KiB, then four classes an octave (at most
-// 25 % waste). Blocks up to 32 KiB are kept in thread-local magazines of 64, exchanged with a process-wide store, so that a
-// block freed by another thread than its maker's finds its way back; larger ones are kept in the store. Nothing is returned to the
-// system before `release_cached_memory`, hence no page faults in a steady loop. Blocks of 1 MiB and more ask for huge pages.
+// A block is 64-byte aligned and comes from its size class: 64-byte steps up to 1 KiB, then four classes an octave (at
+// most 25 % waste). Blocks up to 32 KiB are kept in thread-local magazines of 64, exchanged with a process-wide store,
+// so that a block freed by another thread than its maker's finds its way back; larger ones are kept in the store.
+// Nothing is returned to the system before `release_cached_memory`, hence no page faults in a steady loop. Blocks of 1
+// MiB and more ask for huge pages.
 #pragma once
 
 #include <pthread.h>
@@ -114,9 +115,9 @@ struct Magazine {
 // What this thread keeps. Trivially destructible and constant-initialised, so that access is one TLS address.
 struct LocalCache {
   Magazine active[kLocalClasses], full[kLocalClasses];
-  std::int64_t balance;      // bytes of small blocks taken less given back since the last report
-  std::int64_t fail_in;      // tests: the allocation that many from now throws; 0: never
-  int limit;                 // of a magazine: kMagazine once the guard stands, which gives all back when the thread ends
+  std::int64_t balance;  // bytes of small blocks taken less given back since the last report
+  std::int64_t fail_in;  // tests: the allocation that many from now throws; 0: never
+  int limit;             // of a magazine: kMagazine once the guard stands, which gives all back when the thread ends
   bool closed;
 };
 inline constinit thread_local LocalCache local_cache{};
@@ -132,7 +133,8 @@ inline constinit Store store{};
 struct StoreLock {
   StoreLock() {
     lock();
-    if (!store.fork_handler) store.fork_handler = pthread_atfork(&lock, &unlock, &unlock) == 0;  // nobody else is inside
+    if (!store.fork_handler)
+      store.fork_handler = pthread_atfork(&lock, &unlock, &unlock) == 0;  // nobody else is inside
   }
   StoreLock(const StoreLock&) = delete;
   ~StoreLock() { unlock(); }
@@ -294,11 +296,13 @@ void release_store();
 // At least `bytes` bytes, 64-byte aligned, not initialised; OutOfMemory if there are none.
 ERGO_INLINE void* allocate(std::size_t bytes) {
   LocalCache& l = local_cache;
-  if (l.fail_in && --l.fail_in == 0) [[unlikely]] fail_injected(bytes);
+  if (l.fail_in && --l.fail_in == 0) [[unlikely]]
+    fail_injected(bytes);
   if (bytes <= kLocalBytes && !l.closed) [[likely]] {
     const int c = size_class(bytes);
     l.balance += std::int64_t(class_bytes(c));
-    if (l.balance > kReportBytes) [[unlikely]] report_locally();
+    if (l.balance > kReportBytes) [[unlikely]]
+      report_locally();
     Magazine& m = l.active[c];
     if (Block* b = m.head) [[likely]] {
       m.head = b->next;
@@ -315,7 +319,8 @@ ERGO_INLINE void deallocate(void* p, std::size_t bytes) {
   const int c = size_class(bytes);
   if (bytes <= kLocalBytes && !l.closed) [[likely]] {
     l.balance -= std::int64_t(class_bytes(c));
-    if (l.balance < -kReportBytes) [[unlikely]] report_locally();
+    if (l.balance < -kReportBytes) [[unlikely]]
+      report_locally();
     Magazine& m = l.active[c];
     if (kReuseBlocks && m.count < l.limit) [[likely]] {
       auto* b = static_cast<Block*>(p);
@@ -343,8 +348,8 @@ inline void release_store() {
 
 }  // namespace detail
 
-// What the library holds on a device. On the CPU `live` and `cached` are exact for this thread and the large blocks of all;
-// other threads' small blocks are counted to within 64 KiB each, and so is `peak`.
+// What the library holds on a device. On the CPU `live` and `cached` are exact for this thread and the large blocks of
+// all; other threads' small blocks are counted to within 64 KiB each, and so is `peak`.
 inline MemoryInfo memory_info(Device d = default_device()) {
   if (!d.is_cpu()) return detail::backend(d).memory_info(d);
   detail::LocalCache& l = detail::local_cache;

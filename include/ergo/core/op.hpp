@@ -1,13 +1,14 @@
-// An operation, erased: how it computes, and what the recording layer asks of it. A kernel runs straight from `dispatch`;
-// operands traced by an open transform go to autograd's tracer, the only thing of that layer which is known here.
+// An operation, erased: how it computes, and what the recording layer asks of it. A kernel runs straight from
+// `dispatch`; operands traced by an open transform go to autograd's tracer, the only thing of that layer which is known
+// here.
 #pragma once
 
 #include "ergo/core/array.hpp"
 
 namespace ergo::inline ERGO_BUILD {
 
-// What a derivative rule reads in the backward sweep; only that is kept alive. `others`: input j is kept if another input
-// is differentiated (products).
+// What a derivative rule reads in the backward sweep; only that is kept alive. `others`: input j is kept if another
+// input is differentiated (products).
 enum class Uses : std::uint8_t { nothing = 0, output = 1, inputs = 2, all = 3, others = 4 };
 
 namespace detail {
@@ -25,16 +26,18 @@ struct Op {
   const char* name;
   int n_in, n_out = 1;
   Uses uses = Uses::all;
-  bool differentiable = true;          // false: the result is a constant (comparison, argmax, stop_gradient)
-  bool has_vjp = true, has_jvp = true; // false: that mode traces the definition instead
-  bool leading_axes_free = true;       // false: vmap traces the definition instead
-  bool gathers = false;                // true: vjp adds into dx, which arrives holding what has gathered so far
+  bool differentiable = true;           // false: the result is a constant (comparison, argmax, stop_gradient)
+  bool has_vjp = true, has_jvp = true;  // false: that mode traces the definition instead
+  bool leading_axes_free = true;        // false: vmap traces the definition instead
+  bool gathers = false;                 // true: vjp adds into dx, which arrives holding what has gathered so far
   constexpr Op(const char* s, int n) : name(s), n_in(n) {}
 
   // The kernel; all inputs at depth 0. Bit i of `dying`: input i's memory may become the result's.
   virtual void value(Args x, Ref<Array>* y, std::uint64_t dying) const = 0;
   // The same in public, differentiable operations.
-  virtual void definition(Args x, Ref<Array>*) const { fail(name, x, n_in, "this operation has no derivative in this mode"); }
+  virtual void definition(Args x, Ref<Array>*) const {
+    fail(name, x, n_in, "this operation has no derivative in this mode");
+  }
   virtual void vjp(Args /*g*/, Args /*y*/, Args /*x*/, Wanted, Ref<Array>* /*dx*/) const {}
   virtual void jvp(Args /*t*/, Args /*y*/, Args /*x*/, Ref<Array>* /*ty*/) const {}
   // How many trailing axes of input i the operation consumes itself; the leading ones broadcast.

@@ -1,5 +1,6 @@
-// Printing, as NumPy prints: aligned columns, the shortest digits that tell the elements apart (at most 8 decimals), exponents where
-// magnitudes differ widely, an ellipsis in the middle of axes over 6 long once there are more than 1000 elements.
+// Printing, as NumPy prints: aligned columns, the shortest digits that tell the elements apart (at most 8 decimals),
+// exponents where magnitudes differ widely, an ellipsis in the middle of axes over 6 long once there are more than 1000
+// elements.
 #pragma once
 
 #include <cstdio>
@@ -36,7 +37,9 @@ inline std::string digits_of(const char* format, int digits, double x) {
   std::snprintf(text, sizeof text, format, digits, x);
   return text;
 }
-inline int exponent_of(const std::string& text) { return int(std::strtol(text.c_str() + text.find('e') + 1, nullptr, 10)); }
+inline int exponent_of(const std::string& text) {
+  return int(std::strtol(text.c_str() + text.find('e') + 1, nullptr, 10));
+}
 inline bool is_finite(double x) { return x - x == 0; }
 inline std::string print_special(double x) { return x != x ? "nan" : x > 0 ? "inf" : "-inf"; }
 
@@ -58,7 +61,9 @@ inline Printed print_positional(double x, int digits) {
 }
 // From here on numbers get an exponent: beyond the digits that T surely has.
 template <class T>
-inline constexpr double exponent_from = sizeof(T) == 2 ? 1e3 : sizeof(T) == 4 ? 1e6 : 1e16;
+inline constexpr double exponent_from = sizeof(T) == 2   ? 1e3
+                                        : sizeof(T) == 4 ? 1e6
+                                                         : 1e16;
 // A rank-0 tensor: all digits that count, 1.0 and not 1.
 inline std::string print_scalar(double x, int digits, double large) {
   if (!is_finite(x)) return print_special(x);

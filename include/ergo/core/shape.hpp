@@ -48,15 +48,13 @@ class IntegerList {
 };
 }  // namespace detail
 
-// The extents of a tensor. `Shape{2, 3}`, `{}` for rank 0, or from a std::vector of integers; `s[-1]` is the last extent.
+// The extents of a tensor. `Shape{2, 3}`, `{}` for rank 0, or from a std::vector of integers; `s[-1]` is the last
+// extent.
 class Shape : public detail::IntegerList {
  public:
   constexpr Shape() = default;
   template <Integer... I>
-    requires(sizeof...(I) > 0)
-  constexpr Shape(I... n) {
-    (append(n), ...);
-  }
+  requires(sizeof...(I) > 0) constexpr Shape(I... n) { (append(n), ...); }
   template <Integer I>
   explicit Shape(const std::vector<I>& sizes) {
     for (I n : sizes) append(n);
@@ -74,12 +72,14 @@ class Shape : public detail::IntegerList {
     std::int64_t n = 1;
     bool over = false, zero = false;
     for (int i = 0; i < rank_; ++i) {
-      if (at_[i] < 0) [[unlikely]] fail_negative();
+      if (at_[i] < 0) [[unlikely]]
+        fail_negative();
       zero |= at_[i] == 0;
       over |= __builtin_mul_overflow(n, at_[i], &n);
     }
     if (zero) return 0;
-    if (over) [[unlikely]] fail_overflow();
+    if (over) [[unlikely]]
+      fail_overflow();
     return n;
   }
 
@@ -100,7 +100,8 @@ class Shape : public detail::IntegerList {
  private:
   constexpr int resolve(int axis) const {
     const int i = axis < 0 ? axis + rank_ : axis;
-    if (i < 0 || i >= rank_) [[unlikely]] fail_axis(axis);
+    if (i < 0 || i >= rank_) [[unlikely]]
+      fail_axis(axis);
     return i;
   }
   constexpr Shape part(int from, int to) const {
@@ -113,16 +114,13 @@ class Shape : public detail::IntegerList {
   [[noreturn, gnu::cold]] void fail_overflow() const;
 };
 
-// One axis or a braced list of them: `sum(x, 0)`, `sum(x, {0, -1})`, `{}` for none. The constructor is variadic and not an
-// initializer_list, so that `variance(x, {.correction = 1})` cannot be mistaken for a list.
+// One axis or a braced list of them: `sum(x, 0)`, `sum(x, {0, -1})`, `{}` for none. The constructor is variadic and not
+// an initializer_list, so that `variance(x, {.correction = 1})` cannot be mistaken for a list.
 class Axes : public detail::IntegerList {
  public:
   constexpr Axes() = default;
   template <Integer... I>
-    requires(sizeof...(I) > 0)
-  constexpr Axes(I... axis) {
-    (append(axis), ...);
-  }
+  requires(sizeof...(I) > 0) constexpr Axes(I... axis) { (append(axis), ...); }
   template <Integer I>
   explicit Axes(const std::vector<I>& axes) {
     for (I a : axes) append(a);

@@ -1,4 +1,5 @@
-// The movement that a handle itself offers, differentiable like every operation: x[i] and slices, contiguous, to(device).
+// The movement that a handle itself offers, differentiable like every operation: x[i] and slices, contiguous,
+// to(device).
 #pragma once
 
 #include "ergo/core/copy.hpp"
@@ -9,8 +10,8 @@ namespace ergo::inline ERGO_BUILD::detail {
 // The shape of input 0 of a node: a husk's, or, where nothing was kept, the cotangent's.
 inline const Shape& shape_of(const Array* x, const Array& g) { return x ? x->shape : g.shape; }
 
-// `count` elements from `begin` in steps of `step` (may be negative) along an axis counted from the back, which vanishes
-// when `drops` (then count is 1). A view.
+// `count` elements from `begin` in steps of `step` (may be negative) along an axis counted from the back, which
+// vanishes when `drops` (then count is 1). A view.
 struct SliceOp final : CopiedOp<SliceOp> {
   int axis;  // from the back: 1 is the last
   std::int64_t begin, count, step;
@@ -38,7 +39,8 @@ struct SliceOp final : CopiedOp<SliceOp> {
     y->settle();
     return y;
   }
-  inline void vjp(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx) const override;  // inline here: else the vtable is emitted always
+  inline void vjp(Args g, Args y, Args x, Wanted wanted,
+                  Ref<Array>* dx) const override;  // inline here: else the vtable is emitted always
   void jvp(Args t, Args, Args, Ref<Array>* ty) const override {
     if (t[0]) dispatch(*this, t, ty);
   }

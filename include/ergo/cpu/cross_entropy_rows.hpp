@@ -1,7 +1,8 @@
-// Rows of cross_entropy on integer labels. Log-probabilities are never stored: forward takes a row's maximum and the sum of
-// its exponentials, and where a gradient is wanted the exponentials become (c softmax - target) scale at once.
+// Rows of cross_entropy on integer labels. Log-probabilities are never stored: forward takes a row's maximum and the
+// sum of its exponentials, and where a gradient is wanted the exponentials become (c softmax - target) scale at once.
 //
-// The target of a row with label y has weight[k] ((1 - smoothing) [k = y] + smoothing / n) on class k; c is the sum of it.
+// The target of a row with label y has weight[k] ((1 - smoothing) [k = y] + smoothing / n) on class k; c is the sum of
+// it.
 #pragma once
 
 #include "ergo/cpu/gather.hpp"
@@ -15,7 +16,7 @@ template <class T>
 struct CrossEntropyRows {
   std::int64_t n;
   const std::int64_t* label;
-  const T* weight;  // null: ones
+  const T* weight;              // null: ones
   T smoothing, scale, weights;  // `weights` is the sum of weight
   T of_label(std::int64_t y) const { return (weight ? weight[y] : T(1)) * (T(1) - smoothing); }
   T of_all() const { return smoothing / T(n); }
@@ -23,7 +24,8 @@ struct CrossEntropyRows {
 
 // A row whose maximum is infinite: its loss, and its gradient unless dx is null.
 template <class T>
-[[gnu::noinline, gnu::cold]] T infinite_cross_entropy(const CrossEntropyRows<T>& rows, const T* x, T* dx, std::int64_t y, T top) {
+[[gnu::noinline, gnu::cold]] T infinite_cross_entropy(const CrossEntropyRows<T>& rows, const T* x, T* dx,
+                                                      std::int64_t y, T top) {
   T sum = 0;
   for (std::int64_t i = 0; i < rows.n; ++i) sum += x[i] != x[i] ? x[i] : x[i] == top && top > 0 ? T(1) : T(0);
   const T own = rows.of_label(y), all = rows.of_all(), total = own + all * rows.weights;
@@ -40,7 +42,8 @@ template <class T>
 template <class T, bool Gradient>
 struct CrossEntropyBody {
   template <Isa I>
-  static ERGO_INLINE void run(const CrossEntropyRows<T>* rows, const T* x, T* dx, T* loss, std::int64_t first, std::int64_t count) {
+  static ERGO_INLINE void run(const CrossEntropyRows<T>* rows, const T* x, T* dx, T* loss, std::int64_t first,
+                              std::int64_t count) {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
     constexpr std::int64_t kMost = RowBlocks<P>::kMost + 1;
     const std::int64_t n = rows->n;
@@ -62,7 +65,8 @@ struct CrossEntropyBody {
             continue;
           }
           softmax_terms(blocks, from, to, top, sum, highest + r, total + r);
-          if (highest[r] - highest[r] != 0) [[unlikely]] continue;
+          if (highest[r] - highest[r] != 0) [[unlikely]]
+            continue;
           const T own = rows->of_label(y) * rows->scale, q = (own + all * rows->weights * rows->scale) / total[r];
           for (std::int64_t b = 0; b < blocks.count; ++b)
             scale_row(blocks[b], to + b * blocks.size, blocks.count == 1 ? q : q * top[b]);
@@ -102,9 +106,10 @@ struct CrossEntropyBody {
   }
 };
 
-// Labels of any integer type as int64, dense; one that equals *ignored (if there is such) as -1. Another outside [0, classes)
-// is an Error.
-inline Ref<Array> read_labels(const Array& labels, const Array* logits, std::int64_t classes, const std::int64_t* ignored) {
+// Labels of any integer type as int64, dense; one that equals *ignored (if there is such) as -1. Another outside [0,
+// classes) is an Error.
+inline Ref<Array> read_labels(const Array& labels, const Array* logits, std::int64_t classes,
+                              const std::int64_t* ignored) {
   constexpr IndexNames names{"cross_entropy", "labels", "logits", "label"};
   const Ref<Array> from = ergo::detail::dense(labels), r = Array::make(DType::int64, labels.shape);
   auto* to = reinterpret_cast<std::int64_t*>(r->data);
@@ -127,8 +132,8 @@ inline Ref<Array> read_labels(const Array& labels, const Array* logits, std::int
   return r;
 }
 
-// All rows of one problem: their losses, and, unless dx is null, the gradient of the loss, which is their sum, their mean
-// (over the weights of the counted labels) or themselves. Gives the number that the sum is to be divided by.
+// All rows of one problem: their losses, and, unless dx is null, the gradient of the loss, which is their sum, their
+// mean (over the weights of the counted labels) or themselves. Gives the number that the sum is to be divided by.
 template <class T>
 T cross_entropy(CrossEntropyRows<T> rows, const T* x, T* dx, std::int64_t count, bool mean, T* loss) {
   T counted = 0;
@@ -146,7 +151,8 @@ T cross_entropy(CrossEntropyRows<T> rows, const T* x, T* dx, std::int64_t count,
     if (dx)
       for_isa<CrossEntropyBody<T, true>>(static_cast<const CrossEntropyRows<T>*>(&rows), p[0], q[0], loss, first, some);
     else
-      for_isa<CrossEntropyBody<T, false>>(static_cast<const CrossEntropyRows<T>*>(&rows), p[0], q[0], loss, first, some);
+      for_isa<CrossEntropyBody<T, false>>(static_cast<const CrossEntropyRows<T>*>(&rows), p[0], q[0], loss, first,
+                                          some);
   });
   return counted;
 }

@@ -1,9 +1,11 @@
-// Rows of layer_norm and of its first-order rule. The mean is subtracted before squares are taken, and what its rounding left
-// is corrected, so that an offset costs no accuracy. A row keeps three numbers for the backward pass: the rounded mean, the
-// rest of it over the deviation, and 1 / deviation, with which the normalised element is (x - mean) scale + rest.
+// Rows of layer_norm and of its first-order rule. The mean is subtracted before squares are taken, and what its
+// rounding left is corrected, so that an offset costs no accuracy. A row keeps three numbers for the backward pass: the
+// rounded mean, the rest of it over the deviation, and 1 / deviation, with which the normalised element is (x - mean)
+// scale + rest.
 //
-// Backward takes two passes over a row: one for the row's two sums, which also adds to the partial sums of gamma's and beta's
-// gradients, and one for the result. There is a fixed number of partial sums, each over a fixed part of the rows.
+// Backward takes two passes over a row: one for the row's two sums, which also adds to the partial sums of gamma's and
+// beta's gradients, and one for the result. There is a fixed number of partial sums, each over a fixed part of the
+// rows.
 #pragma once
 
 #include "ergo/cpu/math.hpp"
@@ -18,13 +20,15 @@ inline constexpr int kRowStats = 3;
 template <class T>
 struct LayerNormBody {
   template <Isa I>
-  static ERGO_INLINE void run(const T* x, T* y, T* stats, std::int64_t rows, std::int64_t n, const T* gamma, const T* beta,
-                              std::int64_t step, T eps) {
+  static ERGO_INLINE void run(const T* x, T* y, T* stats, std::int64_t rows, std::int64_t n, const T* gamma,
+                              const T* beta, std::int64_t step, T eps) {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
     const RowPacks<P> packs(n);
     const T share = T(1) / T(n);
     for (std::int64_t r = 0; r < rows; ++r, x += n, y += n, gamma += step, beta += step, stats += kRowStats) {
-      const T mean = packs.template sum<4>([&](std::int64_t i) __attribute__((always_inline)) { return P::load(x + i); }).sum() * share;
+      const T mean =
+          packs.template sum<4>([&](std::int64_t i) __attribute__((always_inline)) { return P::load(x + i); }).sum() *
+          share;
       const P center(mean);
       const auto sums = packs.template sum<4>([&](std::int64_t i) __attribute__((always_inline)) {
         const P d = P::load(x + i) - center;
@@ -47,8 +51,8 @@ struct LayerNormBody {
 template <class T>
 struct LayerNormVjpBody {
   template <Isa I>
-  static ERGO_INLINE void run(const T* g, const T* x, const T* stats, const T* gamma, T* dx, T* sums, std::int64_t pitch,
-                              std::int64_t rows, std::int64_t n) {
+  static ERGO_INLINE void run(const T* g, const T* x, const T* stats, const T* gamma, T* dx, T* sums,
+                              std::int64_t pitch, std::int64_t rows, std::int64_t n) {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
     const RowPacks<P> packs(n);
     const T share = T(1) / T(n);
@@ -89,8 +93,8 @@ class Padded {
 
 // All rows of one group: dx (count, n), and dgamma, dbeta (n) summed over the rows.
 template <class T>
-void layer_norm_rows_vjp(const T* g, const T* x, const T* stats, const T* gamma, std::int64_t count, std::int64_t n, T* dx,
-                    T* dgamma, T* dbeta) {
+void layer_norm_rows_vjp(const T* g, const T* x, const T* stats, const T* gamma, std::int64_t count, std::int64_t n,
+                         T* dx, T* dgamma, T* dbeta) {
   const std::int64_t most = (count + 31) / 32, part_rows = most < 16 ? 16 : most;  // at most 32 partial sums
   const std::int64_t parts = (count + part_rows - 1) / part_rows, pitch = n + 64;
   const Padded<T> weight(gamma, n);
@@ -102,9 +106,11 @@ void layer_norm_rows_vjp(const T* g, const T* x, const T* stats, const T* gamma,
       const std::int64_t first = p * part_rows, rows = count - first < part_rows ? count - first : part_rows;
       const T* const from[] = {g, x};
       T* const to[] = {dx};
-      for_rows_here(from, to, first, first + rows, n, [&](const T* const* in, T* const* out, std::int64_t r, std::int64_t some) {
-        for_isa<LayerNormVjpBody<T>>(in[0], in[1], stats + r * kRowStats, weight.data(), out[0], sum, pitch, some, n);
-      });
+      for_rows_here(from, to, first, first + rows, n,
+                    [&](const T* const* in, T* const* out, std::int64_t r, std::int64_t some) {
+                      for_isa<LayerNormVjpBody<T>>(in[0], in[1], stats + r * kRowStats, weight.data(), out[0], sum,
+                                                   pitch, some, n);
+                    });
     }
   });
   fold_tree<SumOf>(sums.data(), parts, 2 * pitch);

@@ -1,5 +1,5 @@
-// Matrix products of arrays of any strides with broadcast leading axes, handed to the GEMM in as few pieces as the strides
-// allow: leading axes along which the right operand does not move become rows, the rest one batch.
+// Matrix products of arrays of any strides with broadcast leading axes, handed to the GEMM in as few pieces as the
+// strides allow: leading axes along which the right operand does not move become rows, the rest one batch.
 #pragma once
 
 #include "ergo/core/copy.hpp"
@@ -7,7 +7,8 @@
 
 namespace ergo::inline ERGO_BUILD::cpu {
 
-// (..., m, k) x (..., k, n), plus a bias (n,) if given; inner sizes agree and leading axes broadcast, checked by the caller.
+// (..., m, k) x (..., k, n), plus a bias (n,) if given; inner sizes agree and leading axes broadcast, checked by the
+// caller.
 template <class T>
 ergo::detail::Ref<ergo::detail::Array> matmul(const ergo::detail::Array& a, const ergo::detail::Array& b,
                                               const T* bias = nullptr) {
@@ -43,7 +44,8 @@ ergo::detail::Ref<ergo::detail::Array> matmul(const ergo::detail::Array& a, cons
   }
   batch.finish();
   const MatrixView<const T> va{reinterpret_cast<const T*>(a.data), m, k, row_a, a.stride[ra - 1] / width};
-  const MatrixView<const T> vb{reinterpret_cast<const T*>(b.data), k, n, b.stride[rb - 2] / width, b.stride[rb - 1] / width};
+  const MatrixView<const T> vb{reinterpret_cast<const T*>(b.data), k, n, b.stride[rb - 2] / width,
+                               b.stride[rb - 1] / width};
   const MatrixView<T> vc{reinterpret_cast<T*>(y->data), m, n, n, 1};
   const int last = batch.rank - 1;
   const std::int64_t count = batch.extent[last];

@@ -1,4 +1,5 @@
-// The maximum of each window of channels-last images: which element it is, as an index into the plane. Lanes are channels.
+// The maximum of each window of channels-last images: which element it is, as an index into the plane. Lanes are
+// channels.
 #pragma once
 
 #include "ergo/core/parallel.hpp"
@@ -12,8 +13,8 @@ struct PoolShape {
 };
 
 namespace detail {
-// One row of outputs: for each of out_w positions and c channels the index h * w + w of the first largest element, a NaN
-// counting as larger than all.
+// One row of outputs: for each of out_w positions and c channels the index h * w + w of the first largest element, a
+// NaN counting as larger than all.
 template <class T>
 struct MaxPoolRow {
   template <Isa I>
@@ -21,9 +22,11 @@ struct MaxPoolRow {
     constexpr int W = kRegisterBytes<I> / int(sizeof(T));
     using P = Pack<T, W>;
     using N = Pack<std::int32_t, W>;
-    const std::int64_t h0 = row * s->stride_h - s->pad_top, top = h0 < 0 ? 0 : h0, bottom = h0 + s->kh < s->h ? h0 + s->kh : s->h;
+    const std::int64_t h0 = row * s->stride_h - s->pad_top, top = h0 < 0 ? 0 : h0,
+                       bottom = h0 + s->kh < s->h ? h0 + s->kh : s->h;
     for (std::int64_t o = 0; o < s->out_w; ++o) {
-      const std::int64_t w0 = o * s->stride_w - s->pad_left, left = w0 < 0 ? 0 : w0, right = w0 + s->kw < s->w ? w0 + s->kw : s->w;
+      const std::int64_t w0 = o * s->stride_w - s->pad_left, left = w0 < 0 ? 0 : w0,
+                         right = w0 + s->kw < s->w ? w0 + s->kw : s->w;
       for (std::int64_t c = 0; c < s->c; c += W) {
         const int part = s->c - c < W ? int(s->c - c) : W;
         const auto load = [&](std::int64_t at) __attribute__((always_inline)) {

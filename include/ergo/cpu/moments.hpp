@@ -1,6 +1,6 @@
-// The variance and the Euclidean norm of rows. Squares are taken of deviations from the rounded mean and corrected for what
-// the rounding left, so that an offset costs no accuracy; a norm whose squares leave the range is scaled by its largest
-// element. All sums are on the fixed tree.
+// The variance and the Euclidean norm of rows. Squares are taken of deviations from the rounded mean and corrected for
+// what the rounding left, so that an offset costs no accuracy; a norm whose squares leave the range is scaled by its
+// largest element. All sums are on the fixed tree.
 #pragma once
 
 #include "ergo/cpu/math.hpp"
@@ -43,7 +43,9 @@ struct VarianceBody {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
     const RowPacks<P> packs(n);
     for (std::int64_t r = 0; r < rows; ++r, x += n) {
-      const T mean = packs.template sum<4>([&](std::int64_t i) __attribute__((always_inline)) { return P::load(x + i); }).sum() / T(n);
+      const T mean =
+          packs.template sum<4>([&](std::int64_t i) __attribute__((always_inline)) { return P::load(x + i); }).sum() /
+          T(n);
       T sum, square;
       deviations(packs, x, mean, &sum, &square);
       y[r] = variance_of(sum, square, T(n), divisor);
@@ -53,7 +55,8 @@ struct VarianceBody {
 
 }  // namespace detail
 
-// The power of two at or below the largest size in a row, and at least the least normal number; 1 if that is 0, infinite or NaN.
+// The power of two at or below the largest size in a row, and at least the least normal number; 1 if that is 0,
+// infinite or NaN.
 template <class T>
 T unit_of(const T* x, std::int64_t n) {
   T top = 0;
@@ -123,7 +126,8 @@ void norm_rows(const T* x, T* y, std::int64_t rows, std::int64_t n) {
     const T square = inner_product(x + r * n, x + r * n, n);
     y[r] = square >= least && square - square == 0 ? sqrt(square) : detail::scaled_norm(x + r * n, n);
   };
-  const std::int64_t grain = n > detail::kChunk ? rows : 1 + (detail::kChunk - 1) / (n + 1);  // long runs are parallel in themselves
+  const std::int64_t grain =
+      n > detail::kChunk ? rows : 1 + (detail::kChunk - 1) / (n + 1);  // long runs are parallel in themselves
   parallel_for(rows, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) one(r);
   });

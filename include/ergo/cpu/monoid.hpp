@@ -1,5 +1,6 @@
-// What reductions combine by: the sum, the product, the larger, the smaller, of scalars and of packs. `Accumulator<T>` is the
-// type that elements of type T are combined in: 64-bit integers for sums of integers, float for the 16-bit types.
+// What reductions combine by: the sum, the product, the larger, the smaller, of scalars and of packs. `Accumulator<T>`
+// is the type that elements of type T are combined in: 64-bit integers for sums of integers, float for the 16-bit
+// types.
 #pragma once
 
 #include "ergo/cpu/pack_storage.hpp"

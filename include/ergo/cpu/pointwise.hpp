@@ -1,5 +1,6 @@
 // The engine under every pointwise operation: broadcasting, allocation or reuse of the result, iteration over strided
-// operands, and the partition among threads. Compiled once; the loops (cpu/pointwise_loop.hpp) are per operation and dtype.
+// operands, and the partition among threads. Compiled once; the loops (cpu/pointwise_loop.hpp) are per operation and
+// dtype.
 #pragma once
 
 #include "ergo/core/copy.hpp"
@@ -80,8 +81,9 @@ struct Odometer {
   }
 };
 
-// Elements [begin, end) of the result. Rows that the loop can read as they lie are given to it directly when they are long
-// enough; otherwise blocks are gathered (and 16-bit operands widened) first, so that the loop always sees full vectors.
+// Elements [begin, end) of the result. Rows that the loop can read as they lie are given to it directly when they are
+// long enough; otherwise blocks are gathered (and 16-bit operands widened) first, so that the loop always sees full
+// vectors.
 inline void run_strided(const Strided& s, std::byte* y, DType out, Loop loop, const void* self, std::int64_t begin,
                         std::int64_t end) {
   constexpr std::int64_t kShortRow = 64, kBlock = 512;
@@ -144,21 +146,21 @@ inline void run_strided(const Strided& s, std::byte* y, DType out, Loop loop, co
                                                 const void* self, Ref<Array>* y) {
   Shape shape;
   for (int i = 0; i < n; ++i)
-    if (x[i] && !ergo::detail::broadcast(shape, x[i]->shape)) ergo::detail::fail(op.name, x, n, "shapes do not broadcast");
+    if (x[i] && !ergo::detail::broadcast(shape, x[i]->shape))
+      ergo::detail::fail(op.name, x, n, "shapes do not broadcast");
   Ref<Array> r = Array::make(out, shape);
   if (const std::int64_t count = r->numel()) {
     const Strided s(shape, x, n);
-    parallel_for(count, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
-      run_strided(s, r->data, out, loop, self, begin, end);
-    });
+    parallel_for(count, kPointwiseGrain,
+                 [&](std::int64_t begin, std::int64_t end) { run_strided(s, r->data, out, loop, self, begin, end); });
   }
   y[0] = std::move(r);
 }
 
 }  // namespace detail
 
-// Runs `loop` over the broadcast of the n inputs. A dying input of the result's dtype and shape, alone on memory of its own,
-// becomes the result.
+// Runs `loop` over the broadcast of the n inputs. A dying input of the result's dtype and shape, alone on memory of its
+// own, becomes the result.
 inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, Loop loop, const void* self, Ref<Array>* y,
                       std::uint64_t dying) {
   if (is_storage_only(out)) return detail::pointwise_strided(op, x, n, out, loop, self, y);

@@ -1,5 +1,6 @@
-// The loop of a pointwise operation: one body over packs, instantiated per operation, dtype and instruction set. What is
-// strided, broadcast or parallel is the engine's business (cpu/pointwise.hpp); here every operand is dense or one value.
+// The loop of a pointwise operation: one body over packs, instantiated per operation, dtype and instruction set. What
+// is strided, broadcast or parallel is the engine's business (cpu/pointwise.hpp); here every operand is dense or one
+// value.
 #pragma once
 
 #include <cstring>
@@ -11,11 +12,13 @@ namespace ergo::inline ERGO_BUILD::cpu {
 
 // y[i] for i in [0, n) from operands whose step is 0 (one value for all) or the size of an element. `self` is the
 // operation's own data, if it has any. y may be the very memory of an operand.
-using Loop = void (*)(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* step, std::int64_t n);
+using Loop = void (*)(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* step,
+                      std::int64_t n);
 
 namespace detail {
 
-// The type that decides how many lanes fit a register: the widest that is computed with; bools take what the others need.
+// The type that decides how many lanes fit a register: the widest that is computed with; bools take what the others
+// need.
 template <class... T>
 struct WidestOf {
   using type = std::uint8_t;
@@ -24,7 +27,10 @@ template <class T, class... Rest>
 struct WidestOf<T, Rest...> {
   using Tail = typename WidestOf<Rest...>::type;
   using C = Compute<T>;
-  using type = std::conditional_t<!std::is_same_v<T, bool> && (sizeof(C) > sizeof(Tail) || (sizeof(C) == sizeof(Tail) && std::is_floating_point_v<C>)), C, Tail>;
+  using type =
+      std::conditional_t<!std::is_same_v<T, bool> &&
+                             (sizeof(C) > sizeof(Tail) || (sizeof(C) == sizeof(Tail) && std::is_floating_point_v<C>)),
+                         C, Tail>;
 };
 template <class T, class Widest, int W>
 using OperandOf = std::conditional_t<std::is_same_v<T, bool>, Mask<Widest, W>, Pack<Compute<T>, W>>;
@@ -82,7 +88,8 @@ ERGO_INLINE void run_packs(const Eval& eval, std::byte* y, const std::byte* cons
 template <class F, class Out, class... In>
 struct StaticBody {  // F::value(x...), a stateless function of packs
   template <Isa I>
-  static ERGO_INLINE void run(const void*, std::byte* y, const std::byte* const* x, const std::int64_t* step, std::int64_t n) {
+  static ERGO_INLINE void run(const void*, std::byte* y, const std::byte* const* x, const std::int64_t* step,
+                              std::int64_t n) {
     const auto eval = [](const auto&... operand) __attribute__((always_inline)) { return F::value(operand...); };
     run_packs<I, Out, In...>(eval, y, x, step, n, std::index_sequence_for<In...>{});
   }
@@ -90,10 +97,11 @@ struct StaticBody {  // F::value(x...), a stateless function of packs
 
 }  // namespace detail
 
-// The loop of `F::value`, for the instruction set in use; for the compiler's own alone if F is `rare` (met in derivatives of
-// second order, say), which takes a third of the time to compile.
+// The loop of `F::value`, for the instruction set in use; for the compiler's own alone if F is `rare` (met in
+// derivatives of second order, say), which takes a third of the time to compile.
 template <class F, class Out, class... In>
-void pointwise_loop(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* step, std::int64_t n) {
+void pointwise_loop(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* step,
+                    std::int64_t n) {
   using Body = detail::StaticBody<F, Out, In...>;
   if constexpr (requires { typename F::rare; })
     detail::run_sse2<Body>(self, y, x, step, n);

@@ -1,6 +1,7 @@
-// Reductions over the trailing axes of an array of any strides, on a tree that shape and strides fix, never the number of
-// threads. Two forms read the array where it lies: rows (the reduced elements are dense) and columns (the kept ones are). Several
-// reduced axes that do not form one run are taken one after the other; what has neither form is copied first.
+// Reductions over the trailing axes of an array of any strides, on a tree that shape and strides fix, never the number
+// of threads. Two forms read the array where it lies: rows (the reduced elements are dense) and columns (the kept ones
+// are). Several reduced axes that do not form one run are taken one after the other; what has neither form is copied
+// first.
 #pragma once
 
 #include "ergo/cpu/reduce_run.hpp"
@@ -10,8 +11,8 @@ namespace ergo::inline ERGO_BUILD::cpu {
 
 namespace detail {
 
-// Rows and columns of a strided array: the kept axes in the result's order, the reduced ones from the longest stride to the
-// shortest, with axes merged where the strides allow.
+// Rows and columns of a strided array: the kept axes in the result's order, the reduced ones from the longest stride to
+// the shortest, with axes merged where the strides allow.
 struct ReducePlan {
   ergo::detail::Walk<1> kept, reduced;
   const std::byte* base;
@@ -61,15 +62,16 @@ inline void reduce_rows(const Reducer& r, const ReducePlan& plan, std::int64_t o
   parallel_for(outer, 1 + (kChunk - 1) / n, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end;) {
       const std::int64_t rows = inner - i % inner < end - i ? inner - i % inner : end - i;
-      r.rows(plan.base + plan.offset(kept, i, kept.rank), kept.stride[0][kept.rank - 1], rows, n, y + i * r.result_width);
+      r.rows(plan.base + plan.offset(kept, i, kept.rank), kept.stride[0][kept.rank - 1], rows, n,
+             y + i * r.result_width);
       i += rows;
     }
   });
 }
 
 // Groups of `rows` rows of n dense columns. Dense groups of few columns are read as rows of several.
-inline void reduce_columns(const Reducer& r, const ReducePlan& plan, std::int64_t groups, std::int64_t rows, std::int64_t n,
-                           std::byte* y) {
+inline void reduce_columns(const Reducer& r, const ReducePlan& plan, std::int64_t groups, std::int64_t rows,
+                           std::int64_t n, std::byte* y) {
   const std::int64_t stride = plan.reduced.stride[0][0], size = r.result_width;
   const std::int64_t joined = n < 64 && stride == n * r.width && rows >= 128 ? (127 + n) / n : 1;
   const std::int64_t wide = n * joined, tall = rows / joined, rest = rows % joined * n;
@@ -78,7 +80,9 @@ inline void reduce_columns(const Reducer& r, const ReducePlan& plan, std::int64_
   const std::int64_t pitch = direct ? wide : (parts + 1) * wide;  // one part more for the rest
   const Scratch<std::byte> scratch(direct ? 0 : groups * pitch * size);
   std::byte* part = direct ? y : scratch.data();
-  const auto group_at = [&](std::int64_t group) { return plan.base + plan.offset(plan.kept, group, plan.kept.rank - 1); };
+  const auto group_at = [&](std::int64_t group) {
+    return plan.base + plan.offset(plan.kept, group, plan.kept.rank - 1);
+  };
 
   const std::int64_t work = (parts == 1 ? tall : kColumnRows) * (wide < kColumnBlock ? wide : kColumnBlock);
   parallel_for(groups * parts * blocks, 1 + (kChunk - 1) / work, [&](std::int64_t begin, std::int64_t end) {
@@ -156,8 +160,8 @@ inline Ref<Array> reduce_last(const Reducer& r, const Array& x, int axes) {
 
 }  // namespace detail
 
-// x reduced over its last `axes` axes; the result, row-major, has the accumulator's type, or T if that is bool or of 16 bits
-// (which are combined in float and rounded once). x at depth 0 on the CPU.
+// x reduced over its last `axes` axes; the result, row-major, has the accumulator's type, or T if that is bool or of 16
+// bits (which are combined in float and rounded once). x at depth 0 on the CPU.
 template <class M, class T>
 Ref<Array> reduce_last(const Array& x, int axes) {
   if constexpr (std::is_same_v<T, half> || std::is_same_v<T, bfloat16>)

@@ -1,6 +1,7 @@
-// Reductions of dense memory: one run, rows that lie at a stride, columns of rows, and sums over pairs of elements. Short serial runs
-// in several accumulators, folded by halves; chunks of a fixed number of elements in parallel: the result's bits do not depend
-// on the number of threads, and the error of a float sum grows with the logarithm of its length.
+// Reductions of dense memory: one run, rows that lie at a stride, columns of rows, and sums over pairs of elements.
+// Short serial runs in several accumulators, folded by halves; chunks of a fixed number of elements in parallel: the
+// result's bits do not depend on the number of threads, and the error of a float sum grows with the logarithm of its
+// length.
 #pragma once
 
 #include <cstring>
@@ -48,8 +49,8 @@ ERGO_INLINE AccumulatorOf<M, T> reduce_dense(const T* x, std::int64_t n) {
   return few;
 }
 
-// y[r] = n elements from x + r * stride (in bytes) combined, for each of `rows` rows; n <= kChunk. Rows shorter than a few
-// registers lie on the lanes.
+// y[r] = n elements from x + r * stride (in bytes) combined, for each of `rows` rows; n <= kChunk. Rows shorter than a
+// few registers lie on the lanes.
 template <class M, class T>
 struct RowsBody {
   using C = AccumulatorOf<M, T>;
@@ -122,8 +123,8 @@ struct ColumnsBody {
   }
 };
 
-// A reduction with its types taken away, so that partition and tree are compiled once: kernels on chunks, and the element
-// by element combination of what they give. x points at elements, y and to at accumulators.
+// A reduction with its types taken away, so that partition and tree are compiled once: kernels on chunks, and the
+// element by element combination of what they give. x points at elements, y and to at accumulators.
 struct Reducer {
   std::int64_t width, result_width;  // bytes of an element, of an accumulator
   void (*rows)(const std::byte* x, std::int64_t stride, std::int64_t rows, std::int64_t n, std::byte* y);
@@ -206,7 +207,8 @@ struct PairsBody {
       const std::int64_t end = n - i < 32 * 8 * W ? n : i + 32 * 8 * W;
       for (; i + 8 * W <= end; i += 8 * W)
         repeat<8>([&](auto k) __attribute__((always_inline)) { acc[k] = add(acc[k], i + k * W); });
-      total = total + fold<8>(acc, [](const P& a, const P& b) __attribute__((always_inline)) { return a + b; });
+      total = total + fold<8>(
+                          acc, [](const P& a, const P& b) __attribute__((always_inline)) { return a + b; });
     }
     for (; i + W <= n; i += W) total = add(total, i);
     C rest = 0;

@@ -1,6 +1,6 @@
-// One row in whole packs: n / W of them, and for the rest one pack more that overlaps them (or, if the row is shorter than a
-// register, reaches past its end); `valid` says which of its lanes are new. No scalar tails, so that an element's value does
-// not depend on where in a pack it falls.
+// One row in whole packs: n / W of them, and for the rest one pack more that overlaps them (or, if the row is shorter
+// than a register, reaches past its end); `valid` says which of its lanes are new. No scalar tails, so that an
+// element's value does not depend on where in a pack it falls.
 #pragma once
 
 #include "ergo/cpu/pack_storage.hpp"
@@ -43,7 +43,8 @@ struct RowPacks {
   std::int64_t n, whole, last;
   decltype(P() < P()) valid[2];  // of the last pack, and of a whole one
 
-  ERGO_INLINE explicit RowPacks(std::int64_t count) : n(count), whole(count - count % W), last(count < W ? 0 : count - W) {
+  ERGO_INLINE explicit RowPacks(std::int64_t count)
+      : n(count), whole(count - count % W), last(count < W ? 0 : count - W) {
     using T = typename P::value_type;
     valid[0] = n < W ? P::iota() < P(T(n)) : P::iota() >= P(T(W - n % W));
     valid[1] = P() == P();
@@ -54,12 +55,12 @@ struct RowPacks {
     std::int64_t i = 0;
     for (; i + U * W <= n; i += U * W)
       repeat<U>([&](auto k) __attribute__((always_inline)) { f(k, i + k * W, AllLanes{}); });
-    rest(i, [&](std::int64_t at, const auto& some) __attribute__((always_inline)) {
-      f(std::integral_constant<int, 0>{}, at, some);
-    });
+    rest(
+        i, [&](std::int64_t at, const auto& some)
+               __attribute__((always_inline)) { f(std::integral_constant<int, 0>{}, at, some); });
   }
-  // The sum of term(i) over the packs, a Pack or a PackPair: U accumulators, added up every 16 packs of each, so that the
-  // error does not grow with n.
+  // The sum of term(i) over the packs, a Pack or a PackPair: U accumulators, added up every 16 packs of each, so that
+  // the error does not grow with n.
   template <int U, class F>
   ERGO_INLINE auto sum(F&& term) const {
     using V = decltype(term(std::int64_t(0)));
@@ -71,9 +72,12 @@ struct RowPacks {
       for (; i + U * W <= end; i += U * W) {
         repeat<U>([&](auto k) __attribute__((always_inline)) { part[k] = part[k] + term(i + k * W); });
       }
-      total = total + fold<U>(part, [](const V& a, const V& b) __attribute__((always_inline)) { return a + b; });
+      total = total + fold<U>(
+                          part, [](const V& a, const V& b) __attribute__((always_inline)) { return a + b; });
     }
-    rest(i, [&](std::int64_t at, const auto& some) __attribute__((always_inline)) { total = total + where(some, term(at), V{}); });
+    rest(
+        i, [&](std::int64_t at, const auto& some)
+               __attribute__((always_inline)) { total = total + where(some, term(at), V{}); });
     return total;
   }
 

@@ -1,5 +1,5 @@
-// How the rows of several operands meet a kernel: in parallel chunks, with room behind a row that is shorter than a register,
-// leading axes broadcast.
+// How the rows of several operands meet a kernel: in parallel chunks, with room behind a row that is shorter than a
+// register, leading axes broadcast.
 #pragma once
 
 #include "ergo/cpu/row_packs.hpp"
@@ -10,8 +10,8 @@ namespace ergo::inline ERGO_BUILD::cpu::detail {
 
 inline constexpr std::int64_t kRowGrain = 16384;  // elements a chunk of rows
 
-// What for_rows runs on rows: up to 4 operands of n elements of `width` bytes a row, the first `inputs` of them read, the
-// others written; a null one stays null.
+// What for_rows runs on rows: up to 4 operands of n elements of `width` bytes a row, the first `inputs` of them read,
+// the others written; a null one stays null.
 struct RowCall {
   std::int64_t n, width;
   int inputs, operands;
@@ -51,7 +51,8 @@ inline void run_rows(const RowCall& call, std::int64_t begin, std::int64_t end) 
 }
 inline void run_rows_parallel(const RowCall& call, std::int64_t count) {
   if (call.n == 0) return;
-  parallel_for(count, 1 + (kRowGrain - 1) / call.n, [&](std::int64_t begin, std::int64_t end) { run_rows(call, begin, end); });
+  parallel_for(count, 1 + (kRowGrain - 1) / call.n,
+               [&](std::int64_t begin, std::int64_t end) { run_rows(call, begin, end); });
 }
 
 template <class T, int K, int L, class Body>
@@ -68,10 +69,11 @@ RowCall row_call(const T* const (&x)[K], T* const (&y)[L], std::int64_t n, const
   };
   return call;
 }
-// Runs body(x, y, first, rows) on rows [begin, end) of n elements: x[K] and y[L] point at the rows from number `first` on
-// (null stays null), which may be read and written up to one register past their ends.
+// Runs body(x, y, first, rows) on rows [begin, end) of n elements: x[K] and y[L] point at the rows from number `first`
+// on (null stays null), which may be read and written up to one register past their ends.
 template <class T, int K, int L, class Body>
-void for_rows_here(const T* const (&x)[K], T* const (&y)[L], std::int64_t begin, std::int64_t end, std::int64_t n, const Body& body) {
+void for_rows_here(const T* const (&x)[K], T* const (&y)[L], std::int64_t begin, std::int64_t end, std::int64_t n,
+                   const Body& body) {
   run_rows(row_call(x, y, n, body), begin, end);
 }
 // The same in parallel, over chunks of rows.
@@ -80,8 +82,8 @@ void for_rows(const T* const (&x)[K], T* const (&y)[L], std::int64_t count, std:
   run_rows_parallel(row_call(x, y, n, body), count);
 }
 
-// Row-major operands whose axes before their last `core[i]` are broadcast to one another: what a kernel of several inputs
-// needs under vmap. Where nothing is broadcast, nothing is copied.
+// Row-major operands whose axes before their last `core[i]` are broadcast to one another: what a kernel of several
+// inputs needs under vmap. Where nothing is broadcast, nothing is copied.
 template <int N>
 struct Aligned {
   Shape lead;

@@ -17,8 +17,8 @@ namespace detail {
 template <class T>
 using ScanOf = std::conditional_t<std::is_integral_v<T>, std::int64_t, double>;  // what is added in
 
-// y[i] = carry + x[0] + ... + x[i], or up to x[i - 1], for n elements in the direction of `step`, which is 1 or -1; the carry
-// moves on. x and y point at the first element taken.
+// y[i] = carry + x[0] + ... + x[i], or up to x[i - 1], for n elements in the direction of `step`, which is 1 or -1; the
+// carry moves on. x and y point at the first element taken.
 template <class T, class Out>
 struct ScanRowBody {
   using C = ScanOf<T>;
@@ -51,7 +51,8 @@ template <class T, class Out>
 struct ScanColumnsBody {
   using C = ScanOf<T>;
   template <Isa I>
-  static ERGO_INLINE void run(const T* x, Out* y, std::int64_t n, std::int64_t pitch, std::int64_t width, bool exclusive, C* carry) {
+  static ERGO_INLINE void run(const T* x, Out* y, std::int64_t n, std::int64_t pitch, std::int64_t width,
+                              bool exclusive, C* carry) {
     constexpr int W = kRegisterBytes<I> / int(sizeof(C));
     using P = Pack<C, W>;
     for (std::int64_t i = 0; i < n; ++i, x += pitch, y += pitch) {
@@ -114,22 +115,24 @@ void scan_run(const T* x, Out* y, std::int64_t n, ScanOptions options) {
     here = sum;
     sum = next;
   }
-  parallel_for(n, kScanChunk, [&](std::int64_t begin, std::int64_t end) { scan(begin, end, carry + begin / kScanChunk); });
+  parallel_for(n, kScanChunk,
+               [&](std::int64_t begin, std::int64_t end) { scan(begin, end, carry + begin / kScanChunk); });
 }
 
 }  // namespace detail
 
 // Running sums of x along an axis counted from the front; x at depth 0 on the CPU, Out its type, or int64 for integers.
 template <class T, class Out>
-  requires(!std::is_same_v<T, half> && !std::is_same_v<T, bfloat16>)
-Ref<Array> cumulative_sum(const Array& x, int axis, ScanOptions options) {
+requires(!std::is_same_v<T, half> && !std::is_same_v<T, bfloat16>) Ref<Array> cumulative_sum(const Array& x, int axis,
+                                                                                             ScanOptions options) {
   using C = detail::ScanOf<T>;
   const Ref<Array> from = ergo::detail::dense(x);
   Ref<Array> y = Array::make(dtype_of<Out>, x.shape);
   if (y->numel() == 0) return y;
   const T* p = reinterpret_cast<const T*>(from->data);
   Out* q = reinterpret_cast<Out*>(y->data);
-  const std::int64_t n = x.shape[axis], inner = x.shape.last(x.shape.rank() - 1 - axis).numel(), outer = y->numel() / n / inner;
+  const std::int64_t n = x.shape[axis], inner = x.shape.last(x.shape.rank() - 1 - axis).numel(),
+                     outer = y->numel() / n / inner;
   if (inner == 1) {
     const std::int64_t grain = n >= 16384 ? outer : 1 + 16383 / n;  // long runs are parallel in themselves
     parallel_for(outer, grain, [&](std::int64_t begin, std::int64_t end) {
@@ -141,7 +144,8 @@ Ref<Array> cumulative_sum(const Array& x, int axis, ScanOptions options) {
   const std::int64_t blocks = (inner + kBlock - 1) / kBlock, width = inner < kBlock ? inner : kBlock;
   parallel_for(outer * blocks, 1 + 16383 / (n * width), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
-      const std::int64_t c = t % blocks * kBlock, at = t / blocks * n * inner + (options.reverse ? (n - 1) * inner : 0) + c;
+      const std::int64_t c = t % blocks * kBlock,
+                         at = t / blocks * n * inner + (options.reverse ? (n - 1) * inner : 0) + c;
       C carry[kBlock] = {};
       for_isa<detail::ScanColumnsBody<T, Out>>(p + at, q + at, n, options.reverse ? -inner : inner,
                                                inner - c < kBlock ? inner - c : kBlock, options.exclusive, carry);
@@ -150,8 +154,8 @@ Ref<Array> cumulative_sum(const Array& x, int axis, ScanOptions options) {
   return y;
 }
 template <class T, class Out>
-  requires(std::is_same_v<T, half> || std::is_same_v<T, bfloat16>)
-Ref<Array> cumulative_sum(const Array& x, int axis, ScanOptions options) {
+requires(std::is_same_v<T, half> || std::is_same_v<T, bfloat16>) Ref<Array> cumulative_sum(const Array& x, int axis,
+                                                                                           ScanOptions options) {
   return narrowed(*cumulative_sum<float, float>(*widened(x), axis, options), dtype_of<T>);
 }
 

@@ -1,9 +1,9 @@
-// Rows of softmax, log_softmax and logsumexp, and the first-order rules of the first two. exp(x - max) is computed once an
-// element, scaled by 2^kLift so that the smallest shares are not lost before the division; rows longer than a block of the
-// first cache keep a maximum a block, so that two passes over memory suffice whatever the length.
+// Rows of softmax, log_softmax and logsumexp, and the first-order rules of the first two. exp(x - max) is computed once
+// an element, scaled by 2^kLift so that the smallest shares are not lost before the division; rows longer than a block
+// of the first cache keep a maximum a block, so that two passes over memory suffice whatever the length.
 //
-// A row with infinities has the limit's shares: +infinity shares equally, -infinity gets nothing. A row of -infinity alone
-// gives NaN, or nothing (0, or -infinity as a logarithm) where the caller says so.
+// A row with infinities has the limit's shares: +infinity shares equally, -infinity gets nothing. A row of -infinity
+// alone gives NaN, or nothing (0, or -infinity as a logarithm) where the caller says so.
 #pragma once
 
 #include "ergo/cpu/math.hpp"
@@ -117,7 +117,8 @@ ERGO_INLINE void row_weight(const RowBlocks<P>& blocks, const T* x, std::int64_t
   T top = 0, sum = 0;
   for (std::int64_t b = 0; b < blocks.count; ++b) {
     const T* at = x + b * blocks.size;
-    const T highest = row_max(blocks[b], at), more = exp_sum<false, P, T>(blocks[b], at, nullptr, highest - highest == 0 ? highest : T(0));
+    const T highest = row_max(blocks[b], at),
+            more = exp_sum<false, P, T>(blocks[b], at, nullptr, highest - highest == 0 ? highest : T(0));
     if (b == 0) {
       top = highest;
       sum = more;
@@ -138,15 +139,15 @@ ERGO_INLINE void row_weight(const RowBlocks<P>& blocks, const T* x, std::int64_t
 template <class P, class T>
 ERGO_INLINE void log_weights(const T* sum, T* y, std::int64_t n) {
   const RowPacks<P> packs(n);  // rows are counted in whole registers of scratch memory
-  packs.template each<1>([&](auto, std::int64_t i, const auto&) __attribute__((always_inline)) {
-    log(P::load(sum + i) * P(kUnlift<T>)).store(y + i);
-  });
+  packs.template each<1>([&](auto, std::int64_t i, const auto&)
+                             __attribute__((always_inline)) { log(P::load(sum + i) * P(kUnlift<T>)).store(y + i); });
 }
 
-// exp_lifted(x - maximum of the block) to y, block by block; the maximum of the row, and in top[b] the factor by which block b
-// is to be multiplied (if there are several) before all are divided by the row's sum.
+// exp_lifted(x - maximum of the block) to y, block by block; the maximum of the row, and in top[b] the factor by which
+// block b is to be multiplied (if there are several) before all are divided by the row's sum.
 template <class P, class T>
-ERGO_INLINE void softmax_terms(const RowBlocks<P>& blocks, const T* x, T* y, T* top, T* sum, T* top_of_row, T* sum_of_row) {
+ERGO_INLINE void softmax_terms(const RowBlocks<P>& blocks, const T* x, T* y, T* top, T* sum, T* top_of_row,
+                               T* sum_of_row) {
   for (std::int64_t b = 0; b < blocks.count; ++b) {
     const T* at = x + b * blocks.size;
     top[b] = row_max(blocks[b], at);
@@ -286,7 +287,9 @@ struct SoftmaxVjpBody {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
     const RowPacks<P> packs(n);
     for (std::int64_t r = 0; r < rows; ++r, g += n, y += n, dx += n) {
-      const auto product = [&](std::int64_t i) __attribute__((always_inline)) { return P::load(g + i) * P::load(y + i); };
+      const auto product = [&](std::int64_t i) __attribute__((always_inline)) {
+        return P::load(g + i) * P::load(y + i);
+      };
       const P mean(packs.template sum<4>(product).sum());
       packs.template each<4>([&](auto, std::int64_t i, const auto&) __attribute__((always_inline)) {
         (P::load(y + i) * (P::load(g + i) - mean)).store(dx + i);

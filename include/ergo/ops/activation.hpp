@@ -1,5 +1,5 @@
-// Activations: sigmoid log_sigmoid softplus relu leaky_relu elu gelu gelu_tanh silu, and erf, erfc, from which gelu is made.
-// None overflows or loses its tail; NaN in, NaN out; -infinity gives the limit.
+// Activations: sigmoid log_sigmoid softplus relu leaky_relu elu gelu gelu_tanh silu, and erf, erfc, from which gelu is
+// made. None overflows or loses its tail; NaN in, NaN out; -infinity gives the limit.
 #pragma once
 
 #include "ergo/ops/exponential.hpp"
@@ -133,16 +133,14 @@ ERGO_UNARY(erfc, detail::Erfc)
 
 // x, or slope x below 0; the slope may be learned.
 template <class X, class S = float>
-  requires detail::OperandsLike<X, S>
+requires detail::OperandsLike<X, S>
 auto leaky_relu(X&& x, const S& slope = 0.01f) {
   return detail::pointwise_call<detail::LeakyRelu, void>(std::forward<X>(x), slope);
 }
 // x, or alpha (exp(x) - 1) below 0.
 template <class X, class S = int>
-  requires detail::OperandsLike<X, S>
-auto elu(X&& x, const S& alpha = 1) {
-  return detail::pointwise_call<detail::Elu, void>(std::forward<X>(x), alpha);
-}
+requires detail::OperandsLike<X, S>
+auto elu(X&& x, const S& alpha = 1) { return detail::pointwise_call<detail::Elu, void>(std::forward<X>(x), alpha); }
 
 namespace detail {
 struct Gelu {

@@ -1,6 +1,6 @@
 // conv2d: cross-correlation of channels-last images (N, H, W, C_in) with weights (KH, KW, C_in / groups, C_out), as
-// (N, OH, OW, C_out). The operation and its two gradients are bilinear and each other's transposes, so derivatives of every
-// order run through the same three kernels.
+// (N, OH, OW, C_out). The operation and its two gradients are bilinear and each other's transposes, so derivatives of
+// every order run through the same three kernels.
 #pragma once
 
 #include "ergo/autograd/linear_op.hpp"
@@ -18,8 +18,8 @@ struct Conv2dOptions {
 
 namespace detail {
 
-// Calls f(i, offset of a, offset of b), offsets in bytes, for the elements of broadcast leading axes of two dense arrays whose
-// last four axes belong together.
+// Calls f(i, offset of a, offset of b), offsets in bytes, for the elements of broadcast leading axes of two dense
+// arrays whose last four axes belong together.
 template <class F>
 void for_each_lead(const Shape& lead, const Array& a, const Array& b, const F& f) {
   const auto offset = [&](const Array& x, std::int64_t index) {
@@ -35,7 +35,8 @@ void for_each_lead(const Shape& lead, const Array& a, const Array& b, const F& f
   for (std::int64_t i = 0, n = lead.product(); i < n; ++i) f(i, offset(a, i), offset(b, i));
 }
 
-// What the three operations share: the sizes (all but the batch), and operands whose axes before the last four are mapped.
+// What the three operations share: the sizes (all but the batch), and operands whose axes before the last four are
+// mapped.
 struct ConvolutionSizes {
   static constexpr int core[] = {4, 4};
   cpu::Conv2dShape s;
@@ -49,10 +50,11 @@ struct ConvolutionSizes {
   Shape results(std::int64_t n) const { return {n, s.out_h(), s.out_w(), s.c_out}; }
   Shape weights() const { return {s.kh, s.kw, s.c_in / s.groups, s.c_out}; }
 
-  // kernel(n, a, b, y) for each element of the leading axes; `tail(n)` is the result's shape. Where b is not mapped and holds the
-  // weights, all leading axes of a are one batch.
+  // kernel(n, a, b, y) for each element of the leading axes; `tail(n)` is the result's shape. Where b is not mapped and
+  // holds the weights, all leading axes of a are one batch.
   template <class T, class Tail, class Kernel>
-  Tensor<T> run(const Tensor<T>& a, const Tensor<T>& b, bool b_is_weights, const Tail& tail, const Kernel& kernel) const {
+  Tensor<T> run(const Tensor<T>& a, const Tensor<T>& b, bool b_is_weights, const Tail& tail,
+                const Kernel& kernel) const {
     const Ref<Array> x = dense(a.array()), w = dense(b.array());
     Shape lead = x->shape.first(x->shape.rank() - 4);
     broadcast(lead, w->shape.first(w->shape.rank() - 4));
@@ -67,7 +69,8 @@ struct ConvolutionSizes {
     } else {
       const std::int64_t step = tail(n).product();
       for_each_lead(lead, *x, *w, [&](std::int64_t i, std::int64_t at_x, std::int64_t at_w) {
-        kernel(n, reinterpret_cast<const T*>(x->data + at_x), reinterpret_cast<const T*>(w->data + at_w), data_of<T>(*y) + i * step);
+        kernel(n, reinterpret_cast<const T*>(x->data + at_x), reinterpret_cast<const T*>(w->data + at_w),
+               data_of<T>(*y) + i * step);
       });
     }
     return Tensor<T>(std::move(y));
@@ -78,8 +81,9 @@ struct Conv2d : ConvolutionSizes {
   static constexpr auto name = "conv2d";
   template <class T>
   Tensor<T> value(const Tensor<T>& x, const Tensor<T>& w) const {
-    return run(x, w, true, [&](std::int64_t n) { return results(n); },
-               [&](std::int64_t n, const T* px, const T* pw, T* py) { cpu::conv2d<T>(of_batch(n), px, pw, py); });
+    return run(
+        x, w, true, [&](std::int64_t n) { return results(n); },
+        [&](std::int64_t n, const T* px, const T* pw, T* py) { cpu::conv2d<T>(of_batch(n), px, pw, py); });
   }
   template <int I, class T>
   Tensor<T> transpose(const Tensor<T>& g, const Tensor<T>& other, const Shape&) const;
@@ -88,8 +92,11 @@ struct Conv2dInputGradient : ConvolutionSizes {  // (g, w) to the gradient of x
   static constexpr auto name = "conv2d_input_gradient";
   template <class T>
   Tensor<T> value(const Tensor<T>& g, const Tensor<T>& w) const {
-    return run(g, w, true, [&](std::int64_t n) { return images(n); },
-               [&](std::int64_t n, const T* pg, const T* pw, T* py) { cpu::conv2d_input_gradient<T>(of_batch(n), pg, pw, py); });
+    return run(
+        g, w, true, [&](std::int64_t n) { return images(n); },
+        [&](std::int64_t n, const T* pg, const T* pw, T* py) {
+          cpu::conv2d_input_gradient<T>(of_batch(n), pg, pw, py);
+        });
   }
   template <int I, class T>
   Tensor<T> transpose(const Tensor<T>& g, const Tensor<T>& other, const Shape&) const;
@@ -98,8 +105,11 @@ struct Conv2dWeightGradient : ConvolutionSizes {  // (x, g) to the gradient of w
   static constexpr auto name = "conv2d_weight_gradient";
   template <class T>
   Tensor<T> value(const Tensor<T>& x, const Tensor<T>& g) const {
-    return run(x, g, false, [&](std::int64_t) { return weights(); },
-               [&](std::int64_t n, const T* px, const T* pg, T* py) { cpu::conv2d_weight_gradient<T>(of_batch(n), px, pg, py); });
+    return run(
+        x, g, false, [&](std::int64_t) { return weights(); },
+        [&](std::int64_t n, const T* px, const T* pg, T* py) {
+          cpu::conv2d_weight_gradient<T>(of_batch(n), px, pg, py);
+        });
   }
   template <int I, class T>
   Tensor<T> transpose(const Tensor<T>& g, const Tensor<T>& other, const Shape&) const;
@@ -138,7 +148,8 @@ inline cpu::Conv2dShape conv2d_sizes(const char* op, Array& x, Array& w, const C
     wrong("channels " + std::to_string(x.shape[3]) + " and " + std::to_string(w.shape[2] * options.groups) +
           " differ (weights are (KH, KW, C_in / groups, C_out))");
   if (w.shape[3] % options.groups != 0)
-    wrong("the " + std::to_string(w.shape[3]) + " output channels do not divide into " + std::to_string(options.groups) + " groups");
+    wrong("the " + std::to_string(w.shape[3]) + " output channels do not divide into " +
+          std::to_string(options.groups) + " groups");
   if (w.shape[0] < 1 || w.shape[1] < 1) wrong("an empty kernel");
   if (options.stride.h < 1 || options.stride.w < 1 || options.dilation.h < 1 || options.dilation.w < 1)
     wrong("stride and dilation are at least 1");
@@ -157,8 +168,9 @@ inline cpu::Conv2dShape conv2d_sizes(const char* op, Array& x, Array& w, const C
   s.pad_right = columns.after;
   const std::int64_t high = s.dilation_h * (s.kh - 1) + 1, wide = s.dilation_w * (s.kw - 1) + 1;
   if (high > s.h + rows.before + rows.after || wide > s.w + columns.before + columns.after)
-    wrong("a kernel of " + std::to_string(high) + " by " + std::to_string(wide) + " is larger than the padded image of " +
-          std::to_string(s.h + rows.before + rows.after) + " by " + std::to_string(s.w + columns.before + columns.after));
+    wrong("a kernel of " + std::to_string(high) + " by " + std::to_string(wide) +
+          " is larger than the padded image of " + std::to_string(s.h + rows.before + rows.after) + " by " +
+          std::to_string(s.w + columns.before + columns.after));
   return s;
 }
 

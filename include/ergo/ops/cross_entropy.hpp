@@ -1,8 +1,9 @@
-// cross_entropy of logits with labels or probabilities. A label outside [0, classes) is an Error that names it and its place;
-// a row whose label is ignored adds nothing, to the gradient neither.
+// cross_entropy of logits with labels or probabilities. A label outside [0, classes) is an Error that names it and its
+// place; a row whose label is ignored adds nothing, to the gradient neither.
 //
-// Where a gradient will be wanted, the forward pass on labels computes it at once, which costs little more than the loss; the
-// backward pass only scales it, and not even that for the usual cotangent of 1. Higher orders go through the formula.
+// Where a gradient will be wanted, the forward pass on labels computes it at once, which costs little more than the
+// loss; the backward pass only scales it, and not even that for the usual cotangent of 1. Higher orders go through the
+// formula.
 #pragma once
 
 #include "ergo/cpu/cross_entropy_rows.hpp"
@@ -13,10 +14,10 @@
 namespace ergo::inline ERGO_BUILD {
 
 struct CrossEntropyOptions {
-  Reduction reduction = Reduction::mean;          // mean: over the weights of the labels that count
+  Reduction reduction = Reduction::mean;  // mean: over the weights of the labels that count
   std::optional<std::int64_t> ignore_label = {};
-  double label_smoothing = 0;                     // e: (1 - e) of the target, and e / classes on every class
-  AnyTensor weight = {};                          // (classes), of the logits' dtype; a constant to every transform
+  double label_smoothing = 0;  // e: (1 - e) of the target, and e / classes on every class
+  AnyTensor weight = {};       // (classes), of the logits' dtype; a constant to every transform
 };
 
 namespace detail {
@@ -135,7 +136,8 @@ struct CrossEntropy {
     using namespace ergo::cpu::detail;
     using C = Compute<T>;
     constexpr int N = 2 + int(sizeof...(W));
-    const Aligned<N> all({&logits.array(), &labels.array(), &weight.array()...}, {rank, rank - 1, (void(weight), 1)...});
+    const Aligned<N> all({&logits.array(), &labels.array(), &weight.array()...},
+                         {rank, rank - 1, (void(weight), 1)...});
     const Ref<Array> x = computable(*all.array[0]), weights = N > 2 ? computable(*all.array[N - 1]) : Ref<Array>();
     const std::int64_t classes = logits.shape()[-1], rows = labels.shape().last(rank - 1).numel();
     const Ref<Array> label = read_labels(*all.array[1], all.array[0].get(), classes, ignored ? &*ignored : nullptr);
@@ -144,11 +146,16 @@ struct CrossEntropy {
     const Ref<Array> dx = with_gradient ? Array::make(dtype_of<C>, x->shape) : Ref<Array>();
     const ergo::cpu::Scratch<C> of_rows(none ? 0 : rows);
     for (std::int64_t i = 0; i < all.lead.numel(); ++i) {
-      const CrossEntropyRows<C> problem{classes, data_of<std::int64_t>(*label) + i * rows,
-                                        weights ? data_of<C>(*weights) + i * classes : nullptr, C(smoothing), C(1), C(0)};
+      const CrossEntropyRows<C> problem{classes,
+                                        data_of<std::int64_t>(*label) + i * rows,
+                                        weights ? data_of<C>(*weights) + i * classes : nullptr,
+                                        C(smoothing),
+                                        C(1),
+                                        C(0)};
       C* losses = none ? data_of<C>(*loss) + i * rows : of_rows.data();
       const std::int64_t at = i * rows * classes;
-      const C counted = cross_entropy(problem, data_of<C>(*x) + at, dx ? data_of<C>(*dx) + at : nullptr, rows, mean, losses);
+      const C counted =
+          cross_entropy(problem, data_of<C>(*x) + at, dx ? data_of<C>(*dx) + at : nullptr, rows, mean, losses);
       if (none) continue;
       const C total = reduce_run<ergo::cpu::SumOf, C>(losses, rows);
       data_of<C>(*loss)[i] = mean ? total / counted : total;
@@ -178,12 +185,14 @@ struct CrossEntropy {
     } else {
       const auto [target, own] = targets(logits, labels, weight...);
       const Tensor<T> all = sum(target, -1, true), share = softmax(pointwise_op(OfCounted{}, logits, all));
-      const Tensor<T> scale = reduction == Reduction::mean ? g * or_zero<SafeReciprocal>(sum_of_last(own, rank - 1)) : g;
+      const Tensor<T> scale =
+          reduction == Reduction::mean ? g * or_zero<SafeReciprocal>(sum_of_last(own, rank - 1)) : g;
       return with_ones(scale, rank - result_rank()) * (all * share - target);
     }
   }
   template <class Y, std::same_as<Tensor<T>>... W>
-  Tensor<T> vjp(const Tensor<T>& g, const Y& y, const Tensor<T>& logits, const AnyTensor& labels, const W&... weight) const {
+  Tensor<T> vjp(const Tensor<T>& g, const Y& y, const Tensor<T>& logits, const AnyTensor& labels,
+                const W&... weight) const {
     const Tensor<T>& ready = std::get<1>(y);
     if (!ready.defined()) return gradient(g, logits, labels, weight...);
     return fused_op(CrossEntropyVjp<T>{*this}, g, ready, logits, labels, weight...);
@@ -242,27 +251,32 @@ template <class T>
 void check_cross_entropy(const Tensor<T>& logits, const AnyTensor& labels, const CrossEntropyOptions& options) {
   const AnyTensor& w = options.weight;
   if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1))
-    fail_cross_entropy(logits, labels, ".label_smoothing = " + std::to_string(options.label_smoothing) + " is not in [0, 1]");
+    fail_cross_entropy(logits, labels,
+                       ".label_smoothing = " + std::to_string(options.label_smoothing) + " is not in [0, 1]");
   if (w.defined() && (w.shape() != logits.shape().last(1) || w.dtype() != dtype_of<T>))
-    fail_cross_entropy(logits, labels, ".weight " + to_string(w.shape()) + " of " + to_string(w.dtype()) + " must be " +
-                                           to_string(logits.shape().last(1)) + " of " + to_string(dtype_of<T>));
+    fail_cross_entropy(logits, labels,
+                       ".weight " + to_string(w.shape()) + " of " + to_string(w.dtype()) + " must be " +
+                           to_string(logits.shape().last(1)) + " of " + to_string(dtype_of<T>));
 }
 
 }  // namespace detail
 
-// The negative logarithm of softmax(logits) (..., K) at the labels (...), or weighed by probabilities (..., K), reduced.
+// The negative logarithm of softmax(logits) (..., K) at the labels (...), or weighed by probabilities (..., K),
+// reduced.
 template <class T, class L>
 Tensor<T> cross_entropy(const Tensor<T>& logits, const Tensor<L>& labels, const CrossEntropyOptions& options = {}) {
   constexpr bool probabilities = std::is_same_v<T, L>;
   static_assert(Floating<T>, "cross_entropy: logits are floating: cast<float>(logits) first");
-  static_assert(Index<L> || probabilities,
-                "cross_entropy: labels are integers (cast<int32_t>(labels) first), or probabilities of the logits' dtype");
+  static_assert(
+      Index<L> || probabilities,
+      "cross_entropy: labels are integers (cast<int32_t>(labels) first), or probabilities of the logits' dtype");
   if (logits.rank() == 0) detail::fail_cross_entropy(logits, labels, "logits need an axis of classes");
   const Shape rows = logits.shape().first(logits.rank() - 1);
   if (labels.shape() != (probabilities ? logits.shape() : rows))
-    detail::fail_cross_entropy(logits, labels,
-                               probabilities ? std::string("probabilities must have the shape of the logits")
-                                             : "labels must have the shape " + to_string(rows) + " of logits without the classes");
+    detail::fail_cross_entropy(
+        logits, labels,
+        probabilities ? std::string("probabilities must have the shape of the logits")
+                      : "labels must have the shape " + to_string(rows) + " of logits without the classes");
   detail::check_cross_entropy(logits, labels, options);
   const AnyTensor weight = options.weight.defined() ? linear_op(detail::StopGradient{}, options.weight) : AnyTensor();
   if constexpr (!Index<L>) {

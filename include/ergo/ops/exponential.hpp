@@ -1,4 +1,5 @@
-// Exponentials, logarithms, powers: exp expm1 log log1p sqrt rsqrt square reciprocal pow log_add_exp, with C's special values.
+// Exponentials, logarithms, powers: exp expm1 log log1p sqrt rsqrt square reciprocal pow log_add_exp, with C's special
+// values.
 #pragma once
 
 #include "ergo/ops/selection.hpp"
@@ -115,8 +116,8 @@ ERGO_UNARY(square, detail::Square)
 ERGO_UNARY(reciprocal, detail::Reciprocal)
 
 namespace detail {
-// d/dx = y x^(y-1), 0 where y = 0. d/dy = x^y log x, 0 where x = 0 and y >= 0, NaN where x < 0. The input of log is chosen
-// first, so that no order meets 0 times infinity.
+// d/dx = y x^(y-1), 0 where y = 0. d/dy = x^y log x, 0 where x = 0 and y >= 0, NaN where x < 0. The input of log is
+// chosen first, so that no order meets 0 times infinity.
 struct Pow {
   static constexpr auto name = "pow";
   template <class A>

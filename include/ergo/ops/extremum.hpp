@@ -1,5 +1,6 @@
-// The largest and smallest elements over axes, max and min, and where they lie, argmax and argmin. NaN wins; of equal elements
-// argmax points at the first, while max shares its derivative among them, at every order. Of nothing: an Error.
+// The largest and smallest elements over axes, max and min, and where they lie, argmax and argmin. NaN wins; of equal
+// elements argmax points at the first, while max shares its derivative among them, at every order. Of nothing: an
+// Error.
 #pragma once
 
 #include "ergo/cpu/arg_extremum.hpp"
@@ -13,8 +14,8 @@ namespace detail {
 template <class M>
 inline constexpr const char* extremum_name = std::is_same_v<M, cpu::MaxOf> ? "max" : "min";
 
-// The elements of x (..., n) equal to top (...), one set a row; from them come two linear operations, each the transpose of
-// the other. Chosen: the mean of a (..., n) over the set, exactly a's value where all of those are equal.
+// The elements of x (..., n) equal to top (...), one set a row; from them come two linear operations, each the
+// transpose of the other. Chosen: the mean of a (..., n) over the set, exactly a's value where all of those are equal.
 template <bool Share>
 struct Chosen {
   static constexpr auto name = "max";
@@ -119,7 +120,8 @@ Tensor<Out> arg_over(const char* op, const Tensor<T>& x, const Over& over) {
   const std::int64_t n = over.count(x.shape());
   if (n == 0 && last.rows().shape().first(last.rows().rank() - 1).numel() != 0) fail_extremum(op, x);
   if (n > 0 && !std::in_range<Out>(n - 1))
-    fail(op, x.array(), std::to_string(n) + " positions do not fit " + to_string(dtype_of<Out>) + ": " + op + "<int64_t>(x)");
+    fail(op, x.array(),
+         std::to_string(n) + " positions do not fit " + to_string(dtype_of<Out>) + ": " + op + "<int64_t>(x)");
   return last.result(linear_op(ArgExtremum<M, Out>{}, last.rows<T>()));
 }
 
@@ -143,8 +145,8 @@ Tensor<T> min(const Tensor<T>& x, const Axes& axes, bool keepdims = false) {
   return detail::extremum_over<cpu::MinOf, T>(x, detail::Over::axes("min", x, axes, keepdims));
 }
 
-// The position of the first largest (smallest) element along an axis, or in row-major order over several or all; the first
-// NaN if there is one. int32, or what is asked for: argmax<std::int64_t>(x, 0).
+// The position of the first largest (smallest) element along an axis, or in row-major order over several or all; the
+// first NaN if there is one. int32, or what is asked for: argmax<std::int64_t>(x, 0).
 template <Index Out = std::int32_t, class T>
 Tensor<Out> argmax(const Tensor<T>& x) {
   return detail::arg_over<cpu::MaxOf, Out>("argmax", x, detail::Over::all(x));

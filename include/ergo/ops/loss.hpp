@@ -49,11 +49,14 @@ struct SquaredError {
   Tensor<T> cpu(const Tensor<T>& x, const Tensor<T>& y) const {
     using C = Compute<T>;
     const ergo::cpu::detail::Aligned<2> both({&x.array(), &y.array()}, {rank, rank});
-    const Ref<Array> a = ergo::cpu::detail::computable(*both.array[0]), b = ergo::cpu::detail::computable(*both.array[1]);
+    const Ref<Array> a = ergo::cpu::detail::computable(*both.array[0]),
+                     b = ergo::cpu::detail::computable(*both.array[1]);
     Ref<Array> r = Array::make(dtype_of<C>, both.lead);
     const std::int64_t n = x.shape().last(rank).numel();
     for (std::int64_t i = 0; i < r->numel(); ++i)
-      data_of<C>(*r)[i] = ergo::cpu::squared_distance(static_cast<const C*>(data_of<C>(*a) + i * n), static_cast<const C*>(data_of<C>(*b) + i * n), n) / C(divisor(x));
+      data_of<C>(*r)[i] = ergo::cpu::squared_distance(static_cast<const C*>(data_of<C>(*a) + i * n),
+                                                      static_cast<const C*>(data_of<C>(*b) + i * n), n) /
+                          C(divisor(x));
     return Tensor<T>(ergo::cpu::detail::stored_as(std::move(r), dtype_of<T>));
   }
   template <class T>
@@ -114,7 +117,8 @@ Tensor<T> mse(const Tensor<T>& x, const Tensor<T>& y, const MseOptions& options 
   return fused_op(detail::SquaredError{x.rank(), options.reduction == Reduction::mean}, x, y);
 }
 
-// The share of rows of logits (..., K) whose largest entry is at their label (...); ignored rows do not count. Of none: NaN.
+// The share of rows of logits (..., K) whose largest entry is at their label (...); ignored rows do not count. Of none:
+// NaN.
 template <class T, class L>
 Tensor<float> accuracy(const Tensor<T>& logits, const Tensor<L>& labels, const AccuracyOptions& options = {}) {
   static_assert(Index<L>, "accuracy: labels are integers: cast<int32_t>(labels) first");

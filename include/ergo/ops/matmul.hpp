@@ -22,7 +22,8 @@ template <class T>
 Tensor<T> as_matrix(const Tensor<T>& x) {
   if (x.rank() == 2) return x;
   const std::int64_t columns = x.shape()[-1];
-  return Tensor<T>(reshape(x.ref(), Shape{columns ? x.numel() / columns : x.shape().first(x.rank() - 1).numel(), columns}));
+  return Tensor<T>(
+      reshape(x.ref(), Shape{columns ? x.numel() / columns : x.shape().first(x.rank() - 1).numel(), columns}));
 }
 // The gradient of the right factor: a^T g, leading axes summed where the factor (shape s) has none.
 template <class T>
@@ -65,7 +66,8 @@ struct Affine {
     return matmul(x, w) + Tensor<T>(reshape(b.ref(), b.shape().first(b.rank() - 1) + Shape{1, b.shape()[-1]}));
   }
   template <class T>
-  auto vjp(const Tensor<T>& g, const Tensor<T>&, const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>&, Wanted wanted) const {
+  auto vjp(const Tensor<T>& g, const Tensor<T>&, const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>&,
+           Wanted wanted) const {
     Tensor<T> dx, dw, db;
     if (wanted[0]) dx = matmul(g, transposed(w));
     if (wanted[1]) dw = right_gradient(x, g, Shape{x.shape()[-1], g.shape()[-1]});
@@ -74,15 +76,16 @@ struct Affine {
   }
 };
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_inner(const char* op, Array& a, Array& b, std::int64_t m, std::int64_t n) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_inner(const char* op, Array& a, Array& b, std::int64_t m,
+                                                              std::int64_t n) {
   Array* in[] = {&a, &b};
   fail(op, in, 2, "inner sizes " + std::to_string(m) + " and " + std::to_string(n) + " differ");
 }
 
 }  // namespace detail
 
-// (..., m, k) x (..., k, n) gives (..., m, n); leading axes broadcast. A tensor of rank 1 is a row on the left, a column on
-// the right, and its axis vanishes from the result, as in NumPy.
+// (..., m, k) x (..., k, n) gives (..., m, n); leading axes broadcast. A tensor of rank 1 is a row on the left, a
+// column on the right, and its axis vanishes from the result, as in NumPy.
 template <Floating T>
 Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b) {
   detail::Array* in[] = {&a.array(), &b.array()};
@@ -99,7 +102,8 @@ Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b) {
     return Tensor<T>(detail::reshape(y.ref(), y.shape().first(y.rank() - 1)));
   }
   Shape lead = a.shape().first(a.rank() - 2);
-  if (!detail::broadcast(lead, b.shape().first(b.rank() - 2))) detail::fail("matmul", in, 2, "leading axes do not broadcast");
+  if (!detail::broadcast(lead, b.shape().first(b.rank() - 2)))
+    detail::fail("matmul", in, 2, "leading axes do not broadcast");
   return bilinear_op(detail::MatMul{}, a, b);
 }
 
@@ -109,14 +113,22 @@ enum class Activation { none, relu, tanh, sigmoid, gelu, gelu_tanh, silu, softpl
 template <Floating T>
 Tensor<T> activate(Tensor<T> x, Activation activation) {
   switch (activation) {
-    case Activation::none: return x;
-    case Activation::relu: return relu(std::move(x));
-    case Activation::tanh: return tanh(std::move(x));
-    case Activation::sigmoid: return sigmoid(std::move(x));
-    case Activation::gelu: return gelu(std::move(x));
-    case Activation::gelu_tanh: return gelu_tanh(std::move(x));
-    case Activation::silu: return silu(std::move(x));
-    case Activation::softplus: return softplus(std::move(x));
+    case Activation::none:
+      return x;
+    case Activation::relu:
+      return relu(std::move(x));
+    case Activation::tanh:
+      return tanh(std::move(x));
+    case Activation::sigmoid:
+      return sigmoid(std::move(x));
+    case Activation::gelu:
+      return gelu(std::move(x));
+    case Activation::gelu_tanh:
+      return gelu_tanh(std::move(x));
+    case Activation::silu:
+      return silu(std::move(x));
+    case Activation::softplus:
+      return softplus(std::move(x));
   }
   throw Error("[activate] unknown activation " + std::to_string(int(activation)));
 }
@@ -132,10 +144,12 @@ Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b, Lin
   if (x.rank() == 0 || w.rank() != 2 || b.rank() != 1)
     detail::fail("linear", in, 3, "x (..., in), weight (in, out) and bias (out,) are expected");
   if (x.shape()[-1] != w.shape()[0])
-    detail::fail("linear", in, 3, "inner sizes " + std::to_string(x.shape()[-1]) + " and " + std::to_string(w.shape()[0]) + " differ");
+    detail::fail("linear", in, 3,
+                 "inner sizes " + std::to_string(x.shape()[-1]) + " and " + std::to_string(w.shape()[0]) + " differ");
   if (b.shape()[0] != w.shape()[1])
-    detail::fail("linear", in, 3, "the bias has " + std::to_string(b.shape()[0]) + " entries, the weight " +
-                                      std::to_string(w.shape()[1]) + " columns");
+    detail::fail("linear", in, 3,
+                 "the bias has " + std::to_string(b.shape()[0]) + " entries, the weight " +
+                     std::to_string(w.shape()[1]) + " columns");
   if (x.rank() == 1) {
     const Tensor<T> y = linear(Tensor<T>(detail::reshape(x.ref(), Shape{1, x.shape()[0]})), w, b, options);
     return Tensor<T>(detail::reshape(y.ref(), Shape{w.shape()[1]}));

@@ -1,5 +1,5 @@
-// layer_norm: y = (x - mean) / sqrt(variance + eps) * gamma + beta along the last axis. One kernel forward, one for all three
-// first-order gradients; higher orders go through the formula.
+// layer_norm: y = (x - mean) / sqrt(variance + eps) * gamma + beta along the last axis. One kernel forward, one for all
+// three first-order gradients; higher orders go through the formula.
 #pragma once
 
 #include "ergo/cpu/layer_norm_rows.hpp"
@@ -24,8 +24,8 @@ std::pair<Tensor<T>, Tensor<T>> normalised(const Tensor<T>& x, double eps) {
 
 // dx, and what sums over the rows to the gradients of gamma and beta.
 template <class T>
-std::tuple<Tensor<T>, Tensor<T>, Tensor<T>> layer_norm_rules(const Tensor<T>& g, const Tensor<T>& x, const Tensor<T>& gamma,
-                                                             double eps) {
+std::tuple<Tensor<T>, Tensor<T>, Tensor<T>> layer_norm_rules(const Tensor<T>& g, const Tensor<T>& x,
+                                                             const Tensor<T>& gamma, double eps) {
   if constexpr (!std::is_same_v<T, Compute<T>>) {
     using C = Compute<T>;
     const auto [dx, dgamma, dbeta] = layer_norm_rules(cast<C>(g), cast<C>(x), cast<C>(gamma), eps);
@@ -49,14 +49,15 @@ struct LayerNormVjp {
     using namespace ergo::cpu::detail;
     const Aligned<4> all({&g.array(), &x.array(), &stats.array(), &gamma.array()}, {rank, rank, rank, 1});
     const Ref<Array> a = computable(*all.array[0]), b = computable(*all.array[1]), w = computable(*all.array[3]);
-    const std::int64_t n = x.shape()[-1], groups = all.lead.numel(), each = g.shape().last(rank).numel(), rows = n ? each / n : 0;
+    const std::int64_t n = x.shape()[-1], groups = all.lead.numel(), each = g.shape().last(rank).numel(),
+                       rows = n ? each / n : 0;
     const DType compute = dtype_of<C>;
     const Ref<Array> dx = Array::make(compute, a->shape), dgamma = Array::make(compute, all.lead + Shape{n}),
                      dbeta = Array::make(compute, all.lead + Shape{n});
     for (std::int64_t i = 0; n && i < groups; ++i)
-      layer_norm_rows_vjp(data_of<C>(*a) + i * each, data_of<C>(*b) + i * each, data_of<C>(*all.array[2]) + i * rows * kRowStats,
-                          data_of<C>(*w) + i * n, rows, n, data_of<C>(*dx) + i * each, data_of<C>(*dgamma) + i * n,
-                          data_of<C>(*dbeta) + i * n);
+      layer_norm_rows_vjp(data_of<C>(*a) + i * each, data_of<C>(*b) + i * each,
+                          data_of<C>(*all.array[2]) + i * rows * kRowStats, data_of<C>(*w) + i * n, rows, n,
+                          data_of<C>(*dx) + i * each, data_of<C>(*dgamma) + i * n, data_of<C>(*dbeta) + i * n);
     return {Tensor<T>(stored_as(dx, dtype_of<T>)), Tensor<T>(stored_as(dgamma, dtype_of<T>)),
             Tensor<T>(stored_as(dbeta, dtype_of<T>))};
   }
@@ -83,11 +84,13 @@ struct LayerNorm {
   static constexpr bool has_vjp = true;
   double eps;
   template <class T>
-  std::tuple<Tensor<T>, Tensor<Compute<T>>> cpu(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>& beta) const {
+  std::tuple<Tensor<T>, Tensor<Compute<T>>> cpu(const Tensor<T>& x, const Tensor<T>& gamma,
+                                                const Tensor<T>& beta) const {
     using namespace ergo::cpu::detail;
     using C = Compute<T>;
     Shape lead = x.shape().first(x.rank() - 1);
-    const bool shared = gamma.numel() == x.shape()[-1] && beta.numel() == x.shape()[-1];  // one gamma and beta for all rows
+    const bool shared =
+        gamma.numel() == x.shape()[-1] && beta.numel() == x.shape()[-1];  // one gamma and beta for all rows
     if (!shared) {
       broadcast(lead, gamma.shape().first(gamma.rank() - 1));
       broadcast(lead, beta.shape().first(beta.rank() - 1));
@@ -96,13 +99,15 @@ struct LayerNorm {
     const std::int64_t n = x.shape()[-1], rows = lead.numel();
     const Ref<Array> from = wide(x), y = Array::make(dtype_of<C>, from->shape);
     const Ref<Array> stats = Array::make(dtype_of<C>, lead + Shape{kRowStats});
-    const Ref<Array> w = shared ? computable(gamma.array()) : wide(gamma), b = shared ? computable(beta.array()) : wide(beta);
+    const Ref<Array> w = shared ? computable(gamma.array()) : wide(gamma),
+                     b = shared ? computable(beta.array()) : wide(beta);
     const Padded<C> weight(data_of<C>(*w), shared ? n : 0), bias(data_of<C>(*b), shared ? n : 0);
     const C* const in[] = {data_of<C>(*from), shared ? nullptr : data_of<C>(*w), shared ? nullptr : data_of<C>(*b)};
     C* const out[] = {data_of<C>(*y)};
     for_rows(in, out, rows, n, [&](const C* const* p, C* const* q, std::int64_t first, std::int64_t some) {
       ergo::cpu::for_isa<LayerNormBody<C>>(p[0], q[0], data_of<C>(*stats) + first * kRowStats, some, n,
-                                           shared ? weight.data() : p[1], shared ? bias.data() : p[2], shared ? 0 : n, C(eps));
+                                           shared ? weight.data() : p[1], shared ? bias.data() : p[2], shared ? 0 : n,
+                                           C(eps));
     });
     return {Tensor<T>(stored_as(y, dtype_of<T>)), Tensor<C>(stats)};
   }
@@ -114,8 +119,8 @@ struct LayerNorm {
       return normalised(x, eps).first * gamma + beta;
   }
   template <class T, class Y>
-  std::tuple<Tensor<T>, Tensor<T>, Tensor<T>> vjp(const Tensor<T>& g, const Y& y, const Tensor<T>& x, const Tensor<T>& gamma,
-                                                  const Tensor<T>& beta) const {
+  std::tuple<Tensor<T>, Tensor<T>, Tensor<T>> vjp(const Tensor<T>& g, const Y& y, const Tensor<T>& x,
+                                                  const Tensor<T>& gamma, const Tensor<T>& beta) const {
     const auto& stats = std::get<1>(y);
     if (stats.defined() && gamma.rank() == 1 && beta.rank() == 1 && g.rank() == x.rank())
       return fused_ops(LayerNormVjp{x.rank(), eps}, g, x, stats, gamma);
@@ -127,13 +132,15 @@ struct LayerNorm {
 
 // x (..., C) normalised along its last axis, gamma and beta (C). Constant rows give beta.
 template <class T>
-Tensor<T> layer_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>& beta, const LayerNormOptions& options = {}) {
+Tensor<T> layer_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>& beta,
+                     const LayerNormOptions& options = {}) {
   static_assert(Floating<T>, "layer_norm: floating elements are needed: cast<float>(x) first");
   detail::Array* in[] = {&x.array(), &gamma.array(), &beta.array()};
   if (x.rank() == 0) detail::fail("layer_norm", in, 3, "x needs an axis to normalise along");
   const Shape s{x.shape()[-1]};
   if (gamma.shape() != s || beta.shape() != s)
-    detail::fail("layer_norm", in, 3, "gamma and beta must have the extent " + std::to_string(s[0]) + " of the last axis");
+    detail::fail("layer_norm", in, 3,
+                 "gamma and beta must have the extent " + std::to_string(s[0]) + " of the last axis");
   if (!(options.eps >= 0)) detail::fail("layer_norm", in, 3, "eps is negative");
   return fused_op(detail::LayerNorm{options.eps}, x, gamma, beta);
 }

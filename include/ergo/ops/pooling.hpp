@@ -1,6 +1,6 @@
-// max_pool2d: the largest element of each window of channels-last images (N, H, W, C). Padding never wins, a NaN does, the
-// first of equals is chosen and gets the whole derivative. Nothing but the choice is kept: the operation is a gather by it,
-// linear, so that derivatives of every order are gathers and scatters.
+// max_pool2d: the largest element of each window of channels-last images (N, H, W, C). Padding never wins, a NaN does,
+// the first of equals is chosen and gets the whole derivative. Nothing but the choice is kept: the operation is a
+// gather by it, linear, so that derivatives of every order are gathers and scatters.
 #pragma once
 
 #include "ergo/autograd/linear_op.hpp"
@@ -35,7 +35,8 @@ struct MaxPoolIndices {
   }
 };
 
-// Leading axes of two operands whose last three axes belong together, broadcast: f(i, plane of a, plane of b), in planes.
+// Leading axes of two operands whose last three axes belong together, broadcast: f(i, plane of a, plane of b), in
+// planes.
 template <class F>
 void for_each_plane(const Shape& lead, const Array& a, const Array& b, const F& f) {
   const auto plane = [&](const Array& x, std::int64_t index) {
@@ -119,13 +120,16 @@ Tensor<T> PoolGather::transpose(const Tensor<T>& g, const Shape&, const Tensor<s
 }
 
 // The number of windows along one axis, and checks of what the options exclude.
-inline std::int64_t pooled_extent(const char* op, const Array& x, std::int64_t n, std::int64_t kernel, std::int64_t stride, Ends padding,
-                                  bool ceil_mode) {
+inline std::int64_t pooled_extent(const char* op, const Array& x, std::int64_t n, std::int64_t kernel,
+                                  std::int64_t stride, Ends padding, bool ceil_mode) {
   if (kernel < 1 || stride < 1) fail(op, x, "kernel and stride are at least 1");
   if (padding.before < 0 || padding.after < 0 || 2 * padding.before > kernel || 2 * padding.after > kernel)
     fail(op, x, "padding is at most half the kernel of " + std::to_string(kernel));
   const std::int64_t room = n + padding.before + padding.after - kernel;
-  if (room < 0) fail(op, x, "a kernel of " + std::to_string(kernel) + " is larger than the padded axis of " + std::to_string(n + padding.before + padding.after));
+  if (room < 0)
+    fail(op, x,
+         "a kernel of " + std::to_string(kernel) + " is larger than the padded axis of " +
+             std::to_string(n + padding.before + padding.after));
   std::int64_t out = room / stride + 1;
   if (ceil_mode && room % stride != 0 && out * stride < n + padding.before) ++out;
   return out;
@@ -133,19 +137,22 @@ inline std::int64_t pooled_extent(const char* op, const Array& x, std::int64_t n
 
 }  // namespace detail
 
-// The largest element of each window of `kernel` (a number, or {rows, columns}): x (N, H, W, C), or one image (H, W, C), to
-// (N, OH, OW, C).
+// The largest element of each window of `kernel` (a number, or {rows, columns}): x (N, H, W, C), or one image (H, W,
+// C), to (N, OH, OW, C).
 template <Floating T>
 Tensor<T> max_pool2d(const Tensor<T>& x, Spatial kernel, PoolOptions options = {}) {
   const detail::Array& a = x.array();
   if (x.rank() < 3) detail::fail("max_pool2d", a, "an image (N, H, W, C) or (H, W, C) is expected");
   if (options.stride.h == 0 && options.stride.w == 0) options.stride = kernel;
   const std::int64_t h = a.shape[-3], w = a.shape[-2];
-  if (h >= (std::int64_t(1) << 31) / (w + 1)) detail::fail("max_pool2d", a, "planes of 2^31 elements and more are not supported");
-  const Ends rows = options.padding.rows(h, kernel.h, options.stride.h, 1), columns = options.padding.columns(w, kernel.w, options.stride.w, 1);
-  detail::MaxPoolIndices choose{{h, w, a.shape[-1], kernel.h, kernel.w, options.stride.h, options.stride.w, rows.before, columns.before,
-                                 detail::pooled_extent("max_pool2d", a, h, kernel.h, options.stride.h, rows, options.ceil_mode),
-                                 detail::pooled_extent("max_pool2d", a, w, kernel.w, options.stride.w, columns, options.ceil_mode)}};
+  if (h >= (std::int64_t(1) << 31) / (w + 1))
+    detail::fail("max_pool2d", a, "planes of 2^31 elements and more are not supported");
+  const Ends rows = options.padding.rows(h, kernel.h, options.stride.h, 1),
+             columns = options.padding.columns(w, kernel.w, options.stride.w, 1);
+  detail::MaxPoolIndices choose{
+      {h, w, a.shape[-1], kernel.h, kernel.w, options.stride.h, options.stride.w, rows.before, columns.before,
+       detail::pooled_extent("max_pool2d", a, h, kernel.h, options.stride.h, rows, options.ceil_mode),
+       detail::pooled_extent("max_pool2d", a, w, kernel.w, options.stride.w, columns, options.ceil_mode)}};
   return linear_op(detail::PoolGather{h, w}, x, linear_op(choose, x));
 }
 

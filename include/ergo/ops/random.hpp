@@ -1,7 +1,7 @@
-// Random draws: uniform normal rademacher bernoulli, and by random_integer.hpp randint permutation. Each is a function of
-// its key (ops/key.hpp); element i depends on the key and i alone, so a longer draw begins with the shorter one, and the
-// bits do not depend on threads. A parameter may be a number or a tensor that broadcasts to the shape; location and scale
-// are applied outside the draw, so derivatives flow to them. Draws themselves are constants to every transform.
+// Random draws: uniform normal rademacher bernoulli, and by random_integer.hpp randint permutation. Each is a function
+// of its key (ops/key.hpp); element i depends on the key and i alone, so a longer draw begins with the shorter one, and
+// the bits do not depend on threads. A parameter may be a number or a tensor that broadcasts to the shape; location and
+// scale are applied outside the draw, so derivatives flow to them. Draws themselves are constants to every transform.
 #pragma once
 
 #include "ergo/ops/random_draw.hpp"

@@ -1,5 +1,6 @@
-// Sums, means, products, and the logical all and any, over all axes, one, or a list. float and the 16-bit types are added in
-// float on a fixed tree, integers and bool to 64-bit integers. Of nothing: sum 0, mean NaN, prod 1, all true, any false.
+// Sums, means, products, and the logical all and any, over all axes, one, or a list. float and the 16-bit types are
+// added in float on a fixed tree, integers and bool to 64-bit integers. Of nothing: sum 0, mean NaN, prod 1, all true,
+// any false.
 //
 //   sum(x)   sum(x, -1)   sum(x, {0, 2}, true)     // true keeps the reduced axes as extents of 1
 //
@@ -140,8 +141,8 @@ AnyTensor spread(const Over& over, const AnyTensor& g, const Shape& to) {
   return linear_op(Spread<Mean>{over, to}, g);
 }
 
-// x with the axes of a reduction as one last axis, and the way back to the result's shape: for operations that work along
-// the last axis. Views where strides allow; differentiable.
+// x with the axes of a reduction as one last axis, and the way back to the result's shape: for operations that work
+// along the last axis. Views where strides allow; differentiable.
 class LastAxis {
  public:
   LastAxis(const AnyTensor& x, const Over& over) : result_(over.result(x.shape(), over.keep)) {
@@ -154,7 +155,8 @@ class LastAxis {
     rows_ = AnyTensor(std::move(a));
   }
   LastAxis(const AnyTensor& x) : LastAxis(x, Over::all(x)) {}
-  LastAxis(const char* op, const AnyTensor& x, const Axes& axes, bool keep) : LastAxis(x, Over::axes(op, x, axes, keep)) {}
+  LastAxis(const char* op, const AnyTensor& x, const Axes& axes, bool keep)
+      : LastAxis(x, Over::axes(op, x, axes, keep)) {}
 
   template <class T>
   Tensor<T> rows() const {
@@ -189,7 +191,8 @@ struct ConstantReduction {
   static constexpr bool constant = true;
   static constexpr int core[] = {1};
   template <class T>
-  using Out = std::conditional_t<std::is_same_v<cpu::detail::AccumulatorOf<M, T>, std::uint8_t>, T, cpu::detail::AccumulatorOf<M, T>>;
+  using Out = std::conditional_t<std::is_same_v<cpu::detail::AccumulatorOf<M, T>, std::uint8_t>, T,
+                                 cpu::detail::AccumulatorOf<M, T>>;
   template <class T>
   Tensor<Out<T>> value(const Tensor<T>& x) const {
     return Tensor<Out<T>>(cpu::reduce_last<M, T>(x.array(), 1));

@@ -1,4 +1,5 @@
-// Running sums: cumsum. Linear; its derivative runs the other way. Floats are added in double and rounded once an element.
+// Running sums: cumsum. Linear; its derivative runs the other way. Floats are added in double and rounded once an
+// element.
 #pragma once
 
 #include "ergo/autograd/structural.hpp"

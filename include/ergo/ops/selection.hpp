@@ -22,10 +22,10 @@ struct Where {
 };
 }  // namespace detail
 
-// a where c, else b; numbers may stand for a or b. Both branches are evaluated and a cotangent reaches one only; a NaN that
-// the other branch's rule makes of a zero cotangent stays: choose the input first, f(where(c, x, 1)).
+// a where c, else b; numbers may stand for a or b. Both branches are evaluated and a cotangent reaches one only; a NaN
+// that the other branch's rule makes of a zero cotangent stays: choose the input first, f(where(c, x, 1)).
 template <class A, class B>
-  requires detail::OperandsLike<A, B>
+requires detail::OperandsLike<A, B>
 auto where(const Tensor<bool>& c, const A& a, const B& b) {
   using T = typename detail::CommonScalar<A, B>::type;
   constexpr bool same = detail::same_scalar<T, A> && detail::same_scalar<T, B>;
@@ -97,7 +97,8 @@ template <class A, class B>
 void check_bounds(const A& lo, const B& hi) {
   if constexpr (Number<A> && Number<B>)
     if (!(double(lo) <= double(hi)))
-      throw Error("[clip] bounds " + std::to_string(lo) + " and " + std::to_string(hi) + ": the first must not exceed the second");
+      throw Error("[clip] bounds " + std::to_string(lo) + " and " + std::to_string(hi) +
+                  ": the first must not exceed the second");
   if constexpr (Number<A>)
     if (lo != lo) throw Error("[clip] the lower bound is NaN");
   if constexpr (Number<B>)
@@ -118,7 +119,7 @@ ERGO_INLINE A minimum(const A& a, const A& b) {
 }
 // x limited to [lo, hi], numbers or tensors; numbers out of order are an Error, of tensors hi wins.
 template <class X, class A, class B>
-  requires detail::OperandsLike<X, A, B>
+requires detail::OperandsLike<X, A, B>
 auto clip(X&& x, const A& lo, const B& hi) {
   detail::check_bounds(lo, hi);
   return detail::pointwise_call<detail::Clip, void>(std::forward<X>(x), lo, hi);

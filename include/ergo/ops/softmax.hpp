@@ -17,7 +17,8 @@ struct SoftmaxOptions {
 
 namespace detail {
 
-// What the definitions are made of. The maximum of each row, a constant; NaN for a row of -infinity if that shall be NaN.
+// What the definitions are made of. The maximum of each row, a constant; NaN for a row of -infinity if that shall be
+// NaN.
 struct RowMax {
   static constexpr auto name = "softmax";
   static constexpr bool constant = true;
@@ -30,9 +31,10 @@ struct RowMax {
     const T* const in[] = {data_of<T>(*from)};
     T* const out[] = {static_cast<T*>(nullptr)};
     T* tops = data_of<T>(y.array());
-    cpu::detail::for_rows(in, out, y.numel(), x.shape()[-1], [&](const T* const* p, T* const*, std::int64_t first, std::int64_t rows) {
-      cpu::for_isa<cpu::detail::RowMaxBody<T>>(p[0], tops + first, rows, x.shape()[-1], empty_is_zero);
-    });
+    cpu::detail::for_rows(
+        in, out, y.numel(), x.shape()[-1], [&](const T* const* p, T* const*, std::int64_t first, std::int64_t rows) {
+          cpu::for_isa<cpu::detail::RowMaxBody<T>>(p[0], tops + first, rows, x.shape()[-1], empty_is_zero);
+        });
     return y;
   }
 };
@@ -93,9 +95,10 @@ Tensor<T> run_kernel(const Tensor<T>& x, A... attribute) {
   const std::int64_t n = x.shape()[-1];
   const C* const in[] = {data_of<C>(*from)};
   C* const out[] = {data_of<C>(*y)};
-  cpu::detail::for_rows(in, out, n ? y->numel() / n : 0, n, [&](const C* const* p, C* const* q, std::int64_t, std::int64_t rows) {
-    cpu::for_isa<Body>(p[0], q[0], rows, n, attribute...);
-  });
+  cpu::detail::for_rows(in, out, n ? y->numel() / n : 0, n,
+                        [&](const C* const* p, C* const* q, std::int64_t, std::int64_t rows) {
+                          cpu::for_isa<Body>(p[0], q[0], rows, n, attribute...);
+                        });
   return Tensor<T>(cpu::detail::stored_as(y, dtype_of<T>));
 }
 template <class Body, class T>
@@ -107,9 +110,10 @@ Tensor<T> run_rule(const Tensor<T>& g, const Tensor<T>& y) {
   const std::int64_t n = left->shape[-1];
   const C* const in[] = {data_of<C>(*left), data_of<C>(*right)};
   C* const out[] = {data_of<C>(*dx)};
-  cpu::detail::for_rows(in, out, n ? dx->numel() / n : 0, n, [&](const C* const* p, C* const* q, std::int64_t, std::int64_t rows) {
-    cpu::for_isa<Body>(p[0], p[1], q[0], rows, n);
-  });
+  cpu::detail::for_rows(in, out, n ? dx->numel() / n : 0, n,
+                        [&](const C* const* p, C* const* q, std::int64_t, std::int64_t rows) {
+                          cpu::for_isa<Body>(p[0], p[1], q[0], rows, n);
+                        });
   return Tensor<T>(cpu::detail::stored_as(dx, dtype_of<T>));
 }
 

@@ -1,4 +1,5 @@
-// How convolutions and pools take their sizes: one number for both axes of an image, or {rows, columns}; padding also as
+// How convolutions and pools take their sizes: one number for both axes of an image, or {rows, columns}; padding also
+// as
 // {{top, bottom}, {left, right}}, or Padding::same.
 #pragma once
 

@@ -1,5 +1,5 @@
-// The variance and the norm over axes. Both are right where the textbook formula is not: data far from zero, squares that
-// leave the range of the dtype, 16-bit data. The norm at 0 has derivative 0 of every order.
+// The variance and the norm over axes. Both are right where the textbook formula is not: data far from zero, squares
+// that leave the range of the dtype, 16-bit data. The norm at 0 has derivative 0 of every order.
 #pragma once
 
 #include "ergo/cpu/moments.hpp"
