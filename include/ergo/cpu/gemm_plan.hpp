@@ -59,7 +59,8 @@ inline constexpr std::int64_t kRowChunk = 4096;  // columns of a `row` product a
 inline constexpr std::int64_t kMostDots = 16;    // the most rows or columns of `dots`
 inline constexpr std::int64_t kLongDots = 256;   // K that outweighs the folds at the end of a dot product
 inline constexpr std::int64_t kPanelRows = 144;  // the most rows of `panels`
-inline constexpr std::int64_t kPackRows = 112;   // rows of A from which packing B pays,
+inline constexpr std::int64_t kNarrowColumns = 64;      // the most columns for which A is never packed
+inline constexpr std::int64_t kPackRows = 112;          // rows of A from which packing B pays,
 inline constexpr std::int64_t kPackRowsLarge = 24;      // and if B outgrows the second cache,
 inline constexpr std::int64_t kLargeBytes = 512 << 10;  // which is this large
 inline constexpr std::int64_t kDepth = 384;             // K of a block: a panel of B takes most of the first cache
@@ -102,11 +103,15 @@ class GemmPlan {
       if (a_along && b_along && least <= kMostDots && g.k >= (least < 4 ? 32 : kLongDots)) return Route::dots;
       if (a_along && g.n <= kMostDots && g.m >= 16 && g.k >= kLongDots) return Route::dots;
     }
-    return g.m <= kPanelRows || !packs_b(g) ? Route::panels : Route::blocks;
+    return g.m <= kPanelRows || !packs_b(g) || is_narrow(g) ? Route::panels : Route::blocks;
   }
+
+  // Too few columns for packing A to pay; the threads then share its rows.
+  static bool is_narrow(const GemmProblem<S, T>& g) { return !kWiden && g.n <= kNarrowColumns && g.n <= g.m; }
 
   static bool packs_b(const GemmProblem<S, T>& g) {
     if (kWiden || g.b_column != 1) return true;
+    if (is_narrow(g)) return false;
     return g.m >= (g.k * g.n * std::int64_t(sizeof(T)) > kLargeBytes ? kPackRowsLarge : kPackRows);
   }
 
@@ -266,7 +271,7 @@ class GemmPlan {
   }
 
   void run_panels(const GemmProblem<S, T>& g) const {
-    const bool packed = packs_b(g), by_rows = !packed && g.m >= g.n;
+    const bool packed = packs_b(g), by_rows = is_narrow(g) || (!packed && g.m >= g.n);
     const std::int64_t units = by_rows ? divide_up(g.m, kTileRows) : panels_, parts = parts_for(g, units);
     parallel_for(
         g.count * parts, 1,
