@@ -9,6 +9,8 @@
 
 #include "support/seed.hpp"
 
+namespace algorithms_deep_linear_depth_test {
+
 using namespace ergo;
 namespace dl = ergo::deep_linear;
 
@@ -89,3 +91,5 @@ TEST_CASE("the Jacobian of a deep tanh network has the mean square gain of mean 
     CHECK(std::abs(std::log10(mean / expected)) <= 0.12);
   }
 }
+
+}  // namespace algorithms_deep_linear_depth_test

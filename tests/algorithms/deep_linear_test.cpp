@@ -10,6 +10,8 @@
 
 #include "support/seed.hpp"
 
+namespace algorithms_deep_linear_test {
+
 using namespace ergo;
 namespace dl = ergo::deep_linear;
 
@@ -290,3 +292,5 @@ TEST_CASE("bad input is an Error that says what was expected") {
   if (sign > 0) flipped.weights[0] = flipped.weights[0] * tensor<double>({-1, 1, 1, 1});
   CHECK(message([&] { dl::train(flipped, eye<double>(4), full.sigma31, {}); }).find("opposite signs") != std::string::npos);
 }
+
+}  // namespace algorithms_deep_linear_test

@@ -15,6 +15,8 @@
 #include "ergo/ops/trigonometric.hpp"
 #include "support/fresh.hpp"
 
+namespace autograd_allocation_failure_test {
+
 using namespace ergo;
 using Vec = Tensor<float>;
 
@@ -174,3 +176,5 @@ TEST_CASE("a whole training step with updates in place: each tensor as it was or
     REQUIRE(memory_info().live == live);
   }
 }
+
+}  // namespace autograd_allocation_failure_test

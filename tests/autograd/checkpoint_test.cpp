@@ -13,6 +13,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace autograd_checkpoint_test {
+
 using namespace ergo;
 using Vec = Tensor<double>;
 
@@ -140,3 +142,5 @@ TEST_CASE("f that throws in the backward sweep leaves nothing behind") {
   }
   CHECK(memory_info().live == live);
 }
+
+}  // namespace autograd_checkpoint_test

@@ -14,6 +14,8 @@
 #include "ergo/ops/reduction.hpp"
 #include "support/message.hpp"
 
+namespace autograd_errors_test {
+
 using namespace ergo;
 using Vec = Tensor<float>;
 
@@ -82,3 +84,5 @@ TEST_CASE("a function that throws in the middle of an update leaves its argument
   CHECK(w.defined());
   CHECK(w.to_vector() == std::vector<float>{1, 1, 1});
 }
+
+}  // namespace autograd_errors_test

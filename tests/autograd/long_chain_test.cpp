@@ -13,6 +13,8 @@
 #include "ergo/ops/arithmetic.hpp"
 #include "support/process.hpp"
 
+namespace autograd_long_chain_test {
+
 using namespace ergo;
 using Vec = Tensor<double>;
 
@@ -74,3 +76,5 @@ TEST_CASE("10^6 operations: forward, backward, destruction on a stack of 256 KiB
   CHECK(r.threw);
   CHECK(memory_info().live == live);
 }
+
+}  // namespace autograd_long_chain_test

@@ -16,6 +16,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace autograd_map_test {
+
 // At namespace scope and outside of ergo: a user's own.
 struct Swish {
   template <class A>
@@ -155,3 +157,5 @@ TEST_CASE("the fourth derivative is an Error that says what to write instead") {
   CHECK(grad(grad(grad(f)))(Vec(1.0)).item() == 3);
   CHECK(detail::levels.depth == 0);
 }
+
+}  // namespace autograd_map_test

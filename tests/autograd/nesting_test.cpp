@@ -16,6 +16,8 @@
 #include "ergo/ops/trigonometric.hpp"
 #include "support/fresh.hpp"
 
+namespace autograd_nesting_test {
+
 using namespace ergo;
 using Vec = Tensor<double>;
 
@@ -210,3 +212,5 @@ TEST_CASE("an exception thrown by the function leaves no level open") {
   CHECK(detail::levels.depth == 0);
   CHECK(grad(broken)(ones<double>({2})).to_vector() == std::vector<double>{1, 1});
 }
+
+}  // namespace autograd_nesting_test

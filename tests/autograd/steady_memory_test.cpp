@@ -13,6 +13,8 @@
 #include "support/fresh.hpp"
 #include "support/process.hpp"
 
+namespace autograd_steady_memory_test {
+
 using namespace ergo;
 using Vec = Tensor<double>;
 
@@ -72,3 +74,5 @@ TEST_CASE("every transform gives back all it took") {
     CHECK(memory_info().live == live);
   }
 }
+
+}  // namespace autograd_steady_memory_test

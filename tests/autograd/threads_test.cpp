@@ -16,6 +16,8 @@
 #include "support/fresh.hpp"
 #include "support/process.hpp"
 
+namespace autograd_threads_test {
+
 using namespace ergo;
 using Vec = Tensor<double>;
 
@@ -137,3 +139,5 @@ TEST_CASE("transforms open on many threads at once do not mix") {
   });
   for (int w : wrong) CHECK(w == 0);
 }
+
+}  // namespace autograd_threads_test

@@ -22,6 +22,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace autograd_transforms_test {
+
 using namespace ergo;
 using Vec = Tensor<double>;
 using List = std::vector<double>;
@@ -339,3 +341,5 @@ TEST_CASE("dense Jacobians: the shape of y then of x; of a tree, through its fla
   CHECK(jacobian(product)(p).to_vector() == List{3, 0, 1, 0, 3, 2});
   CHECK(hessian([&](const Pair& q) { return sum(product(q)); })(p).to_vector() == List{0, 0, 1, 0, 0, 1, 1, 1, 0});
 }
+
+}  // namespace autograd_transforms_test

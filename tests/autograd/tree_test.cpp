@@ -19,6 +19,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace autograd_tree_test {
+
 namespace {
 
 using namespace ergo;
@@ -240,3 +242,5 @@ TEST_CASE("trees that do not match, and empty leaves, are Errors that name the p
         "[tree.scale] (2,): the scalar of a tree operation must have one element");
   CHECK(elements(n).size() == 13);
 }
+
+}  // namespace autograd_tree_test

@@ -20,6 +20,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace autograd_user_operations_test {
+
 namespace mine {
 
 using ergo::Shape;
@@ -329,3 +331,5 @@ TEST_CASE("a wrong `uses` is loud: NaN in loops, an Error on tensors") {
   CHECK(message_of([&] { check_grads([](const Vec& p) { return pointwise_op(mine::WrongUses{}, p); }, x); })
             .starts_with("[check_grads] first order, forward and reverse mode: "));
 }
+
+}  // namespace autograd_user_operations_test

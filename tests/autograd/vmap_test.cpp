@@ -19,6 +19,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace autograd_vmap_test {
+
 using namespace ergo;
 using Vec = Tensor<double>;
 using Ids = Tensor<std::int32_t>;
@@ -105,6 +107,14 @@ TEST_CASE("trees go in and out, State and integer leaves too") {
     CHECK(close(r.b[i], one.b));
     CHECK(close(r.calls.value[i], one.calls.value));
   }
+}
+
+TEST_CASE("a carried leaf that the function leaves empty stays empty") {
+  const auto [x, ids] = vmap([](const Vec& v) { return std::pair{v * 2.0, Ids()}; })(ones<double>({3}));
+  CHECK(x.to_vector() == std::vector<double>{2, 2, 2});
+  CHECK_FALSE(ids.defined());
+  const auto [y, g] = value_and_grad([](const Vec& v) { return std::pair{v * 2.0, Ids()}; })(Vec(1.0));
+  CHECK_FALSE(y.second.defined());
 }
 
 TEST_CASE("per-example gradients equal a loop's, and grad of a vmap; kernels do not grow with the batch") {
@@ -196,3 +206,5 @@ TEST_CASE("what cannot be mapped is an Error") {
         "[to_string] (3,): a value mapped by vmap is many values; return it from the mapped function");
   CHECK(vmap(f)(zeros<double>({3}), ones<double>({3, 2})).shape() == Shape{3, 2});
 }
+
+}  // namespace autograd_vmap_test

@@ -2,6 +2,7 @@
 // differences do not cross.
 #include <cmath>
 
+#include "ergo/autograd/map.hpp"
 #include "ergo/ops/activation.hpp"
 #include "ergo/ops/logic.hpp"
 #include "ergo/ops/rounding.hpp"
@@ -81,6 +82,14 @@ double log_add_exp_of(double a, double b) {
   return a == b ? a + std::log(2.0) : larger(a, b) + std::log1p(std::exp(-std::abs(a - b)));
 }
 
+// A user's function for map.
+struct Gate {
+  template <class A>
+  A operator()(A x, A b) const {
+    return x / (A(1) + ergo::exp(-(b * x)));
+  }
+};
+
 }  // namespace
 
 std::vector<Case> pointwise_cases() {
@@ -126,6 +135,9 @@ std::vector<Case> pointwise_cases() {
       BINARY("where", where(a < b, a * b, b), (Range{-2, -0.1}), (Range{0.1, 2}), 3, (a < b ? a * b : b)),
       BINARY("clip", clip(a * b, -1.5, 1.5), (Range{-1, 1}), (Range{-1, 1}), 3, smaller(larger(a * b, -1.5), 1.5)),
   };
+  rows.push_back(BINARY("map", map(Gate{}, a, b), (Range{-2, 2}), (Range{-2, 2}), 3, a / (1 + std::exp(-(b * a)))));
+  for (Case& c : rows)
+    if (c.name == "operator+") c.large = {{1200, 700}, {700}};  // its gradient only sums
   // A negation is exact; comparisons and logic give bools, which count as 0 and 1 here.
   rows.push_back(UNARY(-, (Range{-2, 2}), 3, -x));
   rows.back().name = "operator-: unary";

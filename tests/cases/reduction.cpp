@@ -67,6 +67,13 @@ Reference along(const Tensor<double>& x, int axis, bool keeps_length, const std:
   return r;
 }
 
+// The same for sums: errors are relative to the sums of sizes.
+Reference sums_along(const Tensor<double>& x, int axis, bool keeps_length, const std::function<Row(const Row&)>& f) {
+  Reference r = along(x, axis, keeps_length, f);
+  r.sizes = along(abs(x), axis, keeps_length, f).values;
+  return r;
+}
+
 Real total(const Row& x) {
   Real s = 0;
   for (Real v : x) s += v;
@@ -167,15 +174,15 @@ constexpr Range kAny{-2, 2};
 
 std::vector<Case> reduction_cases() {
   std::vector<Case> all = {
-      ROW("sum", kWhole, kAny, 3, sum(x), return along(x, 0, false, [](const Row& r) { return Row{total(r)}; });),
-      ROW("sum: last axis", kRows, kAny, 3, sum(x, -1), return along(x, 1, false, [](const Row& r) { return Row{total(r)}; });),
-      ROW("sum: columns", kColumns, kAny, 3, sum(x, -2), return along(x, 2, false, [](const Row& r) { return Row{total(r)}; });),
+      ROW("sum", kWhole, kAny, 3, sum(x), return sums_along(x, 0, false, [](const Row& r) { return Row{total(r)}; });),
+      ROW("sum: last axis", kRows, kAny, 3, sum(x, -1), return sums_along(x, 1, false, [](const Row& r) { return Row{total(r)}; });),
+      ROW("sum: columns", kColumns, kAny, 3, sum(x, -2), return sums_along(x, 2, false, [](const Row& r) { return Row{total(r)}; });),
       ROW("sum: axes that do not touch", (std::vector<std::vector<Shape>>{{{2, 3, 4}}, {{5, 1, 9}}, {{3, 20, 33}}}), kAny, 3,
           (sum(x, {0, -1}, true)), Reference r = along(x, 1, false, [](const Row& v) { return Row{total(v)}; });
           r = along(from_span<double>(r.values, r.shape), 2, false, [](const Row& v) { return Row{total(v)}; });
           r.shape = Shape{1, r.shape[0], 1}; return r;),
-      ROW("mean", kFilled, kAny, 3, mean(x), return along(x, 0, false, [](const Row& r) { return Row{average(r)}; });),
-      ROW("mean: columns", kColumns, kAny, 3, mean(x, -2), return along(x, 2, false, [](const Row& r) { return Row{average(r)}; });),
+      ROW("mean", kFilled, kAny, 3, mean(x), return sums_along(x, 0, false, [](const Row& r) { return Row{average(r)}; });),
+      ROW("mean: columns", kColumns, kAny, 3, mean(x, -2), return sums_along(x, 2, false, [](const Row& r) { return Row{average(r)}; });),
       ROW("prod", (std::vector<std::vector<Shape>>{{{3, 4}}, {{}}, {{1}}, {{0}}, {{7}}, {{37}}}), kAny, 3, prod(x), return along(x, 0, false, [](const Row& r) { return Row{product(r)}; });),
       ROW("prod: columns", kColumns, (Range{0.5, 1.4}), 3, prod(x, -2), return along(x, 2, false, [](const Row& r) { return Row{product(r)}; });),
       ROW("max", kFilled, kAny, 3, max(x + ramp(x)), return along(x + ramp(x), 0, false, [](const Row& r) { return Row{largest(r)}; });),
@@ -189,9 +196,9 @@ std::vector<Case> reduction_cases() {
       ROW("logsumexp", kFilled, kAny, 3, logsumexp(x), return along(x, 0, false, [](const Row& r) { return Row{log_sum_exp(r)}; });),
       ROW("logsumexp: rows", kRows, (Range{-30, 30}), 3, (logsumexp(x, -1, true)), Reference r = along(x, 1, false, [](const Row& v) { return Row{log_sum_exp(v)}; }); r.shape.push(1); return r;),
       ROW("logsumexp: columns", kColumns, kAny, 2, logsumexp(x, -2), return along(x, 2, false, [](const Row& v) { return Row{log_sum_exp(v)}; });),
-      ROW("cumsum", kRows, kAny, 3, cumsum(x), return along(x, 1, true, [](const Row& r) { return running(r, false, false); });),
-      ROW("cumsum: backwards, exclusive", kRows, kAny, 3, (cumsum(x, -1, {.reverse = true, .exclusive = true})), return along(x, 1, true, [](const Row& r) { return running(r, true, true); });),
-      ROW("cumsum: columns", kColumns, kAny, 3, (cumsum(x, -2, {.reverse = true})), return along(x, 2, true, [](const Row& r) { return running(r, true, false); });),
+      ROW("cumsum", kRows, kAny, 3, cumsum(x), return sums_along(x, 1, true, [](const Row& r) { return running(r, false, false); });),
+      ROW("cumsum: backwards, exclusive", kRows, kAny, 3, (cumsum(x, -1, {.reverse = true, .exclusive = true})), return sums_along(x, 1, true, [](const Row& r) { return running(r, true, true); });),
+      ROW("cumsum: columns", kColumns, kAny, 3, (cumsum(x, -2, {.reverse = true})), return sums_along(x, 2, true, [](const Row& r) { return running(r, true, false); });),
       ROW("softmax", kRows, kAny, 3, softmax(x), return along(x, 1, true, [](const Row& r) { return map_row(r, [s = log_sum_exp(r)](Real v) { return std::exp(v - s); }); });),
       ROW("softmax: far apart", kRows, (Range{-40, 40}), 2, softmax(x, -1), return along(x, 1, true, [](const Row& r) { return map_row(r, [s = log_sum_exp(r)](Real v) { return std::exp(v - s); }); });),
       ROW("softmax: columns", kColumns, kAny, 3, softmax(x, -2), return along(x, 2, true, [](const Row& r) { return map_row(r, [s = log_sum_exp(r)](Real v) { return std::exp(v - s); }); });),
@@ -216,6 +223,7 @@ std::vector<Case> reduction_cases() {
   {
     Case c;
     c.name = "cross_entropy: probabilities";
+    c.large = {{300, 301}, {300, 301}};
     c.shapes = {{{3, 5}, {3, 5}}, {{2, 2, 17}, {2, 2, 17}}, {{1, 1}, {1, 1}}};
     c.ranges = {{-2, 2}, {0.1, 1}};
     c.f64 = [](const Doubles& x) { return cross_entropy(x[0], x[1]); };
@@ -274,6 +282,19 @@ std::vector<Case> reduction_cases() {
     c.large = {{300, 301}, {301}, {301}};
     c.tolerance = 5e-6;
     all.push_back(c);
+  }
+  const auto alone = [&](const std::string& name, Tensor<float> (*bare)(const Floats&)) {
+    for (Case& c : all)
+      if (c.name == name) c.bare = bare;
+  };
+  alone("max", [](const Floats& in) { return max(in[0]); });
+  alone("max: columns", [](const Floats& in) { return max(in[0], -2); });
+  alone("min", [](const Floats& in) { return min(in[0], -1); });
+  alone("norm: of order infinity", [](const Floats& in) { return norm(in[0], {.ord = HUGE_VAL}); });
+  for (Case& c : all) {
+    if (c.name.ends_with(": columns")) c.large = {{1200, 700}};
+    if (c.name.starts_with("sum") || c.name.starts_with("mean")) c.serial_gradient = "a view of the cotangent, repeated";
+    if (c.name == "max") c.serial_gradient = "all elements are one row, and rows run in parallel";
   }
   return all;
 }

@@ -4,6 +4,8 @@
 
 #include "support/case_drivers.hpp"
 
+namespace cases_reduction_cases_test {
+
 using namespace cases;
 
 TEST_CASE("reductions: values against long double") { for_each_case(reduction_cases(), check_values); }
@@ -11,3 +13,5 @@ TEST_CASE("reductions: layouts") { for_each_case(reduction_cases(), check_layout
 TEST_CASE("reductions: derivatives in all modes") { for_each_case(reduction_cases(), check_derivatives); }
 TEST_CASE("reductions: vmap") { for_each_case(reduction_cases(), check_vmap); }
 TEST_CASE("reductions: bits do not depend on the number of threads") { for_each_case(reduction_cases(), check_threads); }
+
+}  // namespace cases_reduction_cases_test

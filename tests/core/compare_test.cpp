@@ -7,6 +7,8 @@
 #include "ergo/core/make.hpp"
 #include "support/message.hpp"
 
+namespace core_compare_test {
+
 using namespace ergo;
 
 TEST_CASE("array_equal: shapes and every element") {
@@ -44,3 +46,5 @@ TEST_CASE("allclose: |x - y| <= atol + rtol |y|") {
   CHECK(message_of([&] { return allclose(zeros<float>({2, 1}), zeros<float>({2})); }) ==
         "[allclose] (2, 1) x (2,): shapes differ");
 }
+
+}  // namespace core_compare_test

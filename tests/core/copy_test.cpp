@@ -10,6 +10,8 @@
 #include "ergo/core/make.hpp"
 #include "support/fresh.hpp"
 
+namespace core_copy_test {
+
 using ergo::DType;
 using ergo::Shape;
 using ergo::detail::Array;
@@ -135,3 +137,5 @@ TEST_CASE("fill: every width, zero and not, beyond the parallel grain") {
     check(0.0);
   }
 }
+
+}  // namespace core_copy_test

@@ -11,6 +11,8 @@
 #include "ergo/core/tensor.hpp"
 #include "support/message.hpp"
 
+namespace core_device_test {
+
 using ergo::Device;
 using ergo::DeviceScope;
 
@@ -127,3 +129,5 @@ TEST_CASE("a back end lends memory and copies; tensors move there and back") {
   CHECK(freed == allocated);
   ergo::detail::install_backend(nullptr);
 }
+
+}  // namespace core_device_test

@@ -11,6 +11,8 @@
 #include "ergo/core/cast.hpp"
 #include "support/fresh.hpp"
 
+namespace core_dtype_test {
+
 using ergo::bfloat16;
 using ergo::convert;
 using ergo::half;
@@ -232,3 +234,5 @@ TEST_CASE("names and sizes") {
   static_assert(ergo::Floating<bfloat16> && !ergo::Floating<int> && ergo::Index<std::uint8_t> && !ergo::Index<bool>);
   static_assert(!ergo::TensorScalar<long double> && !ergo::TensorScalar<std::uint32_t>);
 }
+
+}  // namespace core_dtype_test

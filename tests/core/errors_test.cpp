@@ -21,6 +21,8 @@
 #include "ergo/ops/slicing.hpp"
 #include "support/message.hpp"
 
+namespace core_errors_test {
+
 using namespace ergo;
 
 namespace {
@@ -127,3 +129,5 @@ TEST_CASE("after all of this everything works") {
   CHECK(sum(x52).item() == 10);
   CHECK(detail::levels.depth == 0);
 }
+
+}  // namespace core_errors_test

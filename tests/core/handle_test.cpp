@@ -13,6 +13,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace core_handle_test {
+
 using namespace ergo;
 
 namespace {
@@ -186,3 +188,5 @@ TEST_CASE("an AnyTensor becomes the Tensor of its own dtype only") {
   CHECK(Tensor<float>(any).to_vector() == std::vector<float>{1, 1});
   CHECK(message_of([&] { return Tensor<double>(any); }) == "[tensor] a tensor of float used as one of double");
 }
+
+}  // namespace core_handle_test

@@ -14,6 +14,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace core_make_test {
+
 using namespace ergo;
 
 TEST_CASE("constants of every dtype and shape") {
@@ -192,3 +194,5 @@ TEST_CASE("borrow that finds no memory for its header leaves the memory to its o
   detail::local_cache.fail_in = 0;
   CHECK(released == 0);
 }
+
+}  // namespace core_make_test

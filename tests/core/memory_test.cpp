@@ -16,6 +16,8 @@
 #include "support/process.hpp"
 #include "support/skip.hpp"
 
+namespace core_memory_test {
+
 using namespace ergo;
 using detail::allocate;
 using detail::class_bytes;
@@ -218,3 +220,5 @@ TEST_CASE("a child forked while other threads allocate is not left with a held l
   CHECK(good == 100);
 }
 #endif
+
+}  // namespace core_memory_test

@@ -14,6 +14,8 @@
 
 #include <doctest/doctest.h>
 
+namespace core_parallel_test {
+
 // The tests that fork are left out under the sanitizers that do not survive it: threads started in a forked child
 // (thread sanitizer), a small address space (address sanitizer).
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -263,3 +265,5 @@ TEST_CASE("a process that may not create threads runs its loops alone") {
   CHECK(WEXITSTATUS(status) == 0);
 }
 #endif
+
+}  // namespace core_parallel_test

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+namespace core_philox_test {
+
 using ergo::Philox4x32;
 using ergo::random_block;
 using ergo::RandomUse;
@@ -31,3 +33,5 @@ TEST_CASE("a block index takes 64 bits of the counter, the use the last word") {
   CHECK(random_block(key, 3).high() ==
         (random_block(key, 3).word[2] | std::uint64_t(random_block(key, 3).word[3]) << 32));
 }
+
+}  // namespace core_philox_test

@@ -12,6 +12,8 @@
 #include "ergo/autograd/structural.hpp"
 #include "ergo/core/make.hpp"
 
+namespace core_print_test {
+
 using namespace ergo;
 
 namespace {
@@ -259,3 +261,5 @@ TEST_CASE("what the ellipsis hides has no say in the format") {
   const auto x = generated(2000, [](double i) { return i == 1000 ? 1e9f : 1.0f; });
   CHECK(to_string(x) == "[1. 1. 1. ... 1. 1. 1.]");
 }
+
+}  // namespace core_print_test

@@ -7,6 +7,8 @@
 
 #include "support/message.hpp"
 
+namespace core_shape_test {
+
 using ergo::Axes;
 using ergo::Shape;
 
@@ -93,3 +95,5 @@ TEST_CASE("broadcasting is NumPy's") {
   CHECK_FALSE(broadcasts({2, 3}, {2}, {}));
   CHECK_FALSE(broadcasts({0}, {2}, {}));
 }
+
+}  // namespace core_shape_test

@@ -14,6 +14,8 @@
 #include "support/seed.hpp"
 #include "support/skip.hpp"
 
+namespace cpu_gemm_test {
+
 namespace {
 
 using namespace ergo;
@@ -349,3 +351,5 @@ TEST_CASE_TEMPLATE("without memory nothing is written", T, float, bfloat16) {
   }
   CHECK(failures > 0);
 }
+
+}  // namespace cpu_gemm_test

@@ -17,6 +17,8 @@
 #include "support/seed.hpp"
 #include "support/skip.hpp"
 
+namespace cpu_isa_test {
+
 namespace {
 
 namespace cpu = ergo::cpu;
@@ -120,3 +122,5 @@ TEST_CASE("user functors that are not inlined get and give the right lanes") {
     CHECK(worst<ByReference, double>(isa) < 1e-14);
   }
 }
+
+}  // namespace cpu_isa_test

@@ -17,6 +17,8 @@
 #include "ergo/cpu/pack_storage.hpp"
 #include "support/seed.hpp"
 
+namespace cpu_pack_test {
+
 namespace {
 
 namespace cpu = ergo::cpu;
@@ -432,3 +434,5 @@ TEST_CASE("streaming stores") {
     CHECK(std::memcmp(y, x.data(), sizeof(y)) == 0);
   }
 }
+
+}  // namespace cpu_pack_test

@@ -14,6 +14,8 @@
 #include "../support/seed.hpp"
 #include "../support/skip.hpp"
 
+namespace cpu_random_test {
+
 namespace {
 
 namespace cpu = ergo::cpu;
@@ -212,3 +214,5 @@ TEST_CASE("a longer draw begins with the shorter, and threads do not matter") {
     CHECK(std::equal(y.begin(), y.end(), first.begin() + each));
   }
 }
+
+}  // namespace cpu_random_test

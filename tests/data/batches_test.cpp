@@ -1,5 +1,4 @@
 // Mini-batches: every row once, reproducible epochs, rows that stay together, options, errors.
-// flags: -O1
 #include "ergo/data/batches.hpp"
 
 #include <doctest/doctest.h>
@@ -9,6 +8,8 @@
 #include <vector>
 
 #include "../support/seed.hpp"
+
+namespace data_batches_test {
 
 using namespace ergo;
 
@@ -126,3 +127,5 @@ TEST_CASE("errors") {
   CHECK(error_of([&] { data::Batches(Key{}, x); }) == "[batches] this key is empty: make one, Key{seed}");
   CHECK(error_of([&] { data::Batches(root, x).epoch(0)[1]; }) == "[batches] batch 1 is not in [0, 1) of the epoch");
 }
+
+}  // namespace data_batches_test

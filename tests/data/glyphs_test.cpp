@@ -10,6 +10,8 @@
 
 #include "../support/seed.hpp"
 
+namespace data_glyphs_test {
+
 using namespace ergo;
 
 TEST_CASE("images in [0, 1], all digits, the paper blank and the strokes dark") {
@@ -102,3 +104,5 @@ TEST_CASE("errors") {
   CHECK_THROWS_WITH(data::synthetic::glyphs(Key{}, 3), "[glyphs] this key is empty: make one, Key{seed}");
   CHECK_THROWS_WITH(data::synthetic::glyphs(Key{1}, -3), "[glyphs] -3 images: the number must not be negative");
 }
+
+}  // namespace data_glyphs_test

@@ -8,6 +8,8 @@
 #include "../support/seed.hpp"
 #include "idx_support.hpp"
 
+namespace data_idx_test {
+
 using namespace ergo;
 using files::header;
 using files::zipped;
@@ -101,3 +103,5 @@ TEST_CASE("compressed files that are wrong") {
   damaged[damaged.size() - 6] = char(damaged[damaged.size() - 6] ^ 1);  // the check sum
   CHECK(with(damaged).find("the compressed data are damaged") != std::string::npos);
 }
+
+}  // namespace data_idx_test

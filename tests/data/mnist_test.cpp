@@ -9,6 +9,8 @@
 #include "../support/skip.hpp"
 #include "idx_support.hpp"
 
+namespace data_mnist_test {
+
 using namespace ergo;
 using files::header;
 using files::zipped;
@@ -116,3 +118,5 @@ TEST_CASE("Fashion-MNIST") {
   for (const float x : set.train_images.span()) sum += double(x);
   CHECK(sum / double(set.train_images.numel()) == doctest::Approx(0.2860406).epsilon(1e-5));
 }
+
+}  // namespace data_mnist_test

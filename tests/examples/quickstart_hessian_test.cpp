@@ -1,6 +1,6 @@
 // The leading Hessian eigenvalue of the quickstart's network, trained as the quickstart trains it, against a power
 // iteration in double precision on finite differences of gradients: without hvp, without Lanczos, on the same images.
-// flags: -O1
+// unit: own
 #include <doctest/doctest.h>
 
 // Its Classifier, loss and train; only the main function is this program's own.
@@ -12,6 +12,8 @@
 
 #include "support/seed.hpp"
 #include "support/skip.hpp"
+
+namespace examples_quickstart_hessian_test {
 
 namespace {
 
@@ -61,3 +63,5 @@ TEST_CASE("the leading Hessian eigenvalue, Fashion-MNIST") {
   const std::string folder = test_data_or_skip("fashion-mnist");
   if (!folder.empty()) compare(data::mnist(folder), 10000);
 }
+
+}  // namespace examples_quickstart_hessian_test

@@ -18,6 +18,8 @@
 
 #include "support/program.hpp"
 
+namespace examples_support_test {
+
 namespace {
 
 using namespace examples;
@@ -292,3 +294,5 @@ TEST_CASE("a plot becomes SVG and PNG") {
   setenv("PATH", search.c_str(), 1);
   CHECK_THROWS_AS(draw(plot, "/proc/nothing"), std::runtime_error);
 }
+
+}  // namespace examples_support_test

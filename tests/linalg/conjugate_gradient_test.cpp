@@ -9,6 +9,8 @@
 #include "support/matrices.hpp"
 #include "support/message.hpp"
 
+namespace linalg_conjugate_gradient_test {
+
 using namespace ergo;
 
 TEST_CASE("the solution of a dense system") {
@@ -78,3 +80,5 @@ TEST_CASE("errors") {
           linalg::conjugate_gradient([](const Tensor<double>&) { return ones<double>({3}); }, ones<double>({2}));
         }) == "[conjugate_gradient] (2,) x (3,): leaves of the two trees differ in shape");
 }
+
+}  // namespace linalg_conjugate_gradient_test

@@ -6,6 +6,8 @@
 #include "support/matrices.hpp"
 #include "support/message.hpp"
 
+namespace linalg_eigh_test {
+
 using namespace ergo;
 
 namespace {
@@ -147,3 +149,5 @@ TEST_CASE("errors") {
         }) ==
         "[eigh] (2, 2): it has no derivative yet in this version (stop_gradient(x) makes its argument a constant)");
 }
+
+}  // namespace linalg_eigh_test

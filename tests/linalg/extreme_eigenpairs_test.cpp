@@ -8,6 +8,8 @@
 #include "support/matrices.hpp"
 #include "support/message.hpp"
 
+namespace linalg_extreme_eigenpairs_test {
+
 using namespace ergo;
 
 TEST_CASE("either end and both, of a random symmetric matrix") {
@@ -69,3 +71,5 @@ TEST_CASE("errors") {
   CHECK(message_of([&] { linalg::extreme_eigenpairs(same, v, 1, {.max_steps = 0}); }) ==
         "[extreme_eigenpairs] max_steps 0 is below 1");
 }
+
+}  // namespace linalg_extreme_eigenpairs_test

@@ -7,6 +7,8 @@
 #include "support/matrices.hpp"
 #include "support/message.hpp"
 
+namespace linalg_hutchinson_test {
+
 using namespace ergo;
 
 TEST_CASE("the trace within its standard error, and the variance of a probe by the formula") {
@@ -74,3 +76,5 @@ TEST_CASE("errors") {
               Key{1}, [](const Tensor<double>&) { return ones<double>({3}); }, like, 3);
         }) == "[hutchinson_trace] (2,) x (3,): leaves of the two trees differ in shape");
 }
+
+}  // namespace linalg_hutchinson_test

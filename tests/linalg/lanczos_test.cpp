@@ -11,6 +11,8 @@
 #include "support/matrices.hpp"
 #include "support/message.hpp"
 
+namespace linalg_lanczos_test {
+
 using namespace ergo;
 
 namespace {
@@ -185,3 +187,5 @@ TEST_CASE("errors") {
           })(v);
         }) == inside);
 }
+
+}  // namespace linalg_lanczos_test

@@ -7,6 +7,8 @@
 #include "support/matrices.hpp"
 #include "support/message.hpp"
 
+namespace linalg_qr_test {
+
 using namespace ergo;
 
 namespace {
@@ -123,3 +125,5 @@ TEST_CASE("errors") {
   const auto constant = [](const Tensor<double>& a) { return tree::dot(linalg::qr(stop_gradient(a)).r, a); };
   CHECK(allclose(grad(constant)(x), x));
 }
+
+}  // namespace linalg_qr_test

@@ -7,6 +7,8 @@
 #include "support/matrices.hpp"
 #include "support/message.hpp"
 
+namespace linalg_svd_test {
+
 using namespace ergo;
 
 namespace {
@@ -176,3 +178,5 @@ TEST_CASE("errors") {
             [] { grad([](const Tensor<double>& a) { return tree::dot(linalg::svd(a).u, a); })(eye<double>(2)); }) ==
         "[svd] (2, 2): it has no derivative yet in this version (stop_gradient(x) makes its argument a constant)");
 }
+
+}  // namespace linalg_svd_test

@@ -9,6 +9,8 @@
 #include "support/matrices.hpp"
 #include "support/message.hpp"
 
+namespace models_models_test {
+
 using namespace ergo;
 
 TEST_CASE("Mlp: layers, activation between them only, gradients") {
@@ -86,3 +88,5 @@ TEST_CASE("errors") {
         }) == "[linear_net] sizes {3, 0, 2}: input, hidden layers, output; at least two, all positive");
   CHECK(message_of([] { models::Mlp<float>{}(ones<float>({2})); }) == "[mlp] a network without layers");
 }
+
+}  // namespace models_models_test

@@ -6,6 +6,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace nn_conv2d_test {
+
 using namespace ergo;
 
 TEST_CASE("values: stride, padding, groups, bias, activation") {
@@ -60,3 +62,5 @@ TEST_CASE("errors") {
         "[nn.conv2d] channels (4, 6): 4 groups do not divide them");
   CHECK_THROWS_AS(nn::conv2d(Key{1}, 4, 6, 1)(ones<float>({1, 2, 2, 3})), Error);
 }
+
+}  // namespace nn_conv2d_test

@@ -5,6 +5,8 @@
 #include "support/matrices.hpp"
 #include "support/message.hpp"
 
+namespace nn_init_test {
+
 using namespace ergo;
 
 namespace {
@@ -82,3 +84,5 @@ TEST_CASE("errors") {
           nn::init::orthogonal(Key{1}, {4, 0});
         }) == "[nn.init.orthogonal] (4, 0): an extent is below 1");
 }
+
+}  // namespace nn_init_test

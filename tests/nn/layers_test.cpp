@@ -10,6 +10,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace nn_layers_test {
+
 using namespace ergo;
 
 namespace {
@@ -91,3 +93,5 @@ TEST_CASE("LayerNorm") {
   CHECK(message_of([] { nn::layer_norm(0); }) == "[nn.layer_norm] 0 features: the number must be positive");
   CHECK(message_of([] { nn::layer_norm(3, {.eps = 0}); }) == "[nn.layer_norm] eps 0.000000 is not above 0");
 }
+
+}  // namespace nn_layers_test

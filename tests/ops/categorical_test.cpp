@@ -9,6 +9,8 @@
 #include "../support/seed.hpp"
 #include "ergo/autograd/transforms.hpp"
 
+namespace ops_categorical_test {
+
 using namespace ergo;
 
 namespace {
@@ -97,3 +99,5 @@ TEST_CASE("errors") {
   CHECK(error_of([&] { categorical(Key{}, zeros<float>({2})); }) ==
         "[categorical] this key is empty: make one, Key{seed}");
 }
+
+}  // namespace ops_categorical_test

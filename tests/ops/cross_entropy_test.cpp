@@ -8,6 +8,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace ops_cross_entropy_test {
+
 using namespace ergo;
 
 namespace {
@@ -188,3 +190,5 @@ TEST_CASE("what the losses refuse") {
   CHECK(message_of([&] { accuracy(x, zeros<std::int32_t>({3})); }) ==
         "[accuracy] (4, 3) x (3,): labels must have the shape of logits without the classes");
 }
+
+}  // namespace ops_cross_entropy_test

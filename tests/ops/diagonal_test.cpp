@@ -4,6 +4,8 @@
 
 #include "ergo/ops/diagonal.hpp"
 
+namespace ops_diagonal_test {
+
 using namespace ergo;
 using namespace movement;
 
@@ -63,3 +65,5 @@ TEST_CASE("errors") {
   CHECK(ERROR_OF(diag(Tensor<float>(1.0f))) == "[diag] (): a diagonal has at least one axis");
   CHECK(ERROR_OF(diag(v, std::numeric_limits<std::int64_t>::min())) == "[diag] (3,): the matrix would be too large");
 }
+
+}  // namespace ops_diagonal_test

@@ -11,6 +11,8 @@
 #include "ergo/autograd/transforms.hpp"
 #include "ergo/ops/arithmetic.hpp"
 
+namespace ops_dropout_test {
+
 using namespace ergo;
 
 namespace {
@@ -128,3 +130,5 @@ TEST_CASE("errors") {
   CHECK(error_of([] { dropout(split(Key{1}, 2), ones<float>({2}), 0.5); }) ==
         "[dropout] (2,): a batch of keys where one is needed: take keys[i], or map over the keys with vmap");
 }
+
+}  // namespace ops_dropout_test

@@ -8,6 +8,8 @@
 #include "ergo/ops/indexing.hpp"
 #include "ergo/ops/movement.hpp"
 
+namespace ops_indexing_test {
+
 using namespace ergo;
 using namespace movement;
 
@@ -279,3 +281,5 @@ TEST_CASE("errors") {
   for (std::int64_t i = 150001; i < 200000; i += 7) detail::data_of<std::int32_t>(many.array())[i] = 5;
   CHECK(ERROR_OF(take(x, many)) == "[take] indices (200000,), x (5, 3): index 5 at (150001,) is not in [0, 5)");
 }
+
+}  // namespace ops_indexing_test

@@ -5,6 +5,8 @@
 #include "ergo/ops/joining.hpp"
 #include "ergo/ops/movement.hpp"
 
+namespace ops_joining_test {
+
 using namespace ergo;
 using namespace movement;
 
@@ -72,3 +74,5 @@ TEST_CASE("errors") {
   CHECK(ERROR_OF(split(x, {1, 1}, 1)) == "[split] (2, 3): sizes add up to 2, axis 1 has extent 3");
   CHECK(ERROR_OF(split(x, {4, -1}, 1)) == "[split] (2, 3): a piece of size -1");
 }
+
+}  // namespace ops_joining_test

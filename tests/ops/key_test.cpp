@@ -12,6 +12,8 @@
 #include "ergo/autograd/transforms.hpp"
 #include "ergo/ops/random.hpp"
 
+namespace ops_key_test {
+
 using namespace ergo;
 
 namespace {
@@ -122,3 +124,5 @@ TEST_CASE("errors") {
   CHECK(error_of([] { fold_in(split(Key{1}, 4), arange<std::int32_t>(3)); }) ==
         "[fold_in] (4,) x (3,): keys and numbers do not broadcast");
 }
+
+}  // namespace ops_key_test

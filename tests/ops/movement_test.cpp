@@ -4,6 +4,8 @@
 
 #include "ergo/ops/movement.hpp"
 
+namespace ops_movement_test {
+
 using namespace ergo;
 using namespace movement;
 
@@ -110,3 +112,5 @@ TEST_CASE("errors") {
   CHECK(ERROR_OF(transpose(Tensor<float>())) ==
         "[tensor] this tensor is empty: default-constructed, moved from, or a value that `uses` did not keep");
 }
+
+}  // namespace ops_movement_test

@@ -4,6 +4,8 @@
 
 #include "ergo/ops/padding.hpp"
 
+namespace ops_padding_test {
+
 using namespace ergo;
 using namespace movement;
 
@@ -52,3 +54,5 @@ TEST_CASE("errors") {
         "[pad] (0,): axis 0 is empty: there is nothing to repeat");
   CHECK(ERROR_OF(pad(zeros<std::uint8_t>({1}), {{1, 0}}, {.value = 300})) == "[pad] the number 300 does not fit uint8");
 }
+
+}  // namespace ops_padding_test

@@ -14,6 +14,8 @@
 #include "../support/seed.hpp"
 #include "ergo/autograd/transforms.hpp"
 
+namespace ops_random_test {
+
 using namespace ergo;
 
 namespace {
@@ -275,3 +277,5 @@ TEST_CASE("errors") {
         "[permutation] 257 elements do not fit uint8: permutation<int64_t>(key, n)");
   CHECK(error_of([&] { normal(key, {-2}); }) == "[shape] (-2,): an extent is negative");
 }
+
+}  // namespace ops_random_test

@@ -11,6 +11,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace ops_reduction_test {
+
 using namespace ergo;
 using cpu::Isa;
 
@@ -245,3 +247,5 @@ TEST_CASE("what reductions refuse") {
   CHECK(message_of([&] { cumsum(x, 5); }) == "[cumsum] (2, 3): axis 5 is out of range for rank 2");
   CHECK(message_of([&] { any(x > 0.0f, 7); }) == "[any] (2, 3): axis 7 is out of range for rank 2");
 }
+
+}  // namespace ops_reduction_test

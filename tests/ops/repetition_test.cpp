@@ -4,6 +4,8 @@
 
 #include "ergo/ops/repetition.hpp"
 
+namespace ops_repetition_test {
+
 using namespace ergo;
 using namespace movement;
 
@@ -45,3 +47,5 @@ TEST_CASE("errors") {
         "[repeat] (2, 3): cannot be repeated 4611686018427387904 times along axis 0");
   CHECK(ERROR_OF(repeat(x, 2, 2)) == "[repeat] (2, 3): axis 2 is out of range for rank 2");
 }
+
+}  // namespace ops_repetition_test

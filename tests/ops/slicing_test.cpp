@@ -2,6 +2,8 @@
 // flags: -O0
 #include "movement_support.hpp"
 
+namespace ops_slicing_test {
+
 using namespace ergo;
 using namespace movement;
 
@@ -124,3 +126,5 @@ TEST_CASE("errors") {
   CHECK(ERROR_OF(flip(Tensor<float>(1.0f))) == "[flip] (): axis -1 is out of range for rank 0");
   CHECK(ERROR_OF(roll(x, {1, 2}, 0)) == "[roll] (2, 3): 2 shifts for 1 axes");
 }
+
+}  // namespace ops_slicing_test

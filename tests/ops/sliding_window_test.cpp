@@ -4,6 +4,8 @@
 
 #include "ergo/ops/sliding_window.hpp"
 
+namespace ops_sliding_window_test {
+
 using namespace ergo;
 using namespace movement;
 
@@ -42,3 +44,5 @@ TEST_CASE("errors") {
   CHECK(ERROR_OF(sliding_window(x, 0, 2, -1)) == "[sliding_window] (4, 3): size 2, step -1: both are at least 1");
   CHECK(ERROR_OF(sliding_window(x, 0, 5)) == "[sliding_window] (4, 3): a window of 5 exceeds axis 0 of extent 4");
 }
+
+}  // namespace ops_sliding_window_test

@@ -9,6 +9,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace ops_softmax_test {
+
 using namespace ergo;
 
 namespace {
@@ -175,3 +177,5 @@ TEST_CASE("what the softmax family refuses") {
   CHECK(message_of([] { log_softmax(Tensor<float>(1.0f)); }) == "[log_softmax] (): axis -1 is out of range for rank 0");
   CHECK(message_of([] { logsumexp(zeros<float>({2}), {0, 0}); }) == "[logsumexp] (2,): axis 0 is given twice");
 }
+
+}  // namespace ops_softmax_test

@@ -10,6 +10,8 @@
 #include "ergo/ops/movement.hpp"
 #include "ergo/ops/sorting.hpp"
 
+namespace ops_sorting_test {
+
 using namespace ergo;
 using namespace movement;
 
@@ -138,3 +140,5 @@ TEST_CASE("derivatives: to the elements chosen; vmap") {
   const auto tied = grad([](const Tensor<double>& p) { return slice(sort(p), 0, 0, 1); })(tensor<double>({2, 1, 1}));
   CHECK(array_equal(tied, tensor<double>({0, 1, 0})));
 }
+
+}  // namespace ops_sorting_test

@@ -9,6 +9,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace ops_statistics_test {
+
 using namespace ergo;
 
 namespace {
@@ -179,3 +181,5 @@ TEST_CASE("what layer_norm refuses") {
   CHECK(message_of([] { layer_norm(Tensor<float>(1.0f), ones<float>({1}), ones<float>({1})); }) ==
         "[layer_norm] () x (1,) x (1,): x needs an axis to normalise along");
 }
+
+}  // namespace ops_statistics_test

@@ -13,6 +13,8 @@
 #include "../support/seed.hpp"
 #include "ergo/autograd/transforms.hpp"
 
+namespace ops_truncated_normal_test {
+
 using namespace ergo;
 
 namespace {
@@ -149,3 +151,5 @@ TEST_CASE("errors") {
   CHECK(error_of([&] { truncated_normal(Key{}, {2}, 0, 1); }) ==
         "[truncated_normal] this key is empty: make one, Key{seed}");
 }
+
+}  // namespace ops_truncated_normal_test

@@ -10,6 +10,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace optim_optim_test {
+
 using namespace ergo;
 
 namespace {
@@ -293,3 +295,5 @@ TEST_CASE("an optimiser is a tree") {
   CHECK(tree::numel(optim::Sgd{model}) == 0);
   CHECK(tree::numel(optim::Sgd{model, {.momentum = 0.5}}) == tree::numel(model));
 }
+
+}  // namespace optim_optim_test

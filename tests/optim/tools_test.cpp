@@ -11,6 +11,8 @@
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
+namespace optim_tools_test {
+
 using namespace ergo;
 namespace schedule = ergo::optim::schedule;
 
@@ -94,3 +96,5 @@ TEST_CASE("Ema") {
   CHECK(ema.average.weight.array().data == place);  // in place once it is its own
   CHECK(message_of([&] { optim::Ema{model, 1.5}; }) == "[ema] decay 1.500000 is not in [0, 1]");
 }
+
+}  // namespace optim_tools_test

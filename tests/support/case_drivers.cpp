@@ -3,11 +3,13 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstring>
 #include <random>
 
 #include "ergo/autograd/transforms.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/selection.hpp"
+#include "support/parallel_use.hpp"
 #include "support/seed.hpp"
 
 namespace cases {
@@ -27,7 +29,9 @@ Tensor<double> sample(const Shape& s, Range r, std::mt19937_64& g) {
   for (double& x : v) x = u(g);
   return from_span<double>(v, s);
 }
-Range range_of(const Case& c, std::size_t i) { return c.ranges.empty() ? Range{} : c.ranges[i < c.ranges.size() ? i : 0]; }
+Range range_of(const Case& c, std::size_t i) {
+  return c.ranges.empty() ? Range{} : c.ranges[i < c.ranges.size() ? i : 0];
+}
 Doubles sample_inputs(const Case& c, const std::vector<Shape>& shapes, std::mt19937_64& g) {
   Doubles x;
   for (std::size_t i = 0; i < shapes.size(); ++i) x.push_back(sample(shapes[i], range_of(c, i), g));
@@ -52,6 +56,10 @@ Doubles to_doubles(const Floats& x) {
 bool close(double a, double b, double tolerance) {
   if (a == b || (std::isnan(a) && std::isnan(b))) return true;
   return std::abs(a - b) <= tolerance * (1 + std::abs(b));
+}
+bool close(double a, const Reference& r, std::size_t i, double tolerance) {
+  if (r.sizes.empty()) return close(a, r.values[i], tolerance);
+  return a == r.values[i] || std::abs(a - r.values[i]) <= tolerance * r.sizes[i];
 }
 double worst(const Tensor<double>& a, const Tensor<double>& b) {
   REQUIRE(a.shape() == b.shape());
@@ -97,7 +105,9 @@ struct Weighted {
   Tensor<double> weights;
   Tensor<double> operator()(const Doubles& x) const { return tree::dot(f(x), weights); }
 };
-Weighted weighted(const Function& f, const Doubles& x, std::mt19937_64& g) { return {f, sample(f(x).shape(), {-1, 1}, g)}; }
+Weighted weighted(const Function& f, const Doubles& x, std::mt19937_64& g) {
+  return {f, sample(f(x).shape(), {-1, 1}, g)};
+}
 
 double item(const Tensor<double>& t) { return t.item(); }
 double inner(const Doubles& a, const Doubles& b) { return tree::dot(a, b).item(); }
@@ -132,10 +142,10 @@ void check_values(const Case& c) {
       const auto v = y.to_vector();
       for (std::size_t i = 0; i < v.size(); ++i) {
         CAPTURE(i);
-        CHECK_MESSAGE(close(v[i], r.values[i], c.tolerance64), v[i], " against ", r.values[i]);
+        CHECK_MESSAGE(close(v[i], r, i, c.tolerance64), v[i], " against ", r.values[i]);
       }
     }
-    if (c.f32) {
+    if (c.f32 && c.same_in_float) {
       const Floats f = to_floats(x);
       const Reference r = reference_of(c, to_doubles(f));
       const Tensor<float> y = c.f32(f);
@@ -143,7 +153,7 @@ void check_values(const Case& c) {
       const auto v = y.to_vector();
       for (std::size_t i = 0; i < v.size(); ++i) {
         CAPTURE(i);
-        CHECK_MESSAGE(close(v[i], r.values[i], c.tolerance), v[i], " against ", r.values[i], " (float)");
+        CHECK_MESSAGE(close(v[i], r, i, c.tolerance), v[i], " against ", r.values[i], " (float)");
       }
     }
   }
@@ -210,18 +220,20 @@ void check_derivatives(const Case& c) {
   }
   const double reverse = inner(gradient, u), forward = item(jvp(s)(x, u).second);
   CHECK_MESSAGE(close(forward, reverse, 1e-11), "jvp ", forward, " and grad ", reverse);
-  CHECK_MESSAGE(close(reverse, richardson(value, x, u), 1e-7), "grad ", reverse, " and differences ", richardson(value, x, u));
+  CHECK_MESSAGE(close(reverse, richardson(value, x, u), 1e-7), "grad ", reverse, " and differences ",
+                richardson(value, x, u));
   {  // <weights, J u> = <J' weights, u>
     const auto pulled = ergo::vjp(f, x);
     CHECK(close(inner(pulled.second(s.weights), u), tree::dot(s.weights, jvp(f)(x, u).second).item(), 1e-12));
   }
   if (c.order < 2) return;
 
-  const auto slope = [&](const Doubles& p) { return tree::dot(grad(s)(p), u); };     // u . grad
-  const auto pushed = [&](const Doubles& p) { return jvp(s)(p, u).second; };          // the same, forward
+  const auto slope = [&](const Doubles& p) { return tree::dot(grad(s)(p), u); };  // u . grad
+  const auto pushed = [&](const Doubles& p) { return jvp(s)(p, u).second; };      // the same, forward
   const double second = inner(hvp(s)(x, v), u);
   CHECK_MESSAGE(close(item(jvp(slope)(x, v).second), second, 1e-11), "jvp(grad)");
-  CHECK_MESSAGE(close(inner(grad(slope)(x), v), second, 1e-10), "grad(grad) ", inner(grad(slope)(x), v), " and ", second);
+  CHECK_MESSAGE(close(inner(grad(slope)(x), v), second, 1e-10), "grad(grad) ", inner(grad(slope)(x), v), " and ",
+                second);
   CHECK_MESSAGE(close(inner(grad(pushed)(x), v), second, 1e-10), "grad(jvp)");
   CHECK_MESSAGE(close(item(jvp(pushed)(x, v).second), second, 1e-10), "jvp(jvp)");
   const double differences = richardson([&](const Doubles& p) { return inner(grad(s)(p), u); }, x, v);
@@ -291,8 +303,10 @@ void check_special_values(const Case& c) {
   if (!c.pointwise || !c.scalar) return;
   const double inf = INFINITY, nan = NAN;
   const std::size_t arity = c.shapes.front().size();
-  const std::vector<double> corners = {0.0, -0.0, 1, -1, inf, -inf, nan, 5e-324, -5e-324, 1e-310, 1e300, -1e300, 0.5, 2, 3, -2};
-  const std::vector<double> float_corners = {0.0, -0.0, 1, -1, inf, -inf, nan, 1e-45, -1e-45, 1e-39, 1e38, -1e38, 0.5, 2, 3, -2};
+  const std::vector<double> corners = {0.0,     -0.0,   1,     -1,     inf, -inf, nan, 5e-324,
+                                       -5e-324, 1e-310, 1e300, -1e300, 0.5, 2,    3,   -2};
+  const std::vector<double> float_corners = {0.0,    -0.0,  1,    -1,    inf, -inf, nan, 1e-45,
+                                             -1e-45, 1e-39, 1e38, -1e38, 0.5, 2,    3,   -2};
   const auto same = [](double a, double b, double tolerance) {
     if (std::isnan(b)) return std::isnan(a);
     if (b == 0) return a == 0 && std::signbit(a) == std::signbit(b);
@@ -325,7 +339,8 @@ void check_special_values(const Case& c) {
       for (std::size_t i = 0; i < got.size(); ++i) {
         double in[8] = {};
         for (std::size_t k = 0; k < arity; ++k) in[k] = x[k].to_vector()[i];
-        CHECK_MESSAGE(same(got[i], c.scalar(in), 1e-14), c.name, " of ", in[0], ", ", in[1], ", ", in[2], " is ", got[i], " and not ", c.scalar(in));
+        CHECK_MESSAGE(same(got[i], c.scalar(in), 1e-14), c.name, " of ", in[0], ", ", in[1], ", ", in[2], " is ",
+                      got[i], " and not ", c.scalar(in));
       }
     }
     if (c.f32) {
@@ -335,16 +350,22 @@ void check_special_values(const Case& c) {
         for (std::size_t k = 0; k < arity; ++k) in[k] = double(y[k].to_vector()[i]);
         const double want = double(float(c.scalar(in)));
         const bool tiny = std::abs(want) < 1.2e-38 && std::abs(double(got[i]) - want) <= 3e-45;  // 2 ulp of a denormal
-        CHECK_MESSAGE((tiny || same(double(got[i]), want, 1e-6)), c.name, " (float) of ", in[0], ", ", in[1], ", ", in[2], " is ", got[i], " and not ", want);
+        CHECK_MESSAGE((tiny || same(double(got[i]), want, 1e-6)), c.name, " (float) of ", in[0], ", ", in[1], ", ",
+                      in[2], " is ", got[i], " and not ", want);
       }
     }
   }
 }
 
 void check_threads(const Case& c) {
-  if (c.large.empty() || !c.f32) return;
+  if (c.large.empty()) {
+    CHECK_MESSAGE(!c.serial.empty(), "no inputs over the parallel threshold");
+    return;
+  }
   std::mt19937_64 g = generator(c, 4);
   const Floats x = to_floats(sample_inputs(c, c.large, g));
+  const int before = num_threads();
+
   const auto run = [&] {
     const auto r = value_and_grad([&](const Floats& p) {
       const Tensor<float> y = c.f32(p);
@@ -357,17 +378,33 @@ void check_threads(const Case& c) {
   const auto same = [](const std::vector<float>& a, const std::vector<float>& b) {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
   };
-  const int before = num_threads();
   set_num_threads(1);
   const auto want = run();
-  const std::int64_t inline_runs = parallel_runs();
   for (int threads : {2, 3, 5, 8}) {
     set_num_threads(threads);
     const auto got = run();
     CAPTURE(threads);
     for (std::size_t i = 0; i < want.size(); ++i) CHECK(same(got[i], want[i]));
   }
-  CHECK_MESSAGE(parallel_runs() > inline_runs, "nothing ran in parallel: the shapes are too small");
+
+  // The operation alone, and its rule alone, hand a loop to several threads.
+  set_num_threads(8);
+  const auto bare = c.bare ? c.bare : c.f32;
+  CHECK_MESSAGE((goes_parallel([&] { bare(x); }) == c.serial.empty()),
+                (c.serial.empty() ? "ran on one thread: too small" : "ran in parallel, but: " + c.serial));
+  if (c.order > 0) {
+    const auto pulled = ergo::vjp(bare, x);
+    const Tensor<float> cotangent = cast<float>(sample(pulled.first.shape(), {-1, 1}, g));
+    CHECK_MESSAGE((goes_parallel([&] { pulled.second(cotangent); }) == c.serial_gradient.empty()),
+                  (c.serial_gradient.empty() ? "the gradient ran on one thread: too small"
+                                             : "the gradient ran in parallel, but: " + c.serial_gradient));
+  }
+  // A second thread truly takes part: the others' shares are not all taken back by the caller.
+  if (c.serial.empty()) {
+    const std::int64_t runs = parallel_runs();
+    for (int tries = 0; parallel_runs() == runs && tries < 10000; ++tries) bare(x);
+    CHECK_MESSAGE(parallel_runs() > runs, "no second thread took part");
+  }
   set_num_threads(before);
 }
 
@@ -376,9 +413,7 @@ void for_each_case(const std::vector<Case>& rows, void (*check)(const Case&)) {
     CAPTURE(c.name);
     try {
       check(c);
-    } catch (const ergo::Error& e) {
-      FAIL_CHECK("row \"" << c.name << "\": " << std::string(e.what()));
-    }
+    } catch (const ergo::Error& e) { FAIL_CHECK("row \"" << c.name << "\": " << std::string(e.what())); }
   }
 }
 

@@ -5,12 +5,12 @@
 
 namespace cases {
 
-void check_values(const Case& c);           // float and double against the reference, every shape
-void check_layouts(const Case& c);          // transposed, stepped, broadcast and offset inputs give the contiguous result
-void check_derivatives(const Case& c);      // all modes to the row's order against differences and each other
-void check_vmap(const Case& c);             // vmap of value, gradient and hvp equal loops, with as many kernels for any batch
-void check_special_values(const Case& c);   // NaN, infinities, -0, denormals, in the body and the tail of a vector
-void check_threads(const Case& c);          // 1, 2, 3, 5, 8 threads: the same bits, forward and backward
+void check_values(const Case& c);       // float and double against the reference, every shape
+void check_layouts(const Case& c);      // transposed, stepped, broadcast and offset inputs give the contiguous result
+void check_derivatives(const Case& c);  // all modes to the row's order against differences and each other
+void check_vmap(const Case& c);  // vmap of value, gradient and hvp equal loops, with as many kernels for any batch
+void check_special_values(const Case& c);  // NaN, infinities, -0, denormals, in the body and the tail of a vector
+void check_threads(const Case& c);  // 1, 2, 3, 5, 8 threads: the same bits, forward and backward, both in parallel
 
 // Runs `check` on all rows; a failure names the row.
 void for_each_case(const std::vector<Case>& rows, void (*check)(const Case&));

@@ -91,5 +91,9 @@ int main(int argc, char** argv) {
   doctest::Context context(argc, argv);
   const int result = context.run();
   if (result != 0 || context.shouldExit()) return result;
+  if (skips == 0 && checks == 0) {
+    std::printf("nothing was checked: no test case matches, or none asserts anything\n");
+    return 1;
+  }
   return skips > 0 && checks == 0 ? 77 : 0;
 }

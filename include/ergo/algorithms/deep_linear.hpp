@@ -36,12 +36,15 @@ inline Modes modes(const Tensor<double>& sigma31, double cutoff = 1e-10) {
   return {slice(u, 1, 0, k), slice(s, 0, 0, k), transpose(slice(vt, 0, 0, k))};
 }
 
-// The product of all weights, (in, out): the paper's W transposed.
+// The product of all weights, (in, out): the paper's W transposed. Multiplied from the narrower end, so that the chain
+// carries the smaller matrix.
 template <class T>
 Tensor<T> product(const models::LinearNet<T>& net) {
   if (net.weights.empty()) detail::fail("product", "a network without layers");
-  Tensor<T> p = net.weights[0];
-  for (std::size_t l = 1; l < net.weights.size(); ++l) p = matmul(p, net.weights[l]);
+  const auto& w = net.weights;
+  const bool from_front = w.front().shape()[-2] <= w.back().shape()[-1];
+  Tensor<T> p = from_front ? w.front() : w.back();
+  for (std::size_t l = 1; l < w.size(); ++l) p = from_front ? matmul(p, w[l]) : matmul(w[w.size() - 1 - l], p);
   return p;
 }
 
@@ -124,20 +127,25 @@ struct Curve {
 namespace detail {
 
 // The loss of the map p (..., in, out) on the second moments: tr(p' S11 p)/2 - tr(S31 p), (...). Up to a constant it is
-// half the mean square error's sum, and all that full-batch learning of a linear network sees of the data.
+// half the mean square error's sum, and all that full-batch learning of a linear network sees of the data. In the basis
+// of its eigenvectors S11 may be given as its eigenvalues (in,).
 template <class T>
 Tensor<T> moment_loss(const Tensor<T>& p, const Tensor<T>& sigma11, const Tensor<T>& sigma31_transposed) {
-  const Tensor<T> fit = T(0.5) * matmul(sigma11, p) - sigma31_transposed;
-  return sum(fit * p, {-1, -2});
+  const Tensor<T> moved = sigma11.rank() == 1 ? expand_dims(sigma11, -1) * p : matmul(sigma11, p);
+  return sum((T(0.5) * moved - sigma31_transposed) * p, {-1, -2});
 }
 
 // The least value of moment_loss: -|S31 S11^(-1/2)|^2 / 2 over the span of S11.
 inline double least_moment_loss(const Tensor<double>& sigma11, const Tensor<double>& sigma31) {
-  const auto [values, vectors] = linalg::eigh(sigma11);
-  const std::vector<double> lambda = values.to_vector();
-  const std::vector<double> power = sum(square(matmul(sigma31, vectors)), 0).to_vector();
+  Tensor<double> values = sigma11, correlations = sigma31;
+  if (sigma11.rank() == 2) {
+    const auto eigen = linalg::eigh(sigma11);
+    values = eigen.values;
+    correlations = matmul(sigma31, eigen.vectors);
+  }
+  const std::vector<double> lambda = values.to_vector(), power = sum(square(correlations), 0).to_vector();
+  const double largest = max(values).item();
   double least = 0;
-  const double largest = lambda.back();
   for (std::size_t i = 0; i < lambda.size(); ++i)
     if (lambda[i] > 1e-10 * largest) least -= power[i] / lambda[i] / 2;
   return least;
@@ -145,10 +153,12 @@ inline double least_moment_loss(const Tensor<double>& sigma11, const Tensor<doub
 
 inline void check_moments(const char* function, const Tensor<double>& sigma11, const Tensor<double>& sigma31) {
   const std::string shapes = to_string(sigma11.shape()) + " and " + to_string(sigma31.shape());
-  if (sigma11.rank() != 2 || sigma31.rank() != 2 || sigma11.shape()[0] != sigma11.shape()[1] ||
-      sigma31.shape()[1] != sigma11.shape()[0])
-    fail(function, shapes + ": Sigma11 (in, in) and Sigma31 (out, in) are expected");
+  const bool diagonal = sigma11.rank() == 1, square = sigma11.rank() == 2 && sigma11.shape()[0] == sigma11.shape()[1];
+  if (!(diagonal || square) || sigma31.rank() != 2 || sigma31.shape()[1] != sigma11.shape()[0])
+    fail(function, shapes + ": Sigma11 (in, in), or its eigenvalues (in,), and Sigma31 (out, in) are expected");
   const double size = max(abs(sigma11)).item();
+  if (diagonal && min(sigma11).item() < -1e-8 * size) fail(function, shapes + ": Sigma11 has a negative eigenvalue");
+  if (diagonal) return;
   if (!(max(abs(sigma11 - transpose(sigma11))).item() <= 1e-8 * size))
     fail(function, shapes + ": Sigma11 is not symmetric");
   if (linalg::eigvalsh(sigma11).at({0}) < -1e-8 * size) fail(function, shapes + ": Sigma11 has a negative eigenvalue");
@@ -205,7 +215,8 @@ void check_network(const char* function, const models::LinearNet<T>& net, const 
 
 }  // namespace detail
 
-// Full-batch gradient descent on the second moments sigma11 (in, in) and sigma31 (out, in), in place, by `grad` and
+// Full-batch gradient descent on the second moments sigma11, (in, in) or its eigenvalues (in,), and sigma31 (out, in),
+// in place, by `grad` and
 // `optim::Sgd`. A loss that is not finite is an Error that names step and learning rate.
 template <Floating T>
 Curve train(models::LinearNet<T>& net, const Tensor<double>& sigma11, const Tensor<double>& sigma31,

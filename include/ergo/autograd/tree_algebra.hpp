@@ -118,7 +118,7 @@ template <class A>
 auto dot(const A& a, const A& b) {
   using R = detail::WidestLeaf<A>;
   detail::Ref<detail::Array> s;
-  zip(
+  tree::zip(
       [&](const auto& x, const auto& y) {
         detail::Array* in[] = {&x.array(), &y.array()};
         if (x.shape() != y.shape()) detail::fail("tree.dot", in, 2, "leaves of the two trees differ in shape");
@@ -132,7 +132,7 @@ auto dot(const A& a, const A& b) {
 template <class A>
 auto norm(const A& a) {
   using R = detail::WidestLeaf<A>;
-  const Tensor<R> s = dot(a, a);
+  const Tensor<R> s = tree::dot(a, a);
   detail::Array* in[] = {&s.array()};
   return Tensor<R>(detail::dispatch1(detail::pointwise_of<detail::NormRoot, R, R>, in));
 }
@@ -140,7 +140,7 @@ auto norm(const A& a) {
 template <class S, class A>
 requires detail::TreeScalar<S> A axpy(const S& s, const A& x, const A& y) {
   A r = y;
-  zip(
+  tree::zip(
       [&]<class T>(Tensor<T>& to, const Tensor<T>& from) {
         detail::Array* in[] = {&from.array(), &to.array()};
         if (from.shape() != to.shape()) detail::fail("tree.axpy", in, 2, "leaves of the two trees differ in shape");
@@ -151,7 +151,7 @@ requires detail::TreeScalar<S> A axpy(const S& s, const A& x, const A& y) {
 }
 template <class S, class A>
 requires detail::TreeScalar<S> A scale(const S& s, const A& a) {
-  return map(
+  return tree::map(
       [&]<class T>(const Tensor<T>& x) {
         return Tensor<T>(detail::multiply(detail::scalar_tensor<T>("tree.scale", s).ref(), x.ref()));
       },
@@ -159,7 +159,7 @@ requires detail::TreeScalar<S> A scale(const S& s, const A& a) {
 }
 template <class A>
 A add(const A& a, const A& b) {
-  return map(
+  return tree::map(
       [&]<class T>(const Tensor<T>& x, const Tensor<T>& y) {
         detail::Array* in[] = {&x.array(), &y.array()};
         if (x.shape() != y.shape()) detail::fail("tree.add", in, 2, "leaves of the two trees differ in shape");
@@ -169,17 +169,17 @@ A add(const A& a, const A& b) {
 }
 template <class A>
 A sub(const A& a, const A& b) {
-  return axpy(-1, b, a);
+  return tree::axpy(-1, b, a);
 }
 template <class A>
 A zeros_like(const A& a) {
-  return map([]<class T>(const Tensor<T>& x) { return Tensor<T>(detail::zeros_of(x.array())); }, a);
+  return tree::map([]<class T>(const Tensor<T>& x) { return Tensor<T>(detail::zeros_of(x.array())); }, a);
 }
 // The number of learned elements.
 template <class A>
 std::int64_t numel(const A& a) {
   std::int64_t n = 0;
-  zip([&](const auto& x) { n += x.numel(); }, a);
+  tree::zip([&](const auto& x) { n += x.numel(); }, a);
   return n;
 }
 // All learned elements in order, as one tensor of rank 1 of the widest leaf type.
@@ -187,7 +187,7 @@ template <class A>
 auto ravel(const A& a) {
   using R = detail::WidestLeaf<A>;
   detail::LeafList flat;
-  zip([&](const auto& x) { flat.push_back(detail::reshape(cast<R>(x).ref(), Shape{x.numel()})); }, a);
+  tree::zip([&](const auto& x) { flat.push_back(detail::reshape(cast<R>(x).ref(), Shape{x.numel()})); }, a);
   return Tensor<R>(flat.empty() ? detail::Array::make(dtype_of<R>, Shape{0}) : detail::concatenate(flat, 1));
 }
 // The tree of `like`'s structure whose elements are those of `flat`.
@@ -196,7 +196,7 @@ A unravel(const A& like, const Tensor<R>& flat) {
   if (flat.rank() != 1 || flat.numel() != numel(like))
     detail::fail("tree.unravel", flat.array(), "the tree has " + std::to_string(numel(like)) + " elements");
   std::int64_t at = 0;
-  return map(
+  return tree::map(
       [&]<class T>(const Tensor<T>& x) {
         detail::Array* in[] = {&flat.array()};
         const detail::SliceOp part(1, at, x.numel(), 1, false);

@@ -210,7 +210,7 @@ void zip(F&& f, A& a, B&... b) {
 // f on the learned leaves of one or several trees; it may assign to those of a first tree that is not const.
 template <class F, class A, class... B>
 void for_each(F&& f, A&& a, const B&... b) {
-  zip(f, a, b...);
+  tree::zip(f, a, b...);
 }
 // f(name, leaf) with dotted names: "hidden.weight", "layers.2.bias".
 template <class F, class A>
@@ -227,7 +227,7 @@ void for_each_named(F&& f, A&& a) {
 template <class F, class A, class... B>
 A map(F&& f, const A& a, const B&... b) {
   A r = a;
-  zip([&](auto& x, const auto&... y) { x = f(std::as_const(x), y...); }, r, b...);
+  tree::zip([&](auto& x, const auto&... y) { x = f(std::as_const(x), y...); }, r, b...);
   return r;
 }
 

@@ -48,13 +48,6 @@ struct SumRowsBody {
   }
 };
 template <class T>
-void sum_rows(const T* rows, const std::int64_t* order, std::int64_t n, std::int64_t inner, T* y, bool adds) {
-  if constexpr (std::is_floating_point_v<T>)
-    for_isa<SumRowsBody<T>>(rows, order, n, inner, y, adds);
-  else
-    SumRowsBody<T>::template run<Isa::sse2>(rows, order, n, inner, y, adds);
-}
-template <class T>
 void put_row(T* y, const T* row, std::int64_t inner, bool adds) {
   for (std::int64_t c = 0; c < inner; ++c) y[c] = adds ? T(y[c] + row[c]) : row[c];
 }
@@ -101,9 +94,9 @@ void scatter_wide(T* y, const T* rows, const std::int64_t* index, std::int64_t n
   parallel_for(runs, 1 + 16384 * runs / (n * inner), [&](std::int64_t begin, std::int64_t end) {
     for (const Run* r = run + begin; r < run + end; ++r)
       if (r->target >= 0)
-        sum_rows(rows, order + r->first, r->count, inner, y + r->target * inner, adds);
+        for_isa<SumRowsBody<T>>(rows, order + r->first, r->count, inner, y + r->target * inner, adds);
       else
-        sum_rows(rows, order + r->first, r->count, inner, part + ~r->target * inner, false);
+        for_isa<SumRowsBody<T>>(rows, order + r->first, r->count, inner, part + ~r->target * inner, false);
   });
   for (std::int64_t d = 0, begin = 0, p = 0; p < parts; begin = start[d++]) {
     const std::int64_t own = scatter_runs(start[d] - begin);
@@ -144,7 +137,9 @@ template <class T>
 void scatter_rows(T* y, const T* rows, const std::int64_t* index, std::int64_t n, std::int64_t extent,
                   std::int64_t inner, bool adds) {
   if (n == 1) return put_row(y + index[0] * inner, rows, inner, adds);
-  (inner > kNarrowRow ? scatter_wide<T> : scatter_narrow<T>)(y, rows, index, n, extent, inner, adds);
+  if constexpr (std::is_floating_point_v<T>)  // sums of integers are the same in any order, and rare
+    if (inner > kNarrowRow) return scatter_wide(y, rows, index, n, extent, inner, adds);
+  scatter_narrow(y, rows, index, n, extent, inner, adds);
 }
 
 // y (places of `at`..., extent, inner), rows and indices (places..., n, inner) and (places..., n).

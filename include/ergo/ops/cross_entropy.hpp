@@ -242,21 +242,23 @@ inline bool in_reverse(const Array& a) {
   return false;
 }
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_cross_entropy(const AnyTensor& logits, const AnyTensor& labels,
-                                                                      const std::string& why) {
+inline void check_cross_entropy(const AnyTensor& logits, const AnyTensor& labels, bool probabilities,
+                                const CrossEntropyOptions& options) {
   Array* in[] = {&logits.array(), &labels.array()};
-  fail("cross_entropy", in, 2, why);
-}
-template <class T>
-void check_cross_entropy(const Tensor<T>& logits, const AnyTensor& labels, const CrossEntropyOptions& options) {
-  const AnyTensor& w = options.weight;
+  const auto refuse = [&](const std::string& why) { fail("cross_entropy", in, 2, why); };
+  same_device("cross_entropy", in, 2);
+  if (logits.rank() == 0) refuse("logits need an axis of classes");
+  const Shape rows = logits.shape().first(logits.rank() - 1);
+  if (probabilities && labels.shape() != logits.shape()) refuse("probabilities must have the shape of the logits");
+  if (probabilities && options.ignore_label) refuse(".ignore_label needs integer labels");
+  if (!probabilities && labels.shape() != rows)
+    refuse("labels must have the shape " + to_string(rows) + " of logits without the classes");
   if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1))
-    fail_cross_entropy(logits, labels,
-                       ".label_smoothing = " + std::to_string(options.label_smoothing) + " is not in [0, 1]");
-  if (w.defined() && (w.shape() != logits.shape().last(1) || w.dtype() != dtype_of<T>))
-    fail_cross_entropy(logits, labels,
-                       ".weight " + to_string(w.shape()) + " of " + to_string(w.dtype()) + " must be " +
-                           to_string(logits.shape().last(1)) + " of " + to_string(dtype_of<T>));
+    refuse(".label_smoothing = " + std::to_string(options.label_smoothing) + " is not in [0, 1]");
+  const AnyTensor& w = options.weight;
+  if (w.defined() && (w.shape() != logits.shape().last(1) || w.dtype() != logits.dtype()))
+    refuse(".weight " + to_string(w.shape()) + " of " + to_string(w.dtype()) + " must be " +
+           to_string(logits.shape().last(1)) + " of " + to_string(logits.dtype()));
 }
 
 }  // namespace detail
@@ -270,27 +272,23 @@ Tensor<T> cross_entropy(const Tensor<T>& logits, const Tensor<L>& labels, const 
   static_assert(
       Index<L> || probabilities,
       "cross_entropy: labels are integers (cast<int32_t>(labels) first), or probabilities of the logits' dtype");
-  if (logits.rank() == 0) detail::fail_cross_entropy(logits, labels, "logits need an axis of classes");
-  const Shape rows = logits.shape().first(logits.rank() - 1);
-  if (labels.shape() != (probabilities ? logits.shape() : rows))
-    detail::fail_cross_entropy(
-        logits, labels,
-        probabilities ? std::string("probabilities must have the shape of the logits")
-                      : "labels must have the shape " + to_string(rows) + " of logits without the classes");
-  detail::check_cross_entropy(logits, labels, options);
-  const AnyTensor weight = options.weight.defined() ? linear_op(detail::StopGradient{}, options.weight) : AnyTensor();
-  if constexpr (!Index<L>) {
-    if (options.ignore_label) detail::fail_cross_entropy(logits, labels, ".ignore_label needs integer labels");
-    const double e = options.label_smoothing;
-    Tensor<T> target = e == 0 ? labels : labels * (1 - e) + e / double(logits.shape()[-1]);
-    if (weight.defined()) target = target * Tensor<T>(weight);
-    const Tensor<T> loss = detail::cross_entropy_of(logits, target);
-    return options.reduction == Reduction::none ? loss : options.reduction == Reduction::mean ? mean(loss) : sum(loss);
+  if constexpr (Floating<T> && (Index<L> || probabilities)) {
+    detail::check_cross_entropy(logits, labels, probabilities, options);
+    const AnyTensor weight = options.weight.defined() ? linear_op(detail::StopGradient{}, options.weight) : AnyTensor();
+    if constexpr (probabilities) {
+      const double e = options.label_smoothing;
+      Tensor<T> target = e == 0 ? labels : labels * (1 - e) + e / double(logits.shape()[-1]);
+      if (weight.defined()) target = target * Tensor<T>(weight);
+      const Tensor<T> loss = detail::cross_entropy_of(logits, target);
+      return options.reduction == Reduction::none ? loss : options.reduction == Reduction::mean ? mean(loss) : sum(loss);
+    } else {
+      const detail::CrossEntropy<T> op{logits.rank(), detail::in_reverse(logits.array()), options.reduction,
+                                       options.ignore_label, options.label_smoothing};
+      const AnyTensor& any = labels;
+      return weight.defined() ? fused_op(op, logits, any, Tensor<T>(weight)) : fused_op(op, logits, any);
+    }
   } else {
-    const detail::CrossEntropy<T> op{logits.rank(), detail::in_reverse(logits.array()), options.reduction,
-                                     options.ignore_label, options.label_smoothing};
-    const AnyTensor& any = labels;
-    return weight.defined() ? fused_op(op, logits, any, Tensor<T>(weight)) : fused_op(op, logits, any);
+    return logits;
   }
 }
 

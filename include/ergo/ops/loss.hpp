@@ -1,4 +1,4 @@
-// Losses: mse, and accuracy. Shapes must be equal, losses never broadcast. cross_entropy: ops/cross_entropy.hpp.
+// mse and accuracy, and what losses share. Shapes must be equal: losses never broadcast. ops/cross_entropy.hpp has the other.
 #pragma once
 
 #include <optional>
@@ -80,13 +80,13 @@ struct SquaredError {
   }
 };
 
-// The share of rows of logits (..., K) whose largest entry is at the label; `rank` axes of labels are one problem.
+// The share of rows whose prediction is the label; `rank` axes of labels are one problem.
 struct Accuracy {
   static constexpr auto name = "accuracy";
   static constexpr bool constant = true;
   int rank;
   std::optional<std::int64_t> ignored;
-  int core_of(int i) const { return i == 0 ? rank : rank; }
+  int core_of(int) const { return rank; }
   Tensor<float> value(const Tensor<std::int64_t>& predicted, const Tensor<std::int64_t>& labels) const {
     const cpu::detail::Aligned<2> both({&predicted.array(), &labels.array()}, {rank, rank});
     const Tensor<float> share = make_tensor<float>(both.lead);
@@ -111,10 +111,15 @@ struct Accuracy {
 template <class T>
 Tensor<T> mse(const Tensor<T>& x, const Tensor<T>& y, const MseOptions& options = {}) {
   static_assert(Floating<T>, "mse: floating elements are needed: cast<float>(x) first");
-  detail::Array* in[] = {&x.array(), &y.array()};
-  if (x.shape() != y.shape()) detail::fail("mse", in, 2, "shapes differ; losses do not broadcast: reshape one of them");
-  if (options.reduction == Reduction::none) return detail::squared(x - y);
-  return fused_op(detail::SquaredError{x.rank(), options.reduction == Reduction::mean}, x, y);
+  if constexpr (Floating<T>) {
+    detail::Array* in[] = {&x.array(), &y.array()};
+    detail::same_device("mse", in, 2);
+    if (x.shape() != y.shape()) detail::fail("mse", in, 2, "shapes differ; losses do not broadcast: reshape one of them");
+    if (options.reduction == Reduction::none) return detail::squared(x - y);
+    return fused_op(detail::SquaredError{x.rank(), options.reduction == Reduction::mean}, x, y);
+  } else {
+    return x;
+  }
 }
 
 // The share of rows of logits (..., K) whose largest entry is at their label (...); ignored rows do not count. Of none:
@@ -122,11 +127,16 @@ Tensor<T> mse(const Tensor<T>& x, const Tensor<T>& y, const MseOptions& options 
 template <class T, class L>
 Tensor<float> accuracy(const Tensor<T>& logits, const Tensor<L>& labels, const AccuracyOptions& options = {}) {
   static_assert(Index<L>, "accuracy: labels are integers: cast<int32_t>(labels) first");
-  detail::Array* in[] = {&logits.array(), &labels.array()};
-  if (logits.rank() == 0 || labels.shape() != logits.shape().first(logits.rank() - 1))
-    detail::fail("accuracy", in, 2, "labels must have the shape of logits without the classes");
-  return linear_op(detail::Accuracy{labels.rank(), options.ignore_label}, argmax<std::int64_t>(logits, -1),
-                   cast<std::int64_t>(labels));
+  if constexpr (Index<L>) {
+    detail::Array* in[] = {&logits.array(), &labels.array()};
+    detail::same_device("accuracy", in, 2);
+    if (logits.rank() == 0 || labels.shape() != logits.shape().first(logits.rank() - 1))
+      detail::fail("accuracy", in, 2, "labels must have the shape of logits without the classes");
+    return linear_op(detail::Accuracy{labels.rank(), options.ignore_label}, argmax<std::int64_t>(logits, -1),
+                     cast<std::int64_t>(labels));
+  } else {
+    return {};
+  }
 }
 
 }  // namespace ergo::inline ERGO_BUILD

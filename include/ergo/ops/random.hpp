@@ -80,12 +80,12 @@ namespace tree {
 template <class A>
 A normal_like(const Key& key, const A& a) {
   std::int64_t leaf = 0;
-  return map([&]<class T>(const Tensor<T>& x) { return ergo::normal<T>(fold_in(key, leaf++), x.shape()); }, a);
+  return tree::map([&]<class T>(const Tensor<T>& x) { return ergo::normal<T>(fold_in(key, leaf++), x.shape()); }, a);
 }
 template <class A>
 A rademacher_like(const Key& key, const A& a) {
   std::int64_t leaf = 0;
-  return map([&]<class T>(const Tensor<T>& x) { return ergo::rademacher<T>(fold_in(key, leaf++), x.shape()); }, a);
+  return tree::map([&]<class T>(const Tensor<T>& x) { return ergo::rademacher<T>(fold_in(key, leaf++), x.shape()); }, a);
 }
 
 }  // namespace tree

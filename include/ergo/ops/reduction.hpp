@@ -154,7 +154,7 @@ class LastAxis {
     if (over.set.count() != 1) a = reshape(a, over.result(x.shape(), false) + Shape{over.count(x.shape())});
     rows_ = AnyTensor(std::move(a));
   }
-  LastAxis(const AnyTensor& x) : LastAxis(x, Over::all(x)) {}
+  explicit LastAxis(const AnyTensor& x) : LastAxis(x, Over::all(x)) {}
   LastAxis(const char* op, const AnyTensor& x, const Axes& axes, bool keep)
       : LastAxis(x, Over::axes(op, x, axes, keep)) {}
 

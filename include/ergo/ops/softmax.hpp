@@ -228,26 +228,36 @@ struct LogSumExp {
 template <class F, class T>
 Tensor<T> along(const Tensor<T>& x, std::int64_t given, const SoftmaxOptions& options) {
   static_assert(Floating<T>, "softmax, log_softmax: floating elements are needed: cast<float>(x) first");
-  const int axis = resolve_axis(F::name, x.array(), given);
-  const bool masked = options.mask.defined();
-  if (masked) {
-    Array* in[] = {&x.array(), &options.mask.array()};
-    Shape s = x.shape();
-    if (!broadcast(s, options.mask.shape()) || s != x.shape()) fail(F::name, in, 2, "the mask does not broadcast to x");
+  if constexpr (Floating<T>) {
+    const int axis = resolve_axis(F::name, x.array(), given);
+    const bool masked = options.mask.defined();
+    if (masked) {
+      Array* in[] = {&x.array(), &options.mask.array()};
+      same_device(F::name, in, 2);
+      Shape s = x.shape();
+      if (!broadcast(s, options.mask.shape()) || s != x.shape()) fail(F::name, in, 2, "the mask does not broadcast to x");
+    }
+    const Tensor<T> taken = masked ? pointwise_op(TakesPart{}, options.mask, x) : x;
+    if (axis == x.rank() - 1) return fused_op(F{masked}, taken);
+    std::int8_t order[kMaxRank];
+    for (int d = 0; d < x.rank(); ++d) order[d] = std::int8_t(d);
+    order[axis] = std::int8_t(x.rank() - 1);
+    order[x.rank() - 1] = std::int8_t(axis);
+    return Tensor<T>(permute(fused_op(F{masked}, Tensor<T>(permute(taken.ref(), order))).ref(), order));
+  } else {
+    return x;
   }
-  const Tensor<T> taken = masked ? pointwise_op(TakesPart{}, options.mask, x) : x;
-  if (axis == x.rank() - 1) return fused_op(F{masked}, taken);
-  std::int8_t order[kMaxRank];
-  for (int d = 0; d < x.rank(); ++d) order[d] = std::int8_t(d);
-  order[axis] = std::int8_t(x.rank() - 1);
-  order[x.rank() - 1] = std::int8_t(axis);
-  return Tensor<T>(permute(fused_op(F{masked}, Tensor<T>(permute(taken.ref(), order))).ref(), order));
 }
 
 template <class T>
-Tensor<T> logsumexp_over(const LastAxis& last) {
+Tensor<T> logsumexp_over(const Tensor<T>& x, const Over& over) {
   static_assert(Floating<T>, "logsumexp: floating elements are needed: cast<float>(x) first");
-  return last.result(fused_op(LogSumExp{}, last.rows<T>()));
+  if constexpr (Floating<T>) {
+    const LastAxis last(x, over);
+    return last.result(fused_op(LogSumExp{}, last.rows<T>()));
+  } else {
+    return x;
+  }
 }
 
 }  // namespace detail
@@ -274,11 +284,11 @@ Tensor<T> log_softmax(const Tensor<T>& x, const SoftmaxOptions& options) {
 // log(sum(exp(x))) over all axes or those given; of nothing -infinity.
 template <class T>
 Tensor<T> logsumexp(const Tensor<T>& x) {
-  return detail::logsumexp_over<T>(detail::LastAxis(x));
+  return detail::logsumexp_over(x, detail::Over::all(x));
 }
 template <class T>
 Tensor<T> logsumexp(const Tensor<T>& x, const Axes& axes, bool keepdims = false) {
-  return detail::logsumexp_over<T>(detail::LastAxis("logsumexp", x, axes, keepdims));
+  return detail::logsumexp_over(x, detail::Over::axes("logsumexp", x, axes, keepdims));
 }
 
 }  // namespace ergo::inline ERGO_BUILD

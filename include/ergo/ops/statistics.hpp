@@ -99,21 +99,30 @@ struct Norm {
 };
 
 template <class T>
-Tensor<T> variance_over(const LastAxis& last, const VarianceOptions& options) {
+Tensor<T> variance_over(const Tensor<T>& x, const Over& over, const VarianceOptions& options) {
   static_assert(Floating<T>, "the variance of integers: cast<float>(x) first");
-  return last.result(fused_op(Variance{options.correction}, last.rows<T>()));
+  if constexpr (Floating<T>) {
+    const LastAxis last(x, over);
+    return last.result(fused_op(Variance{options.correction}, last.rows<T>()));
+  } else {
+    return x;
+  }
 }
 template <class T>
-Tensor<T> norm_over(const AnyTensor& x, const LastAxis& last, const NormOptions& options) {
+Tensor<T> norm_over(const Tensor<T>& x, const Over& over, const NormOptions& options) {
   static_assert(Floating<T>, "the norm of integers: cast<float>(x) first");
-  const Tensor<T> rows = last.rows<T>();
-  if (options.ord == 2) return last.result(fused_op(Norm{}, rows));
-  if (options.ord == 1) return last.result(sum(abs(rows), -1));
-  if (options.ord == __builtin_inf()) {
+  if constexpr (Floating<T>) {
+    const LastAxis last(x, over);
+    const Tensor<T> rows = last.rows<T>();
+    if (options.ord == 2) return last.result(fused_op(Norm{}, rows));
+    if (options.ord == 1) return last.result(sum(abs(rows), -1));
+    if (options.ord != __builtin_inf())
+      fail("norm", x.array(), ".ord = " + std::to_string(options.ord) + ": the orders are 1, 2 and infinity");
     if (rows.shape()[-1] == 0) return last.result(sum(rows, -1));
     return last.result(fused_op(Extremum<cpu::MaxOf>{}, abs(rows)));
+  } else {
+    return x;
   }
-  fail("norm", x.array(), ".ord = " + std::to_string(options.ord) + ": the orders are 1, 2 and infinity");
 }
 
 }  // namespace detail
@@ -121,11 +130,11 @@ Tensor<T> norm_over(const AnyTensor& x, const LastAxis& last, const NormOptions&
 // The mean square distance from the mean; NaN for n <= correction elements.
 template <class T>
 Tensor<T> variance(const Tensor<T>& x, const VarianceOptions& options = {}) {
-  return detail::variance_over<T>(detail::LastAxis(x), options);
+  return detail::variance_over(x, detail::Over::all(x), options);
 }
 template <class T>
 Tensor<T> variance(const Tensor<T>& x, const Axes& axes, bool keepdims = false, const VarianceOptions& options = {}) {
-  return detail::variance_over<T>(detail::LastAxis("variance", x, axes, keepdims), options);
+  return detail::variance_over(x, detail::Over::axes("variance", x, axes, keepdims), options);
 }
 template <class T>
 Tensor<T> variance(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
@@ -135,11 +144,11 @@ Tensor<T> variance(const Tensor<T>& x, const Axes& axes, const VarianceOptions& 
 // The norm of order 2, or of order 1 (sum of sizes) or infinity (largest size); of nothing 0.
 template <class T>
 Tensor<T> norm(const Tensor<T>& x, const NormOptions& options = {}) {
-  return detail::norm_over<T>(x, detail::LastAxis(x), options);
+  return detail::norm_over(x, detail::Over::all(x), options);
 }
 template <class T>
 Tensor<T> norm(const Tensor<T>& x, const Axes& axes, bool keepdims = false, const NormOptions& options = {}) {
-  return detail::norm_over<T>(x, detail::LastAxis("norm", x, axes, keepdims), options);
+  return detail::norm_over(x, detail::Over::axes("norm", x, axes, keepdims), options);
 }
 template <class T>
 Tensor<T> norm(const Tensor<T>& x, const Axes& axes, const NormOptions& options) {

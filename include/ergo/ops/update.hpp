@@ -29,8 +29,8 @@ struct UpdateOp final : CopiedOp<UpdateOp<F>> {
   void jvp(Args t, Args y, Args x, Ref<Array>* ty) const override {
     if (!t[0] && !t[1]) return;
     Array* in[] = {t[0], t[1], places(x)};
-    ty[0] =
-        broadcast_to(dispatch1(*this, in), y[0]->shape);  // the input without a tangent may have had more leading axes
+    // The input without a tangent may have had more leading axes than the other.
+    ty[0] = broadcast_to(dispatch1(*this, in), y[0]->shape);
   }
 
  private:
