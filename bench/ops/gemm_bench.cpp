@@ -3,8 +3,11 @@
 //
 //   --repeats=25     instead of 9
 //   --type=float     one type only; --threads=2, --shape=64x512x784, --kind=NT likewise
+//   --serve, --benchmark_filter=TEXT   the same products as rows (bench/support/rows.hpp): for bench/peers/beside.py,
+//                    which adds PyTorch, or a table of some
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -12,16 +15,17 @@
 #include "bench/peers/gemm_peers.hpp"
 #include "bench/support/contest.hpp"
 #include "bench/support/limits.hpp"
+#include "bench/support/rows.hpp"
 #include "ergo/cpu/gemm.hpp"
 
 namespace {
 
-struct Row {
+struct Product {
   const char* kind;
   bench::GemmCase shape;
 };
 
-const Row kRows[] = {
+const Product kProducts[] = {
     {"NN", {8, 8, 8, false, false}},          {"NN", {16, 16, 16, false, false}},
     {"NN", {32, 32, 32, false, false}},       {"NN", {64, 64, 64, false, false}},
     {"NN", {128, 128, 128, false, false}},    {"NN", {192, 192, 192, false, false}},
@@ -56,6 +60,27 @@ const auto& peer_function(const bench::GemmPeer& peer) {
   }
 }
 
+// Both operands, the result, and the views that a product takes.
+template <class T>
+struct Operands {
+  bench::GemmCase g;
+  std::vector<T> a, b, c;
+
+  explicit Operands(const bench::GemmCase& shape)
+      : g(shape), a(std::size_t(g.m * g.k)), b(std::size_t(g.k * g.n)), c(std::size_t(g.m * g.n)) {
+    std::mt19937 random(7);
+    std::uniform_real_distribution<double> uniform(-1, 1);
+    for (T& x : a) x = T(uniform(random));
+    for (T& x : b) x = T(uniform(random));
+  }
+  void multiply() {
+    using ergo::cpu::MatrixView;
+    ergo::cpu::gemm(MatrixView<const T>{a.data(), g.m, g.k, g.transpose_a ? 1 : g.k, g.transpose_a ? g.m : 1},
+                    MatrixView<const T>{b.data(), g.k, g.n, g.transpose_b ? 1 : g.n, g.transpose_b ? g.k : 1},
+                    MatrixView<T>{c.data(), g.m, g.n, g.n, 1});
+  }
+};
+
 template <class T>
 void run_type(const Options& options, const char* name, int threads, const std::vector<bench::GemmPeer>& peers) {
   using namespace ergo::cpu;
@@ -71,25 +96,18 @@ void run_type(const Options& options, const char* name, int threads, const std::
     if (peer_function<T>(peer)) std::printf(" %9s", peer.name.c_str());
   }
   std::printf("\n");
-  std::mt19937 random(7);
-  std::uniform_real_distribution<double> uniform(-1, 1);
-  for (const Row& row : kRows) {
+  for (const Product& row : kProducts) {
     const bench::GemmCase& g = row.shape;
     char shape[64];
     std::snprintf(shape, sizeof shape, "%ldx%ldx%ld", long(g.m), long(g.n), long(g.k));
     if (!options.shape.empty() && options.shape != shape) continue;
     if (!options.kind.empty() && options.kind != row.kind) continue;
-    std::vector<T> a(std::size_t(g.m * g.k)), b(std::size_t(g.k * g.n)), c(std::size_t(g.m * g.n));
-    for (T& x : a) x = T(uniform(random));
-    for (T& x : b) x = T(uniform(random));
-    const MatrixView<const T> va{a.data(), g.m, g.k, g.transpose_a ? 1 : g.k, g.transpose_a ? g.m : 1};
-    const MatrixView<const T> vb{b.data(), g.k, g.n, g.transpose_b ? 1 : g.n, g.transpose_b ? g.k : 1};
-    const MatrixView<T> vc{c.data(), g.m, g.n, g.n, 1};
+    Operands<T> operands(g);
     bench::Contest contest;
-    contest.add("ergo", [&] { gemm(va, vb, vc); });
+    contest.add("ergo", [&] { operands.multiply(); });
     for (const bench::GemmPeer& peer : peers) {
       const auto& run = peer_function<T>(peer);
-      if (run) contest.add(peer.name, [&g, &run, &a, &b, &c] { run(g, a.data(), b.data(), c.data()); });
+      if (run) contest.add(peer.name, [&] { run(g, operands.a.data(), operands.b.data(), operands.c.data()); });
     }
     bench::ContestOptions contest_options = options.contest;
     if (threads > 1) contest_options.pause_seconds = 5e-3;
@@ -109,9 +127,42 @@ void run_type(const Options& options, const char* name, int threads, const std::
   }
 }
 
+template <class T>
+void add_rows(std::vector<bench::Row>& rows, const char* type, const std::vector<bench::GemmPeer>& peers) {
+  for (const Product& product : kProducts) {
+    const bench::GemmCase& g = product.shape;
+    const auto operands = std::make_shared<Operands<T>>(g);
+    const double m = double(g.m), n = double(g.n), k = double(g.k), wide = double(sizeof(T)) / 4;
+    bench::Row row{.name = std::string("gemm ") + type + " " + product.kind + " (" + std::to_string(g.m) + ", " +
+                           std::to_string(g.n) + ", " + std::to_string(g.k) + ")",
+                   .run = [operands] { operands->multiply(); },
+                   .flops = 2 * m * n * k * wide,  // in units of float's peak
+                   .goal = {.ratio = 1}};
+    for (const bench::GemmPeer& peer : peers) {
+      if (const auto& run = peer_function<T>(peer))
+        row.peers.push_back({peer.name, [run, operands] {
+                               run(operands->g, operands->a.data(), operands->b.data(), operands->c.data());
+                             }});
+    }
+    rows.push_back(std::move(row));
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--serve") != 0 && std::strncmp(argv[i], "--benchmark_", 12) != 0) continue;
+    const std::vector<bench::GemmPeer> peers = bench::gemm_peers();
+    return bench::rows_main(argc, argv, [&](int threads) {
+      for (const bench::GemmPeer& peer : peers)
+        if (peer.set_threads) peer.set_threads(threads);
+      std::vector<bench::Row> rows;
+      add_rows<float>(rows, "float", peers);
+      add_rows<double>(rows, "double", peers);
+      return rows;
+    });
+  }
   Options options;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];

@@ -1,14 +1,7 @@
-// Random draws beside the standard library's generators, one thread, in cache: nanoseconds a number (best of the
-// repeats), and the peer's time over ours. Goals: 1.5 ns a normal, 20,000 glyphs a second.
-//
-//   --repeats=25     instead of 9
-#include <cstdio>
-#include <cstdlib>
+// Random draws: nanoseconds of a number, beside the standard library's distributions over a Mersenne twister.
 #include <random>
-#include <string>
-#include <vector>
 
-#include "bench/support/contest.hpp"
+#include "bench/support/rows.hpp"
 #include "ergo/data/glyphs.hpp"
 #include "ergo/ops/categorical.hpp"
 #include "ergo/ops/dropout.hpp"
@@ -17,69 +10,62 @@
 namespace {
 
 using namespace ergo;
+using bench::Goal;
+using bench::Row;
 
-constexpr std::int64_t kCount = 16384;
-
-// A row: ours, and the peer's distribution over a Mersenne twister if there is one.
+// `count` numbers a call; times are those of one.
 template <class F>
-void row(const char* name, std::int64_t count, const bench::ContestOptions& options, F ours) {
-  bench::Contest contest;
-  contest.add(name, ours);
-  contest.run(options);
-  std::printf("%-32s %9.3f ns\n", name, contest.contestants()[0].minimum() / double(count) * 1e9);
-  std::fflush(stdout);
+Row& add(std::vector<Row>& rows, const std::string& name, const Shape& s, std::int64_t count, Goal goal, F f) {
+  rows.push_back(
+      {.name = name + " " + to_string(s), .run = [f] { bench::keep(f()); }, .items = double(count), .goal = goal});
+  return rows.back();
 }
-template <class T, class F, class Distribution>
-void row(const char* name, std::int64_t count, const bench::ContestOptions& options, F ours,
-         Distribution distribution) {
-  std::mt19937 twister(1);
-  std::vector<T> out(static_cast<std::size_t>(count));
-  bench::Contest contest;
-  contest.add(name, ours);
-  contest.add("std", [&] {
-    for (T& x : out) x = T(distribution(twister));
-    bench::keep(out);
-  });
-  contest.run(options);
-  const double mine = contest.contestants()[0].minimum(), theirs = contest.contestants()[1].minimum();
-  std::printf("%-32s %9.3f ns  std %9.3f  ratio %6.2f\n", name, mine / double(count) * 1e9,
-              theirs / double(count) * 1e9, theirs / mine);
-  std::fflush(stdout);
+
+template <class T, class Distribution>
+void beside_std(Row& row, Distribution distribution) {
+  row.peers.push_back({"std", [distribution, n = std::int64_t(row.items), twister = std::mt19937(1)]() mutable {
+                         std::vector<T> out(static_cast<std::size_t>(n));
+                         for (T& x : out) x = T(distribution(twister));
+                         bench::keep(out);
+                       }});
+}
+
+void add_draws(std::vector<Row>& rows, std::int64_t n) {
+  const Key key{42};
+  const Shape s{n};
+  beside_std<float>(add(rows, "uniform", s, n, {.ratio = 1}, [=] { return uniform(key, s); }),
+                    std::uniform_real_distribution<float>());
+  beside_std<double>(add(rows, "uniform<double>", s, n, {.ratio = 1}, [=] { return uniform<double>(key, s); }),
+                     std::uniform_real_distribution<double>());
+  beside_std<float>(add(rows, "normal", s, n, {.ratio = 3.4, .nanoseconds = 0.9}, [=] { return normal(key, s); }),
+                    std::normal_distribution<float>());
+  beside_std<double>(add(rows, "normal<double>", s, n, {.ratio = 1}, [=] { return normal<double>(key, s); }),
+                     std::normal_distribution<double>());
+  beside_std<std::int32_t>(add(rows, "randint", s, n, {.ratio = 1}, [=] { return randint(key, s, 0, 1000); }),
+                           std::uniform_int_distribution<std::int32_t>(0, 999));
+  beside_std<std::uint8_t>(add(rows, "bernoulli", s, n, {.ratio = 1}, [=] { return bernoulli(key, s, 0.3); }),
+                           std::bernoulli_distribution(0.3));
+  const auto x = normal(key, s), logits = normal(key, {16, n / 16});
+  add(rows, "truncated_normal", s, n, {}, [=] { return truncated_normal(key, s, -2, 2); });
+  add(rows, "permutation", s, n, {.ratio = 1}, [=] { return permutation(key, n); });
+  add(rows, "dropout", s, n, {.ratio = 1}, [=] { return dropout(key, x, 0.1); });
+  add(rows, "categorical", logits.shape(), n, {.ratio = 1}, [=] { return categorical(key, logits); });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::ContestOptions options;
-  for (int i = 1; i < argc; ++i)
-    if (const std::string a = argv[i]; a.rfind("--repeats=", 0) == 0) options.repeats = std::atoi(a.c_str() + 10);
-  set_num_threads(1);
-  const Key key{42};
-  const Shape shape{kCount};
-  std::printf("%s, one thread, %ld numbers a call\n", cpu::name(cpu::isa()), long(kCount));
-  row<float>(
-      "uniform<float>", kCount, options, [&] { bench::keep(uniform(key, shape)); },
-      std::uniform_real_distribution<float>());
-  row<double>(
-      "uniform<double>", kCount, options, [&] { bench::keep(uniform<double>(key, shape)); },
-      std::uniform_real_distribution<double>());
-  row<float>(
-      "normal<float>", kCount, options, [&] { bench::keep(normal(key, shape)); }, std::normal_distribution<float>());
-  row<double>(
-      "normal<double>", kCount, options, [&] { bench::keep(normal<double>(key, shape)); },
-      std::normal_distribution<double>());
-  row<std::int32_t>(
-      "randint", kCount, options, [&] { bench::keep(randint(key, shape, 0, 1000)); },
-      std::uniform_int_distribution<std::int32_t>(0, 999));
-  row<std::uint8_t>(
-      "bernoulli", kCount, options, [&] { bench::keep(bernoulli(key, shape, 0.3)); }, std::bernoulli_distribution(0.3));
-  row("normal<bfloat16>", kCount, options, [&] { bench::keep(normal<bfloat16>(key, shape)); });
-  row("truncated_normal<float>", kCount, options, [&] { bench::keep(truncated_normal(key, shape, -2, 2)); });
-  row("permutation", kCount, options, [&] { bench::keep(permutation(key, kCount)); });
-  const auto logits = normal(key, {16, kCount / 16}), x = normal(key, shape);
-  row("categorical, of 1024", kCount, options, [&] { bench::keep(categorical(key, logits)); });
-  row("dropout", kCount, options, [&] { bench::keep(dropout(key, x, 0.1)); });
-  row("normal, 10 numbers a call", 10, options, [&] { bench::keep(normal(key, {10})); });
-  row("split(key, 1024)", 1024, options, [&] { bench::keep(split(key, 1024)); });
-  row("glyphs, each", 256, options, [&] { bench::keep(data::synthetic::glyphs(key, 256).images); });
+  return bench::rows_main(argc, argv, [](int) {
+    std::vector<Row> rows;
+    for (const std::int64_t n : {10, 16384, 1000000}) {
+      if (n > 10)
+        add_draws(rows, n);
+      else
+        add(rows, "normal", {n}, n, {.ratio = 1}, [=] { return normal(Key{42}, {n}); });
+    }
+    add(rows, "split", {1024}, 1024, {}, [] { return split(Key{42}, 1024); });
+    add(rows, "glyphs", {256}, 256, {.nanoseconds = 50000},
+        [] { return data::synthetic::glyphs(Key{42}, 256).images; });
+    return rows;
+  });
 }

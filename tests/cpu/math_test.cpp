@@ -20,6 +20,8 @@
 #include "support/seed.hpp"
 #include "support/skip.hpp"
 
+namespace cpu_math_test {
+
 namespace {
 
 namespace cpu = ergo::cpu;
@@ -219,6 +221,7 @@ FUNCTION(cos)
 FUNCTION(tan)
 FUNCTION(erf)
 FUNCTION(erfc)
+FUNCTION(ndtr)
 FUNCTION(sqrt)
 FUNCTION(rsqrt)
 FUNCTION(floor)
@@ -376,6 +379,16 @@ TEST_CASE("every function is within its bound, float") {
 TEST_CASE("every function is within its bound, double") {
   for (const auto& c : cases<double>()) check(c);
 }
+TEST_CASE("the normal distribution function of floats is within its bound to the last subnormal of its tail") {
+  check(Case<float>{"ndtr",
+                    ours<Of_ndtr, float>,
+                    wide<Of_ndtr, float>,
+                    [](long double x) { return std::erfc(-x * std::sqrt(0.5L)) / 2; },
+                    "",
+                    6,  // 3 with fused multiply-adds, which g++ does not form at -O1
+                    6,
+                    {{-14.6f, 14.6f}, {-2, 2}, {-0.1f, 0.1f}}});
+}
 TEST_CASE("powers and remainders of two arguments") {
   check_powers<float>();
   check_powers<double>();
@@ -416,3 +429,5 @@ TEST_CASE("floor, ceil, trunc, abs and rounding keep special values") {
   CHECK(abs(Pack<std::int32_t, 4>(std::numeric_limits<std::int32_t>::min()))[0] ==
         std::numeric_limits<std::int32_t>::min());
 }
+
+}  // namespace cpu_math_test

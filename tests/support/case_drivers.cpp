@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -406,6 +407,30 @@ void check_threads(const Case& c) {
     CHECK_MESSAGE(parallel_runs() > runs, "no second thread took part");
   }
   set_num_threads(before);
+}
+
+Cost measure(const Case& c, int repeats) {
+  if (!c.f32) return {0, 0, 0};
+  std::mt19937_64 g = generator(c, 5);
+  const Floats x = to_floats(sample_inputs(c, c.large.empty() ? c.shapes.front() : c.large, g));
+  const auto bare = c.bare ? c.bare : c.f32;
+  const auto seconds = [&](const auto& run) {
+    double least = HUGE_VAL;
+    for (int i = 0; i < repeats; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      run();
+      least = std::min(least, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+    return least;
+  };
+  Cost cost{0, seconds([&] { bare(x); }), 0};
+  for (const auto& t : x) cost.elements += t.numel();
+  if (c.order > 0) {
+    const auto pulled = ergo::vjp(bare, x);
+    const Tensor<float> cotangent = cast<float>(sample(pulled.first.shape(), {-1, 1}, g));
+    cost.gradient = seconds([&] { pulled.second(cotangent); });
+  }
+  return cost;
 }
 
 void for_each_case(const std::vector<Case>& rows, void (*check)(const Case&)) {

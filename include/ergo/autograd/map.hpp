@@ -67,8 +67,8 @@ struct MapBody {
       else
         return evaluate_map(direction, operand...);
     };
-    cpu::detail::run_packs<I, C, std::enable_if_t<A >= 0, C>...>(eval, y, x, step, n,
-                                                                 std::make_index_sequence<sizeof...(A)>{});
+    cpu::detail::run_packs<I, false, C, std::enable_if_t<A >= 0, C>...>(eval, y, x, step, n,
+                                                                        std::make_index_sequence<sizeof...(A)>{});
   }
   template <class V, class... X>
   static ERGO_INLINE V scaled(const std::int8_t* direction, const V& s, const X&... x) {

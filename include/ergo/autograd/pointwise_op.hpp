@@ -10,6 +10,8 @@
 //   };
 //
 // Per operation and dtype only loops and the partials on Tensors are instantiated; everything else is compiled once.
+// ERGO_INLINE before a long `value` makes sure that it is compiled inside the loop, for its instruction set: g++ leaves
+// what is longer than some 70 of its insns outside, however it is called. `using light = void` unrolls the loop.
 #pragma once
 
 #include <tuple>
@@ -156,6 +158,7 @@ ERGO_INLINE A partial_of(const Y& y, const X&... x) {
 }
 
 struct Multiply {
+  using light = void;
   static constexpr auto name = "multiply";
   static constexpr Uses uses = Uses::others;
   static constexpr Domain domain = Domain::numbers;

@@ -9,6 +9,7 @@ namespace ergo::inline ERGO_BUILD {
 namespace detail {
 
 struct Add {
+  using light = void;
   static constexpr auto name = "add";
   static constexpr Uses uses = Uses::nothing;
   static constexpr Domain domain = Domain::numbers;

@@ -260,6 +260,7 @@ auto vmap(F f) {
     auto y = std::apply([&](const auto&... a) { return f(a...); }, args);
     detail::LeafList out = detail::leaves_of<all>(y);
     for (auto& a : out) {
+      if (!a) continue;  // a carried leaf that f left empty
       if (level.owns(*a)) {
         detail::Ref<detail::Array> value = a->value;
         a = std::move(value);

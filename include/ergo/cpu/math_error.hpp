@@ -1,4 +1,4 @@
-// The error function and its complement on packs.
+// The error function, its complement, and the normal distribution function on packs.
 #pragma once
 
 #include "ergo/cpu/math_exp.hpp"
@@ -9,6 +9,8 @@ template <class T, int W>
 Pack<T, W> erf(const Pack<T, W>& x);
 template <class T, int W>
 Pack<T, W> erfc(const Pack<T, W>& x);  // relative error small to the last subnormal of the tail
+template <class T, int W>
+Pack<T, W> ndtr(const Pack<T, W>& x);  // erfc(-x / sqrt(2)) / 2; floats likewise
 
 namespace detail {
 
@@ -29,6 +31,12 @@ struct ErrorTable<float> {
                                      -0x1.3deadff0a1b09p-2,  0x1.e997db97b252bp-4,  -0x1.b7b2f55f997a9p-6,
                                      -0x1.4210b92712225p-10, 0x1.925ac454b8767p-9,  -0x1.faa8816e5e44ap-12,
                                      -0x1.45acc70894d1fp-12, 0x1.155adfb11e63ep-17};
+  // e^(a^2 / 2) ndtr(-a) in (a - 3) / (a + 3) on [0, 14.5], 2^-30, its first two coefficients in two parts
+  static constexpr float kNormal0 = 0x1.f1b89cp-4f, kNormal0Rest = 0x1.1c514cp-31f;
+  static constexpr float kNormal1 = -0x1.a6b66ap-3f, kNormal1Rest = 0x1.5d5a90p-30f;
+  static constexpr float kNormalTail[] = {0x1.f8babap-4f,   -0x1.7a9488p-5f,  0x1.91f3dcp-8f,  0x1.7ccf4cp-9f,
+                                          -0x1.03a44cp-10f, -0x1.679ac8p-12f, 0x1.11ce72p-13f, 0x1.061138p-14f,
+                                          -0x1.97a418p-17f, -0x1.23e548p-17f};
 };
 template <>
 struct ErrorTable<double> {
@@ -130,6 +138,32 @@ ERGO_INLINE Pack<T, W> erf(const Pack<T, W>& x) {
     tail = detail::erfc_of_magnitude(a);
   }
   return where(a < A(Table::kSplit), small, copysign(one - tail, x));
+}
+
+// A float's tail is e^(-a^2 / 2) P(u), u = (a - 3) / (a + 3). The exponential magnifies the rounding of a^2, which is
+// therefore taken in two parts, the first exact; P, whose logarithm has a slope near -(u + 2), that of u, which is
+// given back, as is what its last but one sum lost: in the far tail P is small beside it.
+template <class T, int W>
+ERGO_INLINE Pack<T, W> ndtr(const Pack<T, W>& x) {
+  using A = Pack<T, W>;
+  const A half(0.5);
+  if constexpr (std::is_same_v<T, float>) {
+    const A largest(14.5), magnitude = abs(x), a = where(largest < magnitude, largest, magnitude), c(3);
+    using I = Pack<std::int32_t, W>;
+    using Table = detail::ErrorTable<float>;
+    const A head = ((a.bits() + I(0x800)) & I(-0x1000)).template as<float>();
+    const auto e = detail::exp_parts(-half * head * head, -half * (a - head) * (a + head));
+    const A d = a + c, back = d - a, d_lost = (a - (d - back)) + (c - back);
+    const A n = a - c, n_lost = a - (n + c), u = n / d, remainder = fma(-u, d, n) + fma(-u, d_lost, n_lost);
+    const A share = fma(u, A(-1) - u, A(2)) * A(-1.0 / 6) * remainder;  // 1 / d is (1 - u) / 6
+    const A t = detail::polynomial(u, Table::kNormalTail), first(Table::kNormal1), s = fma(u, t, first);
+    const A s_lost = fma(u, t, first - s) + A(Table::kNormal1Rest), p = fma(u, s, A(Table::kNormal0));
+    const A rest = fma(p, e.r + (e.t + share), fma(u, s_lost, A(Table::kNormal0Rest)));
+    const A tail = detail::scale(p + rest, e.exponent());
+    return where(x < A{}, tail, A(1) - tail);
+  } else {
+    return half * erfc(x * A(-0.70710678118654752440));
+  }
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cpu

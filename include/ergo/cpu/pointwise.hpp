@@ -142,6 +142,13 @@ inline void run_strided(const Strided& s, std::byte* y, DType out, Loop loop, co
   }
 }
 
+// Whether a has all elements of the result, and its rows run across memory (a transposed matrix): read in the result's
+// order its cache lines would be fetched again and again, so that laying it out first, by tiles, is cheaper.
+inline bool lies_across(const Array& a, const Shape& result) {
+  const int last = result.rank() - 1;
+  return last > 0 && a.shape == result && result[last] > 1 && a.stride[last] != size_of(a.dtype) && a.stride[last] != 0;
+}
+
 [[gnu::noinline]] inline void pointwise_strided(const ergo::detail::Op& op, Args x, int n, DType out, Loop loop,
                                                 const void* self, Ref<Array>* y) {
   Shape shape;
@@ -150,7 +157,15 @@ inline void run_strided(const Strided& s, std::byte* y, DType out, Loop loop, co
       ergo::detail::fail(op.name, x, n, "shapes do not broadcast");
   Ref<Array> r = Array::make(out, shape);
   if (const std::int64_t count = r->numel()) {
-    const Strided s(shape, x, n);
+    Ref<Array> laid[kMaxOperands];
+    ergo::detail::Array* in[kMaxOperands];
+    for (int i = 0; i < n; ++i) {
+      in[i] = x[i];
+      if (!x[i] || count < kPointwiseGrain || !lies_across(*x[i], shape)) continue;
+      laid[i] = ergo::detail::dense(*x[i]);
+      in[i] = laid[i].get();
+    }
+    const Strided s(shape, in, n);
     parallel_for(count, kPointwiseGrain,
                  [&](std::int64_t begin, std::int64_t end) { run_strided(s, r->data, out, loop, self, begin, end); });
   }

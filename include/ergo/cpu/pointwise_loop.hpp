@@ -49,15 +49,23 @@ ERGO_INLINE void copy_tail(std::byte* to, const std::byte* from, std::size_t cou
     std::memcpy(to, from, count * sizeof(T));
 }
 
+// The tail and zeros behind it, W elements in all.
+template <class T, int W>
+ERGO_INLINE void pad_tail(std::byte* to, const std::byte* from, std::size_t count) {
+  std::memset(to, 0, W * sizeof(T));
+  copy_tail<T>(to, from, count);
+}
+
 // The n % W last elements take the same path through padded copies, so that an element does not depend on n and nothing
-// outside is read or written.
-template <Isa I, class Out, class... In, class Eval, std::size_t... K>
+// outside is read or written. `Unrolled` repeats the body fourfold: what an operation of one instruction needs to keep
+// up with the second-level cache, and four times the code.
+template <Isa I, bool Unrolled, class Out, class... In, class Eval, std::size_t... K>
 ERGO_INLINE void run_packs(const Eval& eval, std::byte* y, const std::byte* const* x, const std::int64_t* step,
                            std::int64_t n, std::index_sequence<K...>) {
   using Widest = typename WidestOf<Out, In...>::type;
   constexpr int W = kRegisterBytes<I> / int(sizeof(Widest));
   constexpr int kOperands = int(sizeof...(In));
-  alignas(64) std::byte padded[kOperands][64] = {};
+  alignas(64) std::byte padded[kOperands][64];  // written before use: clearing it costs more than a short loop
   alignas(64) std::byte last[64];
   const std::byte* p[kOperands] = {x[K]...};
   const std::int64_t advance[kOperands] = {step[K] * W...};
@@ -66,19 +74,27 @@ ERGO_INLINE void run_packs(const Eval& eval, std::byte* y, const std::byte* cons
   std::byte* tail = nullptr;
   std::size_t whole = std::size_t(n) / W;
   const std::size_t rest = std::size_t(n) % W;
-  for (;;) {
-    for (; whole > 0; --whole) {
-      store_as(reinterpret_cast<Out*>(q),
-               eval(load_as<OperandOf<In, Widest, W>>(reinterpret_cast<const In*>(p[K]))...));
-      ((p[K] += advance[K]), ...);
-      q += W * int(sizeof(Out));
+  const auto one = [&]() __attribute__((always_inline)) {
+    store_as(reinterpret_cast<Out*>(q), eval(load_as<OperandOf<In, Widest, W>>(reinterpret_cast<const In*>(p[K]))...));
+    ((p[K] += advance[K]), ...);
+    q += W * int(sizeof(Out));
+  };
+  if constexpr (Unrolled) {
+    for (; whole >= 4; whole -= 4) {
+      one();
+      one();
+      one();
+      one();
     }
+  }
+  for (;;) {
+    for (; whole > 0; --whole) one();
     if (tail) {
       copy_tail<Out>(tail, last, rest);
       return;
     }
     if (rest == 0) return;
-    ((step[K] ? (copy_tail<In>(padded[K], p[K], rest), void(p[K] = padded[K])) : void()), ...);
+    ((step[K] ? (pad_tail<In, W>(padded[K], p[K], rest), void(p[K] = padded[K])) : void()), ...);
     tail = q;
     q = last;
     whole = 1;
@@ -91,14 +107,16 @@ struct StaticBody {  // F::value(x...), a stateless function of packs
   static ERGO_INLINE void run(const void*, std::byte* y, const std::byte* const* x, const std::int64_t* step,
                               std::int64_t n) {
     const auto eval = [](const auto&... operand) __attribute__((always_inline)) { return F::value(operand...); };
-    run_packs<I, Out, In...>(eval, y, x, step, n, std::index_sequence_for<In...>{});
+    constexpr bool kLight = requires { typename F::light; };
+    run_packs<I, kLight, Out, In...>(eval, y, x, step, n, std::index_sequence_for<In...>{});
   }
 };
 
 }  // namespace detail
 
-// The loop of `F::value`, for the instruction set in use; for the compiler's own alone if F is `rare` (met in
-// derivatives of second order, say), which takes a third of the time to compile.
+// The loop of `F::value`, for the instruction set in use, unrolled if F is `light` (an instruction or two); for the
+// compiler's own alone if F is `rare` (met in derivatives of second order, say), which takes a third of the time to
+// compile.
 template <class F, class Out, class... In>
 void pointwise_loop(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* step,
                     std::int64_t n) {

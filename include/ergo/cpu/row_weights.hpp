@@ -1,6 +1,7 @@
-// What softmax, logsumexp and cross_entropy have in common: the exponentials of a row against its maximum, and their sum.
-// They are scaled by 2^kLift, so that the smallest shares are not lost before a division; a row longer than a block of
-// the first cache is taken block by block, each against its own maximum, so that one pass suffices whatever the length.
+// What softmax, logsumexp and cross_entropy have in common: the exponentials of a row against its maximum, and their
+// sum. They are scaled by 2^kLift, so that the smallest shares are not lost before a division; a row longer than a
+// block of the first cache is taken block by block, each against its own maximum, so that one pass suffices whatever
+// the length.
 #pragma once
 
 #include "ergo/cpu/math.hpp"

@@ -21,7 +21,7 @@ struct Conv2d {
   ERGO_FIELDS(Conv2d, weight, bias, options)
 
   // activation(x * w + b): x (N, H, W, C_in) gives (N, OH, OW, C_out); without N one image.
-  Tensor<T> operator()(const Tensor<T>& x, Activation activation = Activation::none) const {
+  ERGO_INLINE Tensor<T> operator()(const Tensor<T>& x, Activation activation = Activation::none) const {
     Tensor<T> y = ergo::conv2d(x, weight, options);
     if (bias) y = std::move(y) + *bias;
     return activate(std::move(y), activation);

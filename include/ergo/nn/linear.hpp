@@ -13,9 +13,8 @@ struct Linear {
   ERGO_FIELDS(Linear, weight, bias)
 
   // activation(x w + b): x (..., in) gives (..., out).
-  Tensor<T> operator()(const Tensor<T>& x, Activation activation = Activation::none) const {
-    return bias ? ergo::linear(x, weight, *bias, {.activation = activation})
-                : ergo::linear(x, weight, {.activation = activation});
+  ERGO_INLINE Tensor<T> operator()(const Tensor<T>& x, Activation activation = Activation::none) const {
+    return activate(bias ? ergo::linear(x, weight, *bias) : ergo::linear(x, weight), activation);
   }
 };
 

@@ -18,12 +18,12 @@ struct Sigmoid {
   static constexpr auto name = "sigmoid";
   static constexpr Uses uses = Uses::output;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     const A e = math::exp(-math::abs(x));
     return where(x < A(0), e, A(1)) / (A(1) + e);
   }
   template <int, class A>
-  static constexpr A partial(const A& y, const A&) {
+  static ERGO_INLINE constexpr A partial(const A& y, const A&) {
     return y * (A(1) - y);
   }
 };
@@ -36,11 +36,11 @@ struct LogSigmoid {
   static constexpr auto name = "log_sigmoid";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return Minimum::value(x, A(0)) - math::log1p(math::exp(-math::abs(x)));
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& x) {
+  static ERGO_INLINE constexpr A partial(const A&, const A& x) {
     return sigmoid(-x);
   }
 };
@@ -48,23 +48,24 @@ struct Softplus {
   static constexpr auto name = "softplus";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return Maximum::value(x, A(0)) + math::log1p(math::exp(-math::abs(x)));
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& x) {
+  static ERGO_INLINE constexpr A partial(const A&, const A& x) {
     return sigmoid(x);
   }
 };
 struct Relu {  // slope 0 at 0
+  using light = void;
   static constexpr auto name = "relu";
   static constexpr Uses uses = Uses::output;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return where(x < A(0), A(0), x);
   }
   template <int, class A>
-  static constexpr A partial(const A& y, const A&) {
+  static ERGO_INLINE constexpr A partial(const A& y, const A&) {
     return where(y > A(0), A(1), A(0));
   }
 };
@@ -72,11 +73,11 @@ struct LeakyRelu {
   static constexpr auto name = "leaky_relu";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& x, const A& slope) {
+  static ERGO_INLINE constexpr A value(const A& x, const A& slope) {
     return where(x < A(0), slope * x, x);
   }
   template <int I, class A>
-  static constexpr A partial(const A&, const A& x, const A& slope) {
+  static ERGO_INLINE constexpr A partial(const A&, const A& x, const A& slope) {
     if constexpr (I == 0)
       return where(x > A(0), A(1), slope);
     else
@@ -87,11 +88,11 @@ struct Elu {  // slope 1 at 0
   static constexpr auto name = "elu";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& x, const A& alpha) {
+  static ERGO_INLINE constexpr A value(const A& x, const A& alpha) {
     return where(x < A(0), alpha * math::expm1(x), x);
   }
   template <int I, class A>
-  static constexpr A partial(const A&, const A& x, const A& alpha) {
+  static ERGO_INLINE constexpr A partial(const A&, const A& x, const A& alpha) {
     const A below = where(x < A(0), x, A(0));  // exp of a large x would be an infinity times 0 at second order
     if constexpr (I == 0)
       return where(x < A(0), alpha * exp(below), A(1));
@@ -104,11 +105,11 @@ struct Erf {
   static constexpr auto name = "erf";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::erf(x);
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& x) {
+  static ERGO_INLINE constexpr A partial(const A&, const A& x) {
     return A(1.12837916709551257390) * exp(-(x * x));  // 2 / sqrt(pi)
   }
 };
@@ -116,11 +117,11 @@ struct Erfc {
   static constexpr auto name = "erfc";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::erfc(x);
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& x) {
+  static ERGO_INLINE constexpr A partial(const A&, const A& x) {
     return A(-1.12837916709551257390) * exp(-(x * x));
   }
 };
@@ -146,16 +147,24 @@ namespace detail {
 struct Gelu {
   static constexpr auto name = "gelu";
   static constexpr Uses uses = Uses::inputs;
-  static constexpr double kRootHalf = 0.70710678118654752440;
   template <class A>
-  static constexpr A value(const A& given) {
+  static ERGO_INLINE constexpr A value(const A& given) {
     const A x = above_floor(given);
-    return A(0.5) * x * math::erfc(x * A(-kRootHalf));
+    return x * math::ndtr(x);
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& given) {
+  static ERGO_INLINE constexpr A partial(const A&, const A& given) {
     const A x = above_floor(given);
-    return A(0.5) * erfc(x * A(-kRootHalf)) + x * exp(A(-0.5) * (x * x)) * A(0.39894228040143267794);  // 1 / sqrt(2 pi)
+    return distribution(x) + x * exp(A(-0.5) * (x * x)) * A(0.39894228040143267794);  // 1 / sqrt(2 pi)
+  }
+
+ private:
+  template <class A>
+  static ERGO_INLINE constexpr A distribution(const A& x) {
+    if constexpr (requires { math::ndtr(x); })
+      return math::ndtr(x);
+    else
+      return A(0.5) * erfc(x * A(-0.70710678118654752440));
   }
 };
 struct GeluTanh {
@@ -163,12 +172,12 @@ struct GeluTanh {
   static constexpr Uses uses = Uses::inputs;
   static constexpr double kScale = 1.59576912160573071176, kCubic = 0.044715;  // 2 sqrt(2 / pi)
   template <class A>
-  static constexpr A value(const A& given) {
+  static ERGO_INLINE constexpr A value(const A& given) {
     const A x = above_floor(given);
     return x * Sigmoid::value(A(kScale) * x * (A(1) + A(kCubic) * (x * x)));
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& given) {
+  static ERGO_INLINE constexpr A partial(const A&, const A& given) {
     const A x = where(given < A(-1e4), A(-1e4), where(given > A(1e4), A(1e4), given));
     const A s = sigmoid(A(kScale) * x * (A(1) + A(kCubic) * (x * x)));
     return s + x * s * (A(1) - s) * (A(kScale) * (A(1) + A(3 * kCubic) * (x * x)));
@@ -178,12 +187,12 @@ struct Silu {
   static constexpr auto name = "silu";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& given) {
+  static ERGO_INLINE constexpr A value(const A& given) {
     const A x = above_floor(given);
     return x * Sigmoid::value(x);
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& given) {
+  static ERGO_INLINE constexpr A partial(const A&, const A& given) {
     const A x = where(given < A(-1e4), A(-1e4), where(given > A(1e4), A(1e4), given));
     const A s = sigmoid(x);
     return s * (A(1) + x * (A(1) - s));

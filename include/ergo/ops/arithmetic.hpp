@@ -8,6 +8,7 @@ namespace ergo::inline ERGO_BUILD {
 namespace detail {
 
 struct Subtract {
+  using light = void;
   static constexpr auto name = "subtract";
   static constexpr Uses uses = Uses::nothing;
   static constexpr Domain domain = Domain::numbers;
@@ -21,6 +22,7 @@ struct Subtract {
   }
 };
 struct Divide {
+  using light = void;
   static constexpr auto name = "divide";
   template <class A>
   static constexpr A value(const A& a, const A& b) {

@@ -25,6 +25,7 @@ struct NotEqual : Comparison {
   }
 };
 struct Less : Comparison {
+  using light = void;
   static constexpr auto name = "less";
   template <class A>
   static constexpr auto value(const A& a, const A& b) {
@@ -39,6 +40,7 @@ struct LessEqual : Comparison {
   }
 };
 struct Greater : Comparison {
+  using light = void;
   static constexpr auto name = "greater";
   template <class A>
   static constexpr auto value(const A& a, const A& b) {

@@ -280,7 +280,9 @@ Tensor<T> cross_entropy(const Tensor<T>& logits, const Tensor<L>& labels, const 
       Tensor<T> target = e == 0 ? labels : labels * (1 - e) + e / double(logits.shape()[-1]);
       if (weight.defined()) target = target * Tensor<T>(weight);
       const Tensor<T> loss = detail::cross_entropy_of(logits, target);
-      return options.reduction == Reduction::none ? loss : options.reduction == Reduction::mean ? mean(loss) : sum(loss);
+      return options.reduction == Reduction::none   ? loss
+             : options.reduction == Reduction::mean ? mean(loss)
+                                                    : sum(loss);
     } else {
       const detail::CrossEntropy<T> op{logits.rank(), detail::in_reverse(logits.array()), options.reduction,
                                        options.ignore_label, options.label_smoothing};

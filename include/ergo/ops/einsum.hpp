@@ -100,7 +100,9 @@ NamedAxes contract(NamedAxes a, NamedAxes b, const std::string& later) {
   const std::int64_t m = product(a, left), k = product(a, inner), n = product(b, right);
   Shape result = a.x->shape.first(int(batch.size() + left.size()));
   for (char c : right) result.push(b.extent(c));
-  const Tensor<T> y = matmul(Tensor<T>(reshape(a.x, lead + Shape{m, k})), Tensor<T>(reshape(b.x, lead + Shape{k, n})));
+  const Tensor<T> left_factor(reshape(a.x, lead + Shape{m, k})), right_factor(reshape(b.x, lead + Shape{k, n}));
+  // Nothing to sum: one product an element, which no matrix kernel is for.
+  const Tensor<T> y = inner.empty() ? left_factor * right_factor : matmul(left_factor, right_factor);
   return {reshape(y.ref(), result), batch + left + right};
 }
 

@@ -11,7 +11,7 @@ struct Exp {
   static constexpr auto name = "exp";
   static constexpr Uses uses = Uses::output;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::exp(x);
   }
   template <int, class A>
@@ -23,11 +23,11 @@ struct Expm1 {
   static constexpr auto name = "expm1";
   static constexpr Uses uses = Uses::output;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::expm1(x);
   }
   template <int, class A>
-  static constexpr A partial(const A& y, const A&) {
+  static ERGO_INLINE constexpr A partial(const A& y, const A&) {
     return y + A(1);
   }
 };
@@ -35,11 +35,11 @@ struct Log {
   static constexpr auto name = "log";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::log(x);
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& x) {
+  static ERGO_INLINE constexpr A partial(const A&, const A& x) {
     return A(1) / x;
   }
 };
@@ -47,23 +47,24 @@ struct Log1p {
   static constexpr auto name = "log1p";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::log1p(x);
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& x) {
+  static ERGO_INLINE constexpr A partial(const A&, const A& x) {
     return A(1) / (A(1) + x);
   }
 };
 struct Sqrt {  // infinite slope at 0
+  using light = void;
   static constexpr auto name = "sqrt";
   static constexpr Uses uses = Uses::output;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::sqrt(x);
   }
   template <int, class A>
-  static constexpr A partial(const A& y, const A&) {
+  static ERGO_INLINE constexpr A partial(const A& y, const A&) {
     return A(0.5) / y;
   }
 };
@@ -71,36 +72,38 @@ struct Rsqrt {
   static constexpr auto name = "rsqrt";
   static constexpr Uses uses = Uses::output;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::rsqrt(x);
   }
   template <int, class A>
-  static constexpr A partial(const A& y, const A&) {
+  static ERGO_INLINE constexpr A partial(const A& y, const A&) {
     return A(-0.5) * (y * y * y);
   }
 };
 struct Square {
+  using light = void;
   static constexpr auto name = "square";
   static constexpr Uses uses = Uses::inputs;
   static constexpr Domain domain = Domain::numbers;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return x * x;
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& x) {
+  static ERGO_INLINE constexpr A partial(const A&, const A& x) {
     return A(2) * x;
   }
 };
 struct Reciprocal {
+  using light = void;
   static constexpr auto name = "reciprocal";
   static constexpr Uses uses = Uses::output;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return A(1) / x;
   }
   template <int, class A>
-  static constexpr A partial(const A& y, const A&) {
+  static ERGO_INLINE constexpr A partial(const A& y, const A&) {
     return -(y * y);
   }
 };
@@ -121,11 +124,11 @@ namespace detail {
 struct Pow {
   static constexpr auto name = "pow";
   template <class A>
-  static constexpr A value(const A& x, const A& y) {
+  static ERGO_INLINE constexpr A value(const A& x, const A& y) {
     return math::pow(x, y);
   }
   template <int I, class A>
-  static constexpr A partial(const A& z, const A& x, const A& y);
+  static ERGO_INLINE constexpr A partial(const A& z, const A& x, const A& y);
 };
 }  // namespace detail
 // x to the power y; a negative x needs an integral y, else NaN.
@@ -150,12 +153,12 @@ struct LogAddExp {
   static constexpr auto name = "log_add_exp";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& a, const A& b) {
+  static ERGO_INLINE constexpr A value(const A& a, const A& b) {
     const A largest = Maximum::value(a, b), below = -math::abs(a - b);
     return where(a == b, a + A(0.693147180559945309417232121458), largest + math::log1p(math::exp(below)));
   }
   template <int I, class A>
-  static constexpr A partial(const A&, const A& a, const A& b) {
+  static ERGO_INLINE constexpr A partial(const A&, const A& a, const A& b) {
     const A given = I == 0 ? a - b : b - a;
     const A ahead = where(given != given, A(0), given);  // equal infinities share
     return A(1) / (A(1) + exp(-ahead));

@@ -1,4 +1,5 @@
-// mse and accuracy, and what losses share. Shapes must be equal: losses never broadcast. ops/cross_entropy.hpp has the other.
+// mse and accuracy, and what losses share. Shapes must be equal: losses never broadcast. ops/cross_entropy.hpp has the
+// other.
 #pragma once
 
 #include <optional>
@@ -114,7 +115,8 @@ Tensor<T> mse(const Tensor<T>& x, const Tensor<T>& y, const MseOptions& options 
   if constexpr (Floating<T>) {
     detail::Array* in[] = {&x.array(), &y.array()};
     detail::same_device("mse", in, 2);
-    if (x.shape() != y.shape()) detail::fail("mse", in, 2, "shapes differ; losses do not broadcast: reshape one of them");
+    if (x.shape() != y.shape())
+      detail::fail("mse", in, 2, "shapes differ; losses do not broadcast: reshape one of them");
     if (options.reduction == Reduction::none) return detail::squared(x - y);
     return fused_op(detail::SquaredError{x.rank(), options.reduction == Reduction::mean}, x, y);
   } else {

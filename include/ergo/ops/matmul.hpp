@@ -107,11 +107,12 @@ Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b) {
   return bilinear_op(detail::MatMul{}, a, b);
 }
 
-// What follows a dense layer.
+// What follows a dense layer. Functions that take one are inlined into their caller, so that only what a constant names
+// is compiled: the others with their derivatives would cost every program seconds.
 enum class Activation { none, relu, tanh, sigmoid, gelu, gelu_tanh, silu, softplus };
 
 template <Floating T>
-Tensor<T> activate(Tensor<T> x, Activation activation) {
+ERGO_INLINE Tensor<T> activate(Tensor<T> x, Activation activation) {
   switch (activation) {
     case Activation::none:
       return x;
@@ -137,32 +138,41 @@ struct LinearOptions {
   Activation activation = Activation::none;
 };
 
+namespace detail {
+template <class T>
+Tensor<T> affine(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b) {
+  Array* in[] = {&x.array(), &w.array(), &b.array()};
+  if (x.rank() == 0 || w.rank() != 2 || b.rank() != 1)
+    fail("linear", in, 3, "x (..., in), weight (in, out) and bias (out,) are expected");
+  if (x.shape()[-1] != w.shape()[0])
+    fail("linear", in, 3,
+         "inner sizes " + std::to_string(x.shape()[-1]) + " and " + std::to_string(w.shape()[0]) + " differ");
+  if (b.shape()[0] != w.shape()[1])
+    fail("linear", in, 3,
+         "the bias has " + std::to_string(b.shape()[0]) + " entries, the weight " + std::to_string(w.shape()[1]) +
+             " columns");
+  if (x.rank() > 1) return fused_op(Affine{}, x, w, b);
+  const Tensor<T> y = fused_op(Affine{}, Tensor<T>(reshape(x.ref(), Shape{1, x.shape()[0]})), w, b);
+  return Tensor<T>(reshape(y.ref(), Shape{w.shape()[1]}));
+}
+template <class T>
+Tensor<T> without_bias(const Tensor<T>& x, const Tensor<T>& w) {
+  Array* in[] = {&x.array(), &w.array()};
+  if (x.rank() == 0 || w.rank() != 2) fail("linear", in, 2, "x (..., in) and weight (in, out) are expected");
+  if (x.shape()[-1] != w.shape()[0]) fail_inner("linear", x.array(), w.array(), x.shape()[-1], w.shape()[0]);
+  return matmul(x, w);
+}
+}  // namespace detail
+
 // activation(x w + b): x (..., in), w (in, out), b (out,) gives (..., out).
 template <Floating T>
-Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b, LinearOptions options = {}) {
-  detail::Array* in[] = {&x.array(), &w.array(), &b.array()};
-  if (x.rank() == 0 || w.rank() != 2 || b.rank() != 1)
-    detail::fail("linear", in, 3, "x (..., in), weight (in, out) and bias (out,) are expected");
-  if (x.shape()[-1] != w.shape()[0])
-    detail::fail("linear", in, 3,
-                 "inner sizes " + std::to_string(x.shape()[-1]) + " and " + std::to_string(w.shape()[0]) + " differ");
-  if (b.shape()[0] != w.shape()[1])
-    detail::fail("linear", in, 3,
-                 "the bias has " + std::to_string(b.shape()[0]) + " entries, the weight " +
-                     std::to_string(w.shape()[1]) + " columns");
-  if (x.rank() == 1) {
-    const Tensor<T> y = linear(Tensor<T>(detail::reshape(x.ref(), Shape{1, x.shape()[0]})), w, b, options);
-    return Tensor<T>(detail::reshape(y.ref(), Shape{w.shape()[1]}));
-  }
-  return activate(fused_op(detail::Affine{}, x, w, b), options.activation);
+ERGO_INLINE Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b, LinearOptions options = {}) {
+  return activate(detail::affine(x, w, b), options.activation);
 }
 // Without bias.
 template <Floating T>
-Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, LinearOptions options = {}) {
-  detail::Array* in[] = {&x.array(), &w.array()};
-  if (x.rank() == 0 || w.rank() != 2) detail::fail("linear", in, 2, "x (..., in) and weight (in, out) are expected");
-  if (x.shape()[-1] != w.shape()[0]) detail::fail_inner("linear", x.array(), w.array(), x.shape()[-1], w.shape()[0]);
-  return activate(matmul(x, w), options.activation);
+ERGO_INLINE Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, LinearOptions options = {}) {
+  return activate(detail::without_bias(x, w), options.activation);
 }
 
 }  // namespace ergo::inline ERGO_BUILD

@@ -85,7 +85,8 @@ A normal_like(const Key& key, const A& a) {
 template <class A>
 A rademacher_like(const Key& key, const A& a) {
   std::int64_t leaf = 0;
-  return tree::map([&]<class T>(const Tensor<T>& x) { return ergo::rademacher<T>(fold_in(key, leaf++), x.shape()); }, a);
+  return tree::map([&]<class T>(const Tensor<T>& x) { return ergo::rademacher<T>(fold_in(key, leaf++), x.shape()); },
+                   a);
 }
 
 }  // namespace tree

@@ -14,6 +14,7 @@ struct PiecewiseConstant {
   }
 };
 struct Floor : PiecewiseConstant {
+  using light = void;
   static constexpr auto name = "floor";
   template <class A>
   static constexpr A value(const A& x) {
@@ -21,6 +22,7 @@ struct Floor : PiecewiseConstant {
   }
 };
 struct Ceil : PiecewiseConstant {
+  using light = void;
   static constexpr auto name = "ceil";
   template <class A>
   static constexpr A value(const A& x) {
@@ -28,6 +30,7 @@ struct Ceil : PiecewiseConstant {
   }
 };
 struct Round : PiecewiseConstant {
+  using light = void;
   static constexpr auto name = "round";
   template <class A>
   static constexpr A value(const A& x) {

@@ -9,6 +9,7 @@ namespace ergo::inline ERGO_BUILD {
 
 namespace detail {
 struct Where {
+  using light = void;
   static constexpr auto name = "where";
   static constexpr Uses uses = Uses::inputs;
   template <class C, class A>
@@ -44,6 +45,7 @@ auto where(const Tensor<bool>& c, const A& a, const B& b) {
 
 namespace detail {
 struct Maximum {
+  using light = void;
   static constexpr auto name = "maximum";
   static constexpr Uses uses = Uses::inputs;
   static constexpr Domain domain = Domain::numbers;
@@ -60,6 +62,7 @@ struct Maximum {
   }
 };
 struct Minimum {
+  using light = void;
   static constexpr auto name = "minimum";
   static constexpr Uses uses = Uses::inputs;
   static constexpr Domain domain = Domain::numbers;
@@ -76,6 +79,7 @@ struct Minimum {
   }
 };
 struct Clip {
+  using light = void;
   static constexpr auto name = "clip";
   static constexpr Uses uses = Uses::inputs;
   static constexpr Domain domain = Domain::numbers;
@@ -144,6 +148,7 @@ struct Sign {  // of 0: 0
   }
 };
 struct Abs {
+  using light = void;
   static constexpr auto name = "abs";
   static constexpr Uses uses = Uses::inputs;
   static constexpr Domain domain = Domain::numbers;

@@ -235,7 +235,8 @@ Tensor<T> along(const Tensor<T>& x, std::int64_t given, const SoftmaxOptions& op
       Array* in[] = {&x.array(), &options.mask.array()};
       same_device(F::name, in, 2);
       Shape s = x.shape();
-      if (!broadcast(s, options.mask.shape()) || s != x.shape()) fail(F::name, in, 2, "the mask does not broadcast to x");
+      if (!broadcast(s, options.mask.shape()) || s != x.shape())
+        fail(F::name, in, 2, "the mask does not broadcast to x");
     }
     const Tensor<T> taken = masked ? pointwise_op(TakesPart{}, options.mask, x) : x;
     if (axis == x.rank() - 1) return fused_op(F{masked}, taken);

@@ -10,31 +10,31 @@ struct Sin {
   static constexpr auto name = "sin";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::sin(x);
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& x);
+  static ERGO_INLINE constexpr A partial(const A&, const A& x);
 };
 struct Cos {
   static constexpr auto name = "cos";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::cos(x);
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& x);
+  static ERGO_INLINE constexpr A partial(const A&, const A& x);
 };
 struct Tan {
   static constexpr auto name = "tan";
   static constexpr Uses uses = Uses::output;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::tan(x);
   }
   template <int, class A>
-  static constexpr A partial(const A& y, const A&) {
+  static ERGO_INLINE constexpr A partial(const A& y, const A&) {
     return A(1) + y * y;
   }
 };
@@ -42,31 +42,31 @@ struct Sinh {
   static constexpr auto name = "sinh";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::sinh(x);
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& x);
+  static ERGO_INLINE constexpr A partial(const A&, const A& x);
 };
 struct Cosh {
   static constexpr auto name = "cosh";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::cosh(x);
   }
   template <int, class A>
-  static constexpr A partial(const A&, const A& x);
+  static ERGO_INLINE constexpr A partial(const A&, const A& x);
 };
 struct Tanh {
   static constexpr auto name = "tanh";
   static constexpr Uses uses = Uses::output;
   template <class A>
-  static constexpr A value(const A& x) {
+  static ERGO_INLINE constexpr A value(const A& x) {
     return math::tanh(x);
   }
   template <int, class A>
-  static constexpr A partial(const A& y, const A&) {
+  static ERGO_INLINE constexpr A partial(const A& y, const A&) {
     return A(1) - y * y;
   }
 };

@@ -1,0 +1,103 @@
+// Golden texts of the network's operations: conv2d, max_pool2d, einsum; outside and inside transforms.
+#include <doctest/doctest.h>
+
+#include "ergo/autograd/transforms.hpp"
+#include "ergo/ops/convolution.hpp"
+#include "ergo/ops/einsum.hpp"
+#include "ergo/ops/pooling.hpp"
+#include "ergo/ops/reduction.hpp"
+#include "support/message.hpp"
+
+namespace ops_errors_test {
+
+using namespace ergo;
+using X = Tensor<float>;
+
+namespace {
+const X image = ones<float>({2, 6, 5, 4}), weight = ones<float>({3, 3, 4, 8});
+}  // namespace
+
+TEST_CASE("conv2d") {
+  const std::string both = "[conv2d] (2, 6, 5, 4) x (3, 3, 4, 8): ";
+  CHECK(
+      message_of([] {
+        conv2d(ones<float>({8, 32, 32, 3}), ones<float>({3, 3, 4, 16}));
+      }) ==
+      "[conv2d] (8, 32, 32, 3) x (3, 3, 4, 16): channels 3 and 4 differ (weights are (KH, KW, C_in / groups, C_out))");
+  CHECK(message_of([] {
+          conv2d(ones<float>({6, 5}), weight);
+        }) ==
+        "[conv2d] (6, 5) x (3, 3, 4, 8): an image (N, H, W, C_in) or (H, W, C_in) and weights (KH, KW, C_in / groups, "
+        "C_out) are\n  expected");
+  CHECK(message_of([] {
+          conv2d(image, ones<float>({4, 8}));
+        }) ==
+        "[conv2d] (2, 6, 5, 4) x (4, 8): an image (N, H, W, C_in) or (H, W, C_in) and weights (KH, KW, C_in / groups, "
+        "C_out) are\n  expected");
+  CHECK(message_of([] { conv2d(image, weight, {.groups = 0}); }) == both + "groups is 0, at least 1 is expected");
+  CHECK(message_of([] { conv2d(image, weight, {.groups = 2}); }) ==
+        both + "channels 4 and 8 differ (weights are (KH, KW, C_in / groups, C_out))");
+  CHECK(message_of([] {
+          conv2d(image, ones<float>({3, 3, 2, 7}), {.groups = 2});
+        }) == "[conv2d] (2, 6, 5, 4) x (3, 3, 2, 7): the 7 output channels do not divide into 2 groups");
+  CHECK(message_of([] {
+          conv2d(image, ones<float>({0, 3, 4, 8}));
+        }) == "[conv2d] (2, 6, 5, 4) x (0, 3, 4, 8): an empty kernel");
+  CHECK(message_of([] { conv2d(image, weight, {.stride = 0}); }) == both + "stride and dilation are at least 1");
+  CHECK(message_of([] {
+          conv2d(image, weight, {.dilation = {1, -1}});
+        }) == both + "stride and dilation are at least 1");
+  CHECK(message_of([] { conv2d(image, weight, {.padding = -1}); }) == both + "padding is negative");
+  CHECK(message_of([] { conv2d(image, weight, {.dilation = 3}); }) ==
+        both + "a kernel of 7 by 7 is larger than the padded image of 6 by 5");
+  CHECK(message_of([] {
+          conv2d(image, weight, {.padding = {1, 0}, .dilation = {3, 3}});
+        }) == both + "a kernel of 7 by 7 is larger than the padded image of 8 by 5");
+}
+
+TEST_CASE("max_pool2d") {
+  const std::string x = "[max_pool2d] (2, 6, 5, 4): ";
+  CHECK(message_of([] {
+          max_pool2d(ones<float>({6, 5}), 2);
+        }) == "[max_pool2d] (6, 5): an image (N, H, W, C) or (H, W, C) is expected");
+  CHECK(message_of([] { max_pool2d(image, 0); }) == x + "kernel and stride are at least 1");
+  CHECK(message_of([] { max_pool2d(image, 2, {.stride = {1, -1}}); }) == x + "kernel and stride are at least 1");
+  CHECK(message_of([] { max_pool2d(image, 2, {.padding = 2}); }) == x + "padding is at most half the kernel of 2");
+  CHECK(message_of([] { max_pool2d(image, 2, {.padding = -1}); }) == x + "padding is at most half the kernel of 2");
+  CHECK(message_of([] { max_pool2d(image, {2, 6}); }) == x + "a kernel of 6 is larger than the padded axis of 5");
+}
+
+TEST_CASE("einsum") {
+  const X a = ones<float>({2, 3}), b = ones<float>({4, 5});
+  CHECK(message_of([&] { einsum("ij,jk->ik", a, b); }) ==
+        "[einsum] (2, 3) x (4, 5): \"ij,jk->ik\": axis j has extents 3 and 4");
+  CHECK(message_of([&] { einsum("ij->i", a, b); }) == "[einsum] (2, 3) x (4, 5): \"ij->i\": 1 terms for 2 operands");
+  CHECK(message_of([&] { einsum("ijk->i", a); }) ==
+        "[einsum] (2, 3): \"ijk->i\": term ijk names 3 axes of an operand of rank 2");
+  CHECK(message_of([&] { einsum("ij->ik", a); }) ==
+        "[einsum] (2, 3): \"ij->ik\": the result's axis k is in no operand");
+  CHECK(message_of([&] { einsum("ij->ii", a); }) == "[einsum] (2, 3): \"ij->ii\": the result names axis i twice");
+  CHECK(message_of([&] { einsum("i1->i", a); }) == "[einsum] (2, 3): \"i1->i\": '1' is no letter");
+  CHECK(message_of([&] { einsum("...ijk->i", a); }) ==
+        "[einsum] (2, 3): \"...ijk->i\": term ...ijk names more axes than its operand of rank 2 has");
+  CHECK(message_of([&] {
+          einsum("...i,...i->...", a, ones<float>({4, 3}));
+        }) == "[einsum] (2, 3) x (4, 3): \"...i,...i->...\": an axis of ... has extents 2 and 4");
+  CHECK(message_of([&] { einsum("ii", a); }) == "[einsum] (2, 3): axis i has extents 2 and 3");
+}
+
+TEST_CASE("the same inside transforms, and everything works afterwards") {
+  const std::string text =
+      "[conv2d] (2, 6, 5, 4) x (3, 3, 3, 8): channels 4 and 3 differ (weights are (KH, KW, C_in / groups, C_out))";
+  const auto f = [](const X& w) { return sum(conv2d(image, w)); };
+  const X narrow = ones<float>({3, 3, 3, 8});
+  CHECK(message_of([&] { grad(f)(narrow); }) == text);
+  CHECK(message_of([&] { jvp(f)(narrow, narrow); }) == text);
+  CHECK(message_of([&] { hvp(f)(narrow, narrow); }) == text);
+  CHECK(message_of([&] { vmap(f)(ones<float>({5, 3, 3, 3, 8})); }) == text);
+  CHECK(detail::levels.depth == 0);
+  CHECK(f(weight).item() == doctest::Approx(2 * 4 * 3 * 9 * 4 * 8));
+  CHECK(grad(f)(weight).to_vector() == std::vector<float>(std::size_t(weight.numel()), 24));
+}
+
+}  // namespace ops_errors_test
