@@ -98,14 +98,14 @@ TEST_CASE("training on samples equals training on moments for linear networks; t
 TEST_CASE("bad input is an Error that names the shapes") {
   const auto x = ones<float>({5, 3});
   CHECK(message_of([&] { return dl::class_moments(x, zeros<std::int32_t>({4}), 2); }) ==
-        "[deep_linear.class_moments] samples (5, 3) and labels (4): (N, ...) and (N,), N > 0, are expected");
+        "[deep_linear.class_moments] samples (5, 3) and labels (4,): (N, ...) and (N,), N > 0, are expected");
   models::LinearNet<float> net = models::linear_net<float>(fresh_key(9), {3, 2});
   CHECK(message_of([&] {
           return dl::train_on_samples(net, x, ones<float>({4, 2}), {});
         }) == "[deep_linear.train_on_samples] inputs (5, 3) and targets (4, 2): (N, in) and (N, out) are expected");
   CHECK(message_of([&] {
           return dl::in_eigenbasis({tensor<double>({-1, 1}), ones<double>({1, 2})});
-        }) == "[deep_linear.in_eigenbasis] (2) and (1, 2): Sigma11 has a negative eigenvalue");
+        }) == "[deep_linear.in_eigenbasis] (2,) and (1, 2): Sigma11 has a negative eigenvalue");
 }
 
 }  // namespace algorithms_deep_linear_samples_test
