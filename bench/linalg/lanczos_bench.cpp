@@ -1,7 +1,7 @@
 // Lanczos with full reorthogonalisation on the Hessian of a classifier's loss: the sizes of a name are (batch, steps,
 // layers...). At least the products' flop, and the basis read twice a step.
 #include "bench/support/rows.hpp"
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/linalg/lanczos.hpp"
 #include "ergo/models/mlp.hpp"
 #include "ergo/ops/cross_entropy.hpp"

@@ -1,7 +1,7 @@
 // Networks of dense layers: training step, gradient, Hessian-vector product, per-sample gradients; one pass of Adam.
 // The first number of a name is the batch, the others the layers' sizes.
 #include "bench/support/rows.hpp"
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/models/linear_net.hpp"
 #include "ergo/models/mlp.hpp"
 #include "ergo/ops/cross_entropy.hpp"

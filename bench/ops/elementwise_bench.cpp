@@ -2,7 +2,7 @@
 // where memory or arithmetic is the limit.
 #include "bench/support/rows.hpp"
 #include "ergo/autograd/map.hpp"
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/activation.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/comparison.hpp"

@@ -7,6 +7,7 @@
 
 #include "ergo/autograd/check_grads.hpp"
 #include "ergo/autograd/checkpoint.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/autograd/fused_op.hpp"
 #include "ergo/autograd/linear_op.hpp"
 #include "ergo/autograd/map.hpp"

@@ -1,5 +1,5 @@
 // Every allocation of a training step fails once: the step throws, nothing leaks, the model is as it was or fully updated.
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 
 #include <string>
 #include <utility>

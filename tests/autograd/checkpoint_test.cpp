@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/exponential.hpp"
 #include "ergo/ops/matmul.hpp"

@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "ergo/autograd/checkpoint.hpp"
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/indexing.hpp"
 #include "ergo/ops/matmul.hpp"

@@ -1,7 +1,7 @@
 // flags: -O0
 // label: threads
 // Backward and release are loops: a chain of a million operations, unoptimised, on a thread with a stack of 256 KiB.
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 
 #include <limits.h>
 #include <pthread.h>

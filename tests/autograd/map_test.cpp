@@ -7,7 +7,7 @@
 
 #include <doctest/doctest.h>
 
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/exponential.hpp"
 #include "ergo/ops/reduction.hpp"

@@ -1,5 +1,5 @@
 // Transforms of transforms: orders, modes and levels that must not be confused.
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 
 #include <cmath>
 #include <cstdint>

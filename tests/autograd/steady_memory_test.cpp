@@ -1,6 +1,6 @@
 // label: serial
 // A program that runs for long needs no more memory than one that has begun.
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 // label: threads
 // Several user threads at once: each has its own transforms, all share tensors, the allocator and the pool.
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 
 #include <pthread.h>
 

@@ -1,5 +1,5 @@
 // What goes in and what comes out: trees of every kind, aux results, further arguments, escaped tensors.
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 
 #include <pthread.h>
 

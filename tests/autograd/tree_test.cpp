@@ -12,7 +12,7 @@
 
 #include <doctest/doctest.h>
 
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/key.hpp"
 #include "ergo/ops/reduction.hpp"

@@ -13,7 +13,7 @@
 #include "ergo/autograd/fused_op.hpp"
 #include "ergo/autograd/linear_op.hpp"
 #include "ergo/autograd/pointwise_op.hpp"
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/exponential.hpp"
 #include "ergo/ops/reduction.hpp"

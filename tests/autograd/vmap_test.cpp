@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/comparison.hpp"
 #include "ergo/ops/exponential.hpp"

@@ -2,7 +2,7 @@
 // errors.
 #include <doctest/doctest.h>
 
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/linalg/conjugate_gradient.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/matmul.hpp"

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/linalg/eigh.hpp"
 #include "ergo/linalg/lanczos.hpp"
 #include "ergo/ops/arithmetic.hpp"

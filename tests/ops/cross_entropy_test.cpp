@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/cross_entropy.hpp"
 #include "support/fresh.hpp"
 #include "support/message.hpp"

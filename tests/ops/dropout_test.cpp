@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "../support/seed.hpp"
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/arithmetic.hpp"
 
 namespace ops_dropout_test {

@@ -1,7 +1,7 @@
 // Golden texts of the network's operations: conv2d, max_pool2d, einsum; outside and inside transforms.
 #include <doctest/doctest.h>
 
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/convolution.hpp"
 #include "ergo/ops/einsum.hpp"
 #include "ergo/ops/pooling.hpp"

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "../support/seed.hpp"
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/core/tensor.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/slicing.hpp"

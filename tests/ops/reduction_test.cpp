@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/comparison.hpp"
 #include "ergo/ops/extremum.hpp"
 #include "ergo/ops/scan.hpp"

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/comparison.hpp"
 #include "ergo/ops/softmax.hpp"
 #include "support/fresh.hpp"

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/normalization.hpp"
 #include "ergo/ops/statistics.hpp"
 #include "support/fresh.hpp"

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <random>
 
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/selection.hpp"
 #include "support/parallel_use.hpp"

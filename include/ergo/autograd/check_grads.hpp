@@ -3,7 +3,7 @@
 // advised.
 #pragma once
 
-#include "ergo/autograd/transforms.hpp"
+#include "ergo/autograd/curvature.hpp"
 
 namespace ergo::inline ERGO_BUILD {
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ergo/autograd/concatenate.hpp"
+#include "ergo/autograd/inner_product.hpp"
 #include "ergo/autograd/tree_walk.hpp"
 
 namespace ergo::inline ERGO_BUILD {

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "ergo/core/memory.hpp"
+#include "ergo/core/allocator.hpp"
 
 namespace ergo::inline ERGO_BUILD::cpu {
 

@@ -1,6 +1,7 @@
 // Matrix products: matmul, and linear with its bias and activation.
 #pragma once
 
+#include "ergo/autograd/inner_product.hpp"
 #include "ergo/cpu/matmul.hpp"
 #include "ergo/ops/activation.hpp"
 
