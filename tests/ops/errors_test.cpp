@@ -1,9 +1,13 @@
 // Golden texts of the network's operations: conv2d, max_pool2d, einsum; outside and inside transforms.
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/convolution.hpp"
 #include "ergo/ops/einsum.hpp"
+#include "ergo/ops/joining.hpp"
+#include "ergo/ops/movement.hpp"
 #include "ergo/ops/pooling.hpp"
 #include "ergo/ops/reduction.hpp"
 #include "support/message.hpp"
@@ -43,11 +47,12 @@ TEST_CASE("conv2d") {
   CHECK(message_of([] {
           conv2d(image, ones<float>({0, 3, 4, 8}));
         }) == "[conv2d] (2, 6, 5, 4) x (0, 3, 4, 8): an empty kernel");
-  CHECK(message_of([] { conv2d(image, weight, {.stride = 0}); }) == both + "stride and dilation are at least 1");
+  CHECK(message_of([] { conv2d(image, weight, {.stride = 0}); }) ==
+        both + "stride and dilation are at least 1 and at most 2^28");
   CHECK(message_of([] {
           conv2d(image, weight, {.dilation = {1, -1}});
-        }) == both + "stride and dilation are at least 1");
-  CHECK(message_of([] { conv2d(image, weight, {.padding = -1}); }) == both + "padding is negative");
+        }) == both + "stride and dilation are at least 1 and at most 2^28");
+  CHECK(message_of([] { conv2d(image, weight, {.padding = -1}); }) == both + "padding is negative, or over 2^28");
   CHECK(message_of([] { conv2d(image, weight, {.dilation = 3}); }) ==
         both + "a kernel of 7 by 7 is larger than the padded image of 6 by 5");
   CHECK(message_of([] {
@@ -60,8 +65,10 @@ TEST_CASE("max_pool2d") {
   CHECK(message_of([] {
           max_pool2d(ones<float>({6, 5}), 2);
         }) == "[max_pool2d] (6, 5): an image (N, H, W, C) or (H, W, C) is expected");
-  CHECK(message_of([] { max_pool2d(image, 0); }) == x + "kernel and stride are at least 1");
-  CHECK(message_of([] { max_pool2d(image, 2, {.stride = {1, -1}}); }) == x + "kernel and stride are at least 1");
+  CHECK(message_of([] { max_pool2d(image, 0); }) == x + "kernel and stride are at least 1 and at most 2^28");
+  CHECK(message_of([] {
+          max_pool2d(image, 2, {.stride = {1, -1}});
+        }) == x + "kernel and stride are at least 1 and at most 2^28");
   CHECK(message_of([] { max_pool2d(image, 2, {.padding = 2}); }) == x + "padding is at most half the kernel of 2");
   CHECK(message_of([] { max_pool2d(image, 2, {.padding = -1}); }) == x + "padding is at most half the kernel of 2");
   CHECK(message_of([] { max_pool2d(image, {2, 6}); }) == x + "a kernel of 6 is larger than the padded axis of 5");
@@ -84,6 +91,22 @@ TEST_CASE("einsum") {
           einsum("...i,...i->...", a, ones<float>({4, 3}));
         }) == "[einsum] (2, 3) x (4, 3): \"...i,...i->...\": an axis of ... has extents 2 and 4");
   CHECK(message_of([&] { einsum("ii", a); }) == "[einsum] (2, 3): axis i has extents 2 and 3");
+}
+
+TEST_CASE("absurd sizes are Errors, not crashes") {
+  const std::string both = "[conv2d] (2, 6, 5, 4) x (3, 3, 4, 8): ";
+  const std::int64_t huge = std::int64_t(1) << 58, most = std::numeric_limits<std::int64_t>::max();
+  CHECK(message_of([&] { conv2d(image, weight, {.stride = huge, .padding = huge}); }) ==
+        both + "stride and dilation are at least 1 and at most 2^28");
+  CHECK(message_of([&] { conv2d(image, weight, {.padding = most}); }) == both + "padding is negative, or over 2^28");
+  CHECK(message_of([&] { conv2d(image, weight, {.dilation = most}); }) ==
+        both + "stride and dilation are at least 1 and at most 2^28");
+  CHECK(message_of([&] { max_pool2d(image, std::int64_t(1) << 32, {.padding = std::int64_t(1) << 31}); }) ==
+        "[max_pool2d] (2, 6, 5, 4): kernel and stride are at least 1 and at most 2^28");
+  CHECK(message_of([&] { split(zeros<float>({0}), std::int64_t(1) << 60); }) ==
+        "[split] (0,): 1152921504606846976 tensors: at most 2^24 are made");
+  CHECK(message_of([&] { unstack(broadcast_to(X(1.0f), {std::int64_t(1) << 45})); }) ==
+        "[unstack] (35184372088832,): 35184372088832 tensors: at most 2^24 are made");
 }
 
 TEST_CASE("the same inside transforms, and everything works afterwards") {

@@ -97,4 +97,15 @@ TEST_CASE("Ema") {
   CHECK(message_of([&] { optim::Ema{model, 1.5}; }) == "[ema] decay 1.500000 is not in [0, 1]");
 }
 
+TEST_CASE("clipping neither overflows nor hides what is not finite") {
+  const auto [clipped, norm] = optim::clip_by_global_norm(tensor<float>({3e30f, 4e30f}), 1.0);
+  CHECK(norm.item() == doctest::Approx(5e30));
+  CHECK(allclose(clipped, tensor<float>({0.6f, 0.8f})));
+  const std::pair two{tensor<double>({3e200}), tensor<double>({0, 4e200})};
+  CHECK(optim::clip_by_global_norm(two, 1.0).second.item() == doctest::Approx(5e200));
+  const auto [bad, infinite] = optim::clip_by_global_norm(tensor<double>({HUGE_VAL, 1}), 1.0);
+  CHECK(std::isinf(infinite.item()));
+  for (double v : bad.to_vector()) CHECK(std::isnan(v));
+}
+
 }  // namespace optim_tools_test

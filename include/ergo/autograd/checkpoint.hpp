@@ -53,7 +53,7 @@ class CheckpointOp final : public CopiedOp<CheckpointOp<F, Y, X...>> {
       if (x[i]->depth > depth) depth = x[i]->depth;
     LeafList out = run(inputs(x));
     for (int k = 0; k < this->n_out; ++k) {
-      if (out[std::size_t(k)]->depth > depth)
+      if (out[std::size_t(k)] && out[std::size_t(k)]->depth > depth)
         fail("checkpoint", x, this->n_in, "f captures a tensor that is being differentiated; pass it as an argument");
       y[k] = std::move(out[std::size_t(k)]);
     }
@@ -76,7 +76,7 @@ class CheckpointOp final : public CopiedOp<CheckpointOp<F, Y, X...>> {
   LeafList inputs(Args x) const { return inputs_of(x, this->n_in); }
   LeafList run(const LeafList& x) const {
     LeafList v;
-    for (int i : input_) v.push_back(x[std::size_t(i)]);
+    for (int i : input_) v.push_back(i < 0 ? Ref<Array>() : x[std::size_t(i)]);
     auto args = blank_;
     assign_leaves<tree::Leaves::all>(args, std::move(v));
     const Y y = std::apply(f_, std::as_const(args));
@@ -104,6 +104,10 @@ auto checkpoint(F f) {
     std::vector<detail::Array*> operands;
     std::vector<int> input;
     for (const auto& a : v) {
+      if (!a) {
+        input.push_back(-1);  // an empty carried leaf
+        continue;
+      }
       std::size_t i = 0;
       while (i < operands.size() && operands[i] != a.get()) ++i;
       if (i == operands.size()) operands.push_back(a.get());

@@ -91,7 +91,7 @@ struct FusedOp final : CopiedOp<FusedOp<F, Y, In...>> {
   template <class D>
   static void give(Ref<Array>& dx, bool wanted, const D& d, Array* x, const Array& g) {
     if constexpr (std::is_base_of_v<AnyTensor, D>)
-      if (wanted && d.defined()) dx = sum_to(d.ref(), shape_of(x, g));
+      if (wanted && d.defined()) dx = cotangent_of(F::name, d.ref(), shape_of(x, g));
   }
 };
 

@@ -50,7 +50,7 @@ struct LinearOp final : CopiedOp<LinearOp<F, Y, X, P...>> {
   template <std::size_t... K>
   Ref<Array> back(Array* g, Args x, std::index_sequence<K...>) const {
     const Shape& s = shape_of(x[0], *g);
-    return sum_to(f.transpose(Y(Ref<Array>::share(g)), s, P(Ref<Array>::share(x[1 + K]))...).ref(), s);
+    return cotangent_of(F::name, f.transpose(Y(Ref<Array>::share(g)), s, P(Ref<Array>::share(x[1 + K]))...).ref(), s);
   }
 };
 
@@ -65,11 +65,13 @@ struct BilinearOp final : CopiedOp<BilinearOp<F, T>> {
   void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const override {
     if (wanted[0]) {
       const Shape& s = shape_of(x[0], *g[0]);
-      dx[0] = sum_to(f.template transpose<0>(handle<Tensor<T>>(g[0]), handle<Tensor<T>>(x[1]), s).ref(), s);
+      dx[0] =
+          cotangent_of(F::name, f.template transpose<0>(handle<Tensor<T>>(g[0]), handle<Tensor<T>>(x[1]), s).ref(), s);
     }
     if (wanted[1]) {
       const Shape& s = shape_of(x[1], *g[0]);
-      dx[1] = sum_to(f.template transpose<1>(handle<Tensor<T>>(g[0]), handle<Tensor<T>>(x[0]), s).ref(), s);
+      dx[1] =
+          cotangent_of(F::name, f.template transpose<1>(handle<Tensor<T>>(g[0]), handle<Tensor<T>>(x[0]), s).ref(), s);
     }
   }
   void jvp(Args t, Args, Args x, Ref<Array>* ty) const override {

@@ -43,7 +43,8 @@ enum class Domain { floating, numbers, all, bools };
 
 namespace detail {
 
-Ref<Array> sum_to(Ref<Array> g, const Shape& s);  // autograd/structural.hpp
+Ref<Array> sum_to(Ref<Array> g, const Shape& s);                        // autograd/structural.hpp
+Ref<Array> cotangent_of(const char* op, Ref<Array> d, const Shape& s);  // the same of a rule's result, checked
 Ref<Array> broadcast_to(Ref<Array> x, const Shape& s);
 Ref<Array> negate(Ref<Array> x);
 

@@ -233,7 +233,7 @@ inline void trace_reverse(const Op& op, int depth, const Level& level, Args x, A
         keep_shape(i, *overwritten);
     }
     dispatch(op, low, y, dying);
-    for (int i = 0; i < n; ++i) keep_shape(i, y[0]->shape);
+    for (int i = 0; i < n; ++i) keep_shape(i, y[0] ? y[0]->shape : low[i]->shape);
     for (int k = 0; k < op.n_out; ++k) {
       if (!y[k]) continue;  // a residual: a definition gives none
       Slot* s = node->out() + k;

@@ -169,18 +169,14 @@ auto vjp(F f, const X& x, const Rest&... rest) {
   });
   detail::assign_leaves<tree::Leaves::all>(*y, std::move(out));
   auto pullback = [r = std::move(r), like = x, result = *y](const Y& g) {
-    // Cotangents belong to learned leaves; the record has a slot for each leaf.
+    // Cotangents belong to learned leaves; the record has a slot for each leaf, null for the others.
     tree::zip([](const auto&, const auto&) {}, result, g);  // structures must agree
     detail::same_shapes("vjp", detail::leaves_of(result), detail::leaves_of(g));
     Y marked = result;
-    detail::LeafList given = detail::leaves_of(g), all;
-    detail::assign_leaves(marked, std::move(given));
-    const detail::LeafList before = detail::leaves_of<tree::Leaves::all>(result);
-    all = detail::leaves_of<tree::Leaves::all>(marked);
-    for (std::size_t i = 0; i < all.size(); ++i)
-      if (!is_floating(before[i]->dtype)) all[i] = {};
+    detail::assign_leaves<tree::Leaves::all>(marked, detail::LeafList(r->out.size()));
+    detail::assign_leaves(marked, detail::leaves_of(g));
     X dx = like;
-    detail::assign_leaves(dx, r->pull(std::move(all), false));
+    detail::assign_leaves(dx, r->pull(detail::leaves_of<tree::Leaves::all>(marked), false));
     return dx;
   };
   return std::pair<Y, decltype(pullback)>{std::move(*y), std::move(pullback)};

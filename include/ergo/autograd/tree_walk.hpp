@@ -111,7 +111,10 @@ struct Path {
   const Path* parent;
   const char* names;  // of a struct's members, as written; null: an index
   int index;
+  bool state = false;  // the value of a State: carried, not learned
+  bool in_state() const { return state || (parent && parent->in_state()); }
   std::string text() const {
+    if (state) return parent->text();
     if (!parent) return "";
     std::string own = names ? name() : std::to_string(index);
     const std::string before = parent->text();
@@ -138,7 +141,7 @@ struct Path {
 template <class... T>
 void check_defined(const Path& path, const Tensor<T>&... leaf) {
   if constexpr ((Floating<T> || ...))
-    if (!(leaf.defined() && ...)) fail_tree(path, "a learned leaf is an empty tensor");
+    if (!(leaf.defined() && ...) && !path.in_state()) fail_tree(path, "a learned leaf is an empty tensor");
 }
 
 }  // namespace detail
@@ -155,7 +158,7 @@ void walk(const detail::Path& path, F&& f, A& a, B&... b) {
   if constexpr (is_tensor<X>) {
     if constexpr (W == Leaves::all || Floating<typename X::value_type>) { f(path, a, b...); }
   } else if constexpr (detail::is_state<X>) {
-    if constexpr (W == Leaves::all) walk<W>(path, f, a.value, b.value...);
+    if constexpr (W == Leaves::all) walk<W>(detail::Path{&path, nullptr, 0, true}, f, a.value, b.value...);
   } else if constexpr (detail::HasFields<X>) {
     auto parts = std::make_tuple(a.ergo_fields(), b.ergo_fields()...);
     [&]<std::size_t... I>(std::index_sequence<I...>) {

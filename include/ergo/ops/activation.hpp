@@ -133,9 +133,9 @@ ERGO_UNARY(erf, detail::Erf)
 ERGO_UNARY(erfc, detail::Erfc)
 
 // x, or slope x below 0; the slope may be learned.
-template <class X, class S = float>
+template <class X, class S = double>
 requires detail::OperandsLike<X, S>
-auto leaky_relu(X&& x, const S& slope = 0.01f) {
+auto leaky_relu(X&& x, const S& slope = 0.01) {
   return detail::pointwise_call<detail::LeakyRelu, void>(std::forward<X>(x), slope);
 }
 // x, or alpha (exp(x) - 1) below 0.

@@ -151,8 +151,8 @@ inline cpu::Conv2dShape conv2d_sizes(const char* op, Array& x, Array& w, const C
     wrong("the " + std::to_string(w.shape[3]) + " output channels do not divide into " +
           std::to_string(options.groups) + " groups");
   if (w.shape[0] < 1 || w.shape[1] < 1) wrong("an empty kernel");
-  if (options.stride.h < 1 || options.stride.w < 1 || options.dilation.h < 1 || options.dilation.w < 1)
-    wrong("stride and dilation are at least 1");
+  if (!within_spatial(1, {options.stride.h, options.stride.w, options.dilation.h, options.dilation.w}))
+    wrong("stride and dilation are at least 1 and at most 2^28");
   cpu::Conv2dShape s{x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[0], w.shape[1], w.shape[3]};
   s.stride_h = options.stride.h;
   s.stride_w = options.stride.w;
@@ -161,7 +161,8 @@ inline cpu::Conv2dShape conv2d_sizes(const char* op, Array& x, Array& w, const C
   s.groups = options.groups;
   const Ends rows = options.padding.rows(s.h, s.kh, s.stride_h, s.dilation_h);
   const Ends columns = options.padding.columns(s.w, s.kw, s.stride_w, s.dilation_w);
-  if (rows.before < 0 || rows.after < 0 || columns.before < 0 || columns.after < 0) wrong("padding is negative");
+  if (!within_spatial(0, {rows.before, rows.after, columns.before, columns.after}))
+    wrong("padding is negative, or over 2^28");
   s.pad_top = rows.before;
   s.pad_bottom = rows.after;
   s.pad_left = columns.before;

@@ -119,8 +119,8 @@ ERGO_UNARY(square, detail::Square)
 ERGO_UNARY(reciprocal, detail::Reciprocal)
 
 namespace detail {
-// d/dx = y x^(y-1), 0 where y = 0. d/dy = x^y log x, 0 where x = 0 and y >= 0, NaN where x < 0. The input of log is
-// chosen first, so that no order meets 0 times infinity.
+// d/dx = y x^(y-1), 0 where y = 0. d/dy = x^y log x, 0 where x = 0 and y >= 0, NaN where x < 0. The exponent and the
+// input of log are chosen first, so that no order meets 0 times infinity.
 struct Pow {
   static constexpr auto name = "pow";
   template <class A>
@@ -141,7 +141,7 @@ namespace detail {
 template <int I, class A>
 constexpr A Pow::partial(const A& z, const A& x, const A& y) {
   if constexpr (I == 0) {
-    return where(y == A(0), A(0), y * pow(x, y - A(1)));
+    return where(y == A(0), A(0), y * pow(x, where(y == A(0), A(1), y - A(1))));
   } else {
     const A base = where(x == A(0), where(y >= A(0), A(1), x), x);
     return where(x == A(0), where(y >= A(0), A(0), z * log(base)), z * log(base));

@@ -117,9 +117,15 @@ inline AnyTensor stacked(const Arrays& parts, std::int64_t axis) {
   return AnyTensor(concatenate(rows, row.rank() - int(at)));
 }
 
+// A list of more tensors than this is a mistake: one alone takes some 200 bytes.
+inline constexpr std::int64_t kMostPieces = std::int64_t(1) << 24;
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_pieces(const char* op, const Array& x, std::int64_t pieces) {
+  fail(op, x, std::to_string(pieces) + " tensors: at most 2^24 are made");
+}
 inline Arrays unstacked(const AnyTensor& x, std::int64_t axis) {
   Array* in[] = {&x.array()};
   const int at = resolve_axis("unstack", *in[0], axis);
+  if (in[0]->shape[at] > kMostPieces) fail_pieces("unstack", *in[0], in[0]->shape[at]);
   Arrays r;
   r.reserve(std::size_t(in[0]->shape[at]));
   for (std::int64_t i = 0; i < in[0]->shape[at]; ++i)
@@ -144,6 +150,7 @@ inline Arrays split_evenly(const AnyTensor& x, std::int64_t pieces, std::int64_t
     fail("split", a,
          "axis " + std::to_string(at) + " does not divide into " + std::to_string(pieces) +
              " equal pieces (sizes go in braces)");
+  if (pieces > kMostPieces) fail_pieces("split", a, pieces);
   return split_at(a, std::vector<std::int64_t>(std::size_t(pieces), a.shape[at] / pieces), at);
 }
 inline Arrays split_by_sizes(const AnyTensor& x, const std::vector<std::int64_t>& sizes, std::int64_t axis) {

@@ -33,6 +33,13 @@ Tensor<T> right_gradient(const Tensor<T>& a, const Tensor<T>& g, const Shape& s)
   return matmul(transposed(a), g);
 }
 
+// The rows of (..., m, n) summed: (..., n).
+template <class T>
+Ref<Array> sum_rows(const Tensor<T>& g) {
+  const Shape lead = g.shape().first(g.rank() - 2);
+  return reshape(sum_to(g.ref(), lead + Shape{1, g.shape()[-1]}), lead + g.shape().last(1));
+}
+
 struct MatMul {
   static constexpr auto name = "matmul";
   static constexpr int core[] = {2, 2};
@@ -71,8 +78,13 @@ struct Affine {
            Wanted wanted) const {
     Tensor<T> dx, dw, db;
     if (wanted[0]) dx = matmul(g, transposed(w));
-    if (wanted[1]) dw = right_gradient(x, g, Shape{x.shape()[-1], g.shape()[-1]});
-    if (wanted[2]) db = Tensor<T>(sum_to(g.ref(), Shape{g.shape()[-1]}));
+    // Mapped, w and b have leading axes of their own.
+    if (wanted[1]) dw = right_gradient(x, g, shape_of(wanted.in[1].x.get(), g.array()));
+    if (wanted[2]) {
+      const Shape& s = shape_of(wanted.in[2].x.get(), g.array());
+      db = s.rank() > 1 ? Tensor<T>(sum_rows(g)) : g;
+      db = Tensor<T>(sum_to(db.ref(), s));
+    }
     return std::tuple{std::move(dx), std::move(dw), std::move(db)};
   }
 };

@@ -122,7 +122,6 @@ Tensor<T> PoolGather::transpose(const Tensor<T>& g, const Shape&, const Tensor<s
 // The number of windows along one axis, and checks of what the options exclude.
 inline std::int64_t pooled_extent(const char* op, const Array& x, std::int64_t n, std::int64_t kernel,
                                   std::int64_t stride, Ends padding, bool ceil_mode) {
-  if (kernel < 1 || stride < 1) fail(op, x, "kernel and stride are at least 1");
   if (padding.before < 0 || padding.after < 0 || 2 * padding.before > kernel || 2 * padding.after > kernel)
     fail(op, x, "padding is at most half the kernel of " + std::to_string(kernel));
   const std::int64_t room = n + padding.before + padding.after - kernel;
@@ -147,6 +146,8 @@ Tensor<T> max_pool2d(const Tensor<T>& x, Spatial kernel, PoolOptions options = {
   const std::int64_t h = a.shape[-3], w = a.shape[-2];
   if (h >= (std::int64_t(1) << 31) / (w + 1))
     detail::fail("max_pool2d", a, "planes of 2^31 elements and more are not supported");
+  if (!detail::within_spatial(1, {kernel.h, kernel.w, options.stride.h, options.stride.w}))
+    detail::fail("max_pool2d", a, "kernel and stride are at least 1 and at most 2^28");
   const Ends rows = options.padding.rows(h, kernel.h, options.stride.h, 1),
              columns = options.padding.columns(w, kernel.w, options.stride.w, 1);
   detail::MaxPoolIndices choose{

@@ -11,19 +11,19 @@ struct SortOptions {
 };
 
 namespace detail {
-AnyTensor argsorted(const AnyTensor& x, std::int64_t axis, SortOptions options, DType index);
+AnyTensor argsorted(const char* op, const AnyTensor& x, std::int64_t axis, SortOptions options, DType index);
 }
 
 // The indices that sort x along an axis, int32 or what is asked for: argsort<int64_t>(x). An extent that the index type
 // cannot hold is an Error. A constant to every transform.
 template <Index I = std::int32_t, class T>
 Tensor<I> argsort(const Tensor<T>& x, AnyInteger axis = -1, SortOptions options = {}) {
-  return Tensor<I>(detail::argsorted(x, axis, options, dtype_of<I>));
+  return Tensor<I>(detail::argsorted("argsort", x, axis, options, dtype_of<I>));
 }
 // x in order along an axis; a cotangent goes to the elements chosen.
 template <class T>
 Tensor<T> sort(const Tensor<T>& x, AnyInteger axis = -1, SortOptions options = {}) {
-  const AnyTensor places = detail::argsorted(x, axis, options, DType::int64);
+  const AnyTensor places = detail::argsorted("sort", x, axis, options, DType::int64);
   return Tensor<T>(detail::taken_along(x, places, axis));
 }
 
@@ -40,12 +40,12 @@ struct Argsort {
     return AnyTensor(axis_from_last(*cpu::argsort_last(*axis_to_last(x.array(), axis), descending, index), axis));
   }
 };
-inline AnyTensor argsorted(const AnyTensor& x, std::int64_t axis, SortOptions options, DType index) {
+inline AnyTensor argsorted(const char* op, const AnyTensor& x, std::int64_t axis, SortOptions options, DType index) {
   const Array& a = x.array();
-  const int at = resolve_axis("argsort", a, axis);
+  const int at = resolve_axis(op, a, axis);
   const std::int64_t n = a.shape[at];
   const std::int64_t most = index == DType::uint8 ? 256 : index == DType::int32 ? std::int64_t(1) << 31 : n;
-  if (n > most) fail("argsort", a, "indices of " + std::to_string(n) + " places do not fit " + to_string(index));
+  if (n > most) fail(op, a, "indices of " + std::to_string(n) + " places do not fit " + to_string(index));
   return linear_op(Argsort{a.shape.rank() - at, options.descending, index}, x);
 }
 

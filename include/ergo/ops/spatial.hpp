@@ -19,6 +19,16 @@ struct Ends {  // what is added before and after an axis
   std::int64_t before, after;
 };
 
+namespace detail {
+// Strides, dilations, paddings and windows beyond this are refused: sums and products of them then stay in 64 bits.
+inline constexpr std::int64_t kMostSpatial = std::int64_t(1) << 28;
+inline bool within_spatial(std::int64_t least, std::initializer_list<std::int64_t> values) {
+  for (std::int64_t v : values)
+    if (v < least || v > kMostSpatial) return false;
+  return true;
+}
+}  // namespace detail
+
 // same: the output has ceil(n / stride) elements, an odd one of the padding is at the end.
 enum class Padding { same };
 

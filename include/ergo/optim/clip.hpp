@@ -2,8 +2,9 @@
 #pragma once
 
 #include "ergo/autograd/tree_algebra.hpp"
-#include "ergo/ops/arithmetic.hpp"
+#include "ergo/ops/joining.hpp"
 #include "ergo/ops/selection.hpp"
+#include "ergo/ops/statistics.hpp"
 
 namespace ergo::inline ERGO_BUILD::optim {
 
@@ -12,9 +13,11 @@ namespace ergo::inline ERGO_BUILD::optim {
 template <class Tree>
 auto clip_by_global_norm(const Tree& gradient, double max_norm) {
   if (!(max_norm > 0)) throw Error("[clip_by_global_norm] max_norm " + std::to_string(max_norm) + " is not above 0");
-  const auto norm = tree::norm(gradient);
-  using R = typename std::remove_cvref_t<decltype(norm)>::value_type;
-  const Tensor<R> factor = R(max_norm) / maximum(norm, R(max_norm));
+  using R = ergo::detail::WidestLeaf<Tree>;
+  std::vector<Tensor<R>> of_leaf;  // a norm of norms does not overflow before the norm itself does
+  tree::for_each([&](const auto& x) { of_leaf.push_back(ergo::norm(cast<R>(x))); }, gradient);
+  const Tensor<R> norm = of_leaf.empty() ? zeros<R>({}) : ergo::norm(stack(of_leaf));
+  const Tensor<R> factor = R(max_norm) / maximum(norm, R(max_norm)) + (norm - norm);  // NaN unless the norm is finite
   return std::pair{tree::scale(factor, gradient), norm};
 }
 
