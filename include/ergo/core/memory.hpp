@@ -1,5 +1,5 @@
-// Memory as a user sees it: what the library holds, its peak, and giving back what is kept for reuse. The allocator is in
-// allocator.hpp.
+// Memory as a user sees it: what the library holds, its peak, and giving back what is kept for reuse. The allocator is
+// in allocator.hpp.
 #pragma once
 
 #include "ergo/core/allocator.hpp"
