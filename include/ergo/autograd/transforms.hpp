@@ -1,6 +1,6 @@
-// Functions to functions: grad, value_and_grad, vjp, jvp, hvp, ggn_vp, jacobian, hessian, vmap, per_sample_grad. Each
-// opens a level, runs f on traced leaves, and reads the result; the erased halves are compiled once. They nest in any
-// order.
+// Functions to functions: grad, value_and_grad, vjp, jvp, vmap, per_sample_grad; what is made of them is in
+// curvature.hpp. Each opens a level, runs f on traced leaves, and reads the result; the erased halves are compiled
+// once. They nest in any order.
 //
 // f is any callable, given const arguments; the first is differentiated, a tree of any type (a pair of two for two);
 // `rest...` reaches f as it is.
