@@ -1,5 +1,5 @@
-// Deep linear networks against closed forms: the criteria A1, A2, A3, A5, A7, A9 of Saxe, McClelland, Ganguli's theory, each
-// printed with its threshold and value.
+// Deep linear networks against closed forms: the criteria A1, A2, A3, A5, A7, A9 of Saxe, McClelland, Ganguli's theory,
+// each printed with its threshold and value.
 #include "ergo/algorithms/deep_linear_depth.hpp"
 
 #include <doctest/doctest.h>
@@ -29,7 +29,8 @@ struct Task {
 };
 Task task_of(const Key& key, std::int64_t n, const Tensor<double>& strengths) {
   const std::int64_t k = strengths.numel();
-  const auto u = nn::init::orthogonal<double>(fold_in(key, 1), {n, k}), v = nn::init::orthogonal<double>(fold_in(key, 2), {n, k});
+  const auto u = nn::init::orthogonal<double>(fold_in(key, 1), {n, k}),
+             v = nn::init::orthogonal<double>(fold_in(key, 2), {n, k});
   const Tensor<double> sigma31 = matmul(u * strengths, transpose(v));
   return {sigma31, dl::modes(sigma31)};
 }
@@ -40,13 +41,15 @@ double logistic_error(const Key& key, double lr, double* off_diagonal, double* d
   const Task task = task_of(key, n, linspace<double>(2, 0.6, k));
   auto net = dl::decoupled<double>(fold_in(key, 3), task.modes, std::vector<std::int64_t>{n, n, n}, u0);
   const auto before = dl::conserved(net, task.modes);
-  const auto curve = dl::train(net, eye<double>(n), task.sigma31,
-                               {.lr = lr, .steps = std::int64_t(8 / lr), .record_every = std::max<std::int64_t>(1, std::int64_t(0.02 / lr))});
+  const auto curve = dl::train(
+      net, eye<double>(n), task.sigma31,
+      {.lr = lr, .steps = std::int64_t(8 / lr), .record_every = std::max<std::int64_t>(1, std::int64_t(0.02 / lr))});
   const auto after = dl::conserved(net, task.modes), u = curve.strength.to_vector(), s = task.modes.s.to_vector();
   double worst = 0;
   for (std::size_t i = 0; i < curve.step.size(); ++i)
     for (std::size_t j = 0; j < s.size(); ++j)
-      worst = std::max(worst, std::abs(u[i * s.size() + j] - dl::mode_strength(double(curve.step[i]), s[j], u0, 1 / lr)) / s[j]);
+      worst = std::max(
+          worst, std::abs(u[i * s.size() + j] - dl::mode_strength(double(curve.step[i]), s[j], u0, 1 / lr)) / s[j]);
   *drift = 0;
   for (std::size_t j = 0; j < s.size(); ++j) *drift = std::max(*drift, std::abs(after[j] - before[j]));
   *off_diagonal = dl::project(net, task.modes).off_diagonal;
@@ -57,7 +60,8 @@ double logistic_error(const Key& key, double lr, double* off_diagonal, double* d
 
 TEST_CASE("A1: gradient descent from a decoupled start follows the logistic curve") {
   double off = 0, drift = 0;
-  const double coarse = logistic_error(fresh_key(1), 0.01, &off, &drift), middle = logistic_error(fresh_key(1), 0.005, &off, &drift),
+  const double coarse = logistic_error(fresh_key(1), 0.01, &off, &drift),
+               middle = logistic_error(fresh_key(1), 0.005, &off, &drift),
                fine = logistic_error(fresh_key(1), 0.001, &off, &drift);
   report("A1", "max |u - theory| / s at learning rate 0.001", fine, "<= 0.006");
   report("A1", "error at 0.01 over error at 0.005: first order", coarse / middle, "in [1.9, 2.1]");
@@ -108,9 +112,11 @@ TEST_CASE("A3: half-learning times from random starts, without a free parameter"
       const Task task = task_of(key, n, tensor<double>({4, 2, 1}));
       models::LinearNet<double> net;
       for (int l = 0; l < 2; ++l) net.weights.push_back(normal<double>(fold_in(key, 10 + l), {n, n}, 0, eps));
-      const Tensor<double> a = matmul(transpose(task.modes.v), net.weights[0]), b = transpose(matmul(net.weights[1], task.modes.u));
+      const Tensor<double> a = matmul(transpose(task.modes.v), net.weights[0]),
+                           b = transpose(matmul(net.weights[1], task.modes.u));
       const auto effective = (sum(square(a + b), 1) / 4.0).to_vector(), s = task.modes.s.to_vector();
-      const auto curve = dl::train(net, eye<double>(n), task.sigma31, {.lr = lr, .steps = std::int64_t(14 / lr), .record_every = 4});
+      const auto curve =
+          dl::train(net, eye<double>(n), task.sigma31, {.lr = lr, .steps = std::int64_t(14 / lr), .record_every = 4});
       for (std::size_t j = 0; j < s.size(); ++j) {
         const double theory = std::log(s[j] / effective[j] - 1) / (2 * s[j] * lr);
         mean[j] += curve.time_of(std::int64_t(j), s[j] / 2) / theory / starts;
@@ -152,7 +158,8 @@ TEST_CASE("A5: depth delays learning by a finite time") {
   CHECK(t30 / t3 >= 3);
   for (const int depth : {3, 4, 10, 100})  // the closed form and its quadrature, at the same small rate
     CHECK(dl::learning_time(s, u0, uf, 1, depth) * (depth - 1) == doctest::Approx(time(depth)).epsilon(0.02));
-  CHECK(dl::learning_time(s, u0, uf, 1, 100000) * 99999 == doctest::Approx(dl::learning_time(s, u0, uf, 1, dl::kInfiniteDepth)).epsilon(1e-3));
+  CHECK(dl::learning_time(s, u0, uf, 1, 100000) * 99999 ==
+        doctest::Approx(dl::learning_time(s, u0, uf, 1, dl::kInfiniteDepth)).epsilon(1e-3));
 }
 
 TEST_CASE("A7: products of orthogonal matrices stay isometries, of Gaussian ones collapse") {
@@ -173,14 +180,16 @@ TEST_CASE("A7: products of orthogonal matrices stay isometries, of Gaussian ones
     double second = 0, fourth = 0, edge = 0;
     for (int r = 0; r < products; ++r) {
       Tensor<double> p = eye<double>(n);
-      for (int i = 0; i < l; ++i) p = matmul(p, nn::init::scaled_normal<double>(fold_in(key, 1000 * l + 100 * r + i), {n, n}));
+      for (int i = 0; i < l; ++i)
+        p = matmul(p, nn::init::scaled_normal<double>(fold_in(key, 1000 * l + 100 * r + i), {n, n}));
       const auto s = linalg::svdvals(p).to_vector();
       for (double x : s) second += x * x / double(n * products), fourth += x * x * x * x / double(n * products);
       edge += s[0] * s[0] / dl::fuss_catalan_edge(l) / products;
       median[l] += std::log10(s[std::size_t(n / 2)]) / products;
     }
     CAPTURE(l);
-    report("A7", ("Gaussian, " + std::to_string(l) + " factors: largest s^2 over the Fuss-Catalan edge").c_str(), edge, "in (0.7, 1.05)");
+    report("A7", ("Gaussian, " + std::to_string(l) + " factors: largest s^2 over the Fuss-Catalan edge").c_str(), edge,
+           "in (0.7, 1.05)");
     CHECK(edge > 0.7);
     CHECK(edge < 1.05);
     if (l > 5) continue;
@@ -196,14 +205,16 @@ TEST_CASE("A7: products of orthogonal matrices stay isometries, of Gaussian ones
 }
 
 namespace {
-// Q of a square row-major matrix by Householder reflections as textbooks have them, beta = -sign(a11) |a|, signs left as they fall.
+// Q of a square row-major matrix by Householder reflections as textbooks have them, beta = -sign(a11) |a|, signs left
+// as they fall.
 std::vector<double> textbook_q(std::vector<double> a, int n) {
   std::vector<double> q(std::size_t(n * n));
   for (int i = 0; i < n; ++i) q[std::size_t(i * n + i)] = 1;
   for (int k = 0; k + 1 < n; ++k) {
     std::vector<double> v(std::size_t(n), 0.0);
     double norm = 0;
-    for (int i = k; i < n; ++i) v[std::size_t(i)] = a[std::size_t(i * n + k)], norm += v[std::size_t(i)] * v[std::size_t(i)];
+    for (int i = k; i < n; ++i)
+      v[std::size_t(i)] = a[std::size_t(i * n + k)], norm += v[std::size_t(i)] * v[std::size_t(i)];
     v[std::size_t(k)] += (v[std::size_t(k)] < 0 ? -1 : 1) * std::sqrt(norm);
     double vv = 0;
     for (double x : v) vv += x * x;
@@ -244,7 +255,8 @@ HaarScores haar_scores(const Key& key, int n, int draws) {
   }
   const double sigma1 = std::sqrt(1.0 / n / draws);
   return {(trace2 - 1) / std::sqrt((trace4 - trace2 * trace2) / draws),
-          (fourth - 3.0 / (n * (n + 2))) / std::sqrt((eighth - fourth * fourth) / draws), first / sigma1, unfixed / sigma1, negative};
+          (fourth - 3.0 / (n * (n + 2))) / std::sqrt((eighth - fourth * fourth) / draws), first / sigma1,
+          unfixed / sigma1, negative};
 }
 }  // namespace
 
@@ -252,7 +264,8 @@ TEST_CASE("A9: nn::init::orthogonal is Haar distributed, QR without the sign fix
   const int n = 8, draws = 2000;
   HaarScores h = haar_scores(fresh_key(90), n, draws);
   // One run in a hundred leaves three standard errors by chance; it is then asked to confirm that on fresh draws.
-  if (std::max({std::abs(h.trace), std::abs(h.fourth), std::abs(h.first)}) > 3) h = haar_scores(fresh_key(91), n, draws);
+  if (std::max({std::abs(h.trace), std::abs(h.fourth), std::abs(h.first)}) > 3)
+    h = haar_scores(fresh_key(91), n, draws);
   report("A9", "E (tr O)^2 = 1, in standard errors", h.trace, "within 3");
   report("A9", "E O_ij^4 = 3 / (N (N + 2))", h.fourth, "within 3");
   report("A9", "E O_11 = 0", h.first, "within 3");
@@ -267,30 +280,37 @@ TEST_CASE("bad input is an Error that says what was expected") {
   const auto message = [](auto f) -> std::string {
     try {
       f();
-    } catch (const Error& e) {
-      return e.what();
-    }
+    } catch (const Error& e) { return e.what(); }
     return "";
   };
-  CHECK(message([] { dl::learning_time(1, 0.1, 1.2, 1, 3); }) == "[deep_linear.learning_time] uf 1.200000 >= s 1.000000: never reached");
-  CHECK(message([] { dl::learning_time(1, 0.1, 0.5, 1, 2); }) == "[deep_linear.learning_time] depth 2: at least 3 layers (two matrices)");
-  CHECK(message([] { dl::mode_strength(1, -1, 0.1, 1); }) == "[deep_linear.mode_strength] s -1.000000 is not a positive number");
+  CHECK(message([] { dl::learning_time(1, 0.1, 1.2, 1, 3); }) ==
+        "[deep_linear.learning_time] uf 1.2 >= s 1: never reached");
+  CHECK(message([] { dl::learning_time(1, 0.1, 0.5, 1, 2); }) ==
+        "[deep_linear.learning_time] depth 2: at least 3 layers (two matrices)");
+  CHECK(message([] { dl::mode_strength(1, -1, 0.1, 1); }) ==
+        "[deep_linear.mode_strength] s -1 is not a positive number");
   CHECK(message([] { dl::learning_time_unbalanced(1, 0.3, 0.3, 0.5, 1); }) ==
-        "[deep_linear.learning_time_unbalanced] a0 = b0 = 0.300000: use learning_time, the balanced form");
+        "[deep_linear.learning_time_unbalanced] a0 = b0 = 0.3: use learning_time, the balanced form");
   const Task task = task_of(fresh_key(5), 6, tensor<double>({3, 2, 1}));
-  CHECK(message([&] { dl::decoupled<double>(Key{1}, task.modes, std::vector<int>{6, 2, 6}, 0.1); }) ==
-        "[deep_linear.decoupled] layer 1 has 2 units for 3 modes");
+  CHECK(message([&] {
+          dl::decoupled<double>(Key{1}, task.modes, std::vector<int>{6, 2, 6}, 0.1);
+        }) == "[deep_linear.decoupled] layer 1 has 2 units for 3 modes");
   auto net = models::linear_net<double>(Key{1}, {6, 6, 6});
-  CHECK(message([&] { dl::train(net, tensor<double>({{1, 2}, {0, 1}}), task.sigma31, {}); }).find("Sigma11 (in, in), or its eigenvalues (in,), and Sigma31") != std::string::npos);
+  CHECK(message([&] {
+          dl::train(net, tensor<double>({{1, 2}, {0, 1}}), task.sigma31, {});
+        }).find("Sigma11 (in, in), or its eigenvalues (in,), and Sigma31") != std::string::npos);
   CHECK(message([&] { dl::train(net, -eye<double>(6), task.sigma31, {}); }) ==
         "[deep_linear.train] (6, 6) and (6, 6): Sigma11 has a negative eigenvalue");
-  CHECK(message([&] { dl::train(net, eye<double>(6), task.sigma31, {.lr = 50, .steps = 100}); }).find("not finite at step") != std::string::npos);
+  CHECK(message([&] {
+          dl::train(net, eye<double>(6), task.sigma31, {.lr = 50, .steps = 100});
+        }).find("not finite at step") != std::string::npos);
   const Task full = task_of(fresh_key(6), 4, tensor<double>({4, 3, 2, 1}));
   auto square = models::linear_net<double>(Key{1}, {4, 4, 4});
   const int sign = dl::detail::determinant_sign(dl::product(square)) * dl::detail::determinant_sign(full.sigma31);
   auto flipped = square;
   if (sign > 0) flipped.weights[0] = flipped.weights[0] * tensor<double>({-1, 1, 1, 1});
-  CHECK(message([&] { dl::train(flipped, eye<double>(4), full.sigma31, {}); }).find("opposite signs") != std::string::npos);
+  CHECK(message([&] { dl::train(flipped, eye<double>(4), full.sigma31, {}); }).find("opposite signs") !=
+        std::string::npos);
 }
 
 }  // namespace algorithms_deep_linear_test

@@ -75,7 +75,7 @@ TEST_CASE("errors") {
           linalg::conjugate_gradient([](const Tensor<double>& x) { return HUGE_VAL * x; }, ones<double>({2}));
         }) == "[conjugate_gradient] the operator's result has a NaN or infinity");
   CHECK(message_of([&] { linalg::conjugate_gradient(same, ones<double>({2}), {.tolerance = -1}); }) ==
-        "[conjugate_gradient] tolerance -1.000000, max_iterations 0: neither may be negative");
+        "[conjugate_gradient] tolerance -1, max_iterations 0: neither may be negative");
   CHECK(message_of([&] {
           linalg::conjugate_gradient([](const Tensor<double>&) { return ones<double>({3}); }, ones<double>({2}));
         }) == "[conjugate_gradient] (2,) x (3,): leaves of the two trees differ in shape");

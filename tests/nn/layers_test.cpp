@@ -91,7 +91,7 @@ TEST_CASE("LayerNorm") {
   CHECK(names_of(plain) == std::vector<std::string>{"weight"});
   CHECK(plain(tensor<float>({1, 1, -1, -1})).to_vector()[0] == doctest::Approx(std::sqrt(0.5)));
   CHECK(message_of([] { nn::layer_norm(0); }) == "[nn.layer_norm] 0 features: the number must be positive");
-  CHECK(message_of([] { nn::layer_norm(3, {.eps = 0}); }) == "[nn.layer_norm] eps 0.000000 is not above 0");
+  CHECK(message_of([] { nn::layer_norm(3, {.eps = 0}); }) == "[nn.layer_norm] eps 0 is not above 0");
 }
 
 }  // namespace nn_layers_test

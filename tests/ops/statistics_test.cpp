@@ -32,7 +32,8 @@ std::vector<T> values(const Tensor<T>& x) {
 std::vector<float> normals(Fresh& fresh, std::int64_t n, double offset) {
   std::vector<float> v;
   for (std::int64_t i = 0; i < n; ++i)
-    v.push_back(float(offset + std::sqrt(-2 * std::log(fresh.uniform(1e-12, 1))) * std::cos(6.283185307179586 * fresh.uniform())));
+    v.push_back(float(offset + std::sqrt(-2 * std::log(fresh.uniform(1e-12, 1))) *
+                                   std::cos(6.283185307179586 * fresh.uniform())));
   return v;
 }
 long double variance_of(const std::vector<float>& v) {
@@ -89,7 +90,8 @@ TEST_CASE("the norm over the range of the dtype") {
   CHECK(float(norm(full<half>({4}, 30000.0f)).item()) == 60000);
   CHECK(norm(tensor<float>({3, -4}), {.ord = 1}).item() == 7);
   CHECK(norm(tensor<float>({3, -4}), {.ord = HUGE_VAL}).item() == 4);
-  CHECK(message_of([] { norm(zeros<float>({2}), {.ord = 3}); }) == "[norm] (2,): .ord = 3.000000: the orders are 1, 2 and infinity");
+  CHECK(message_of([] { norm(zeros<float>({2}), {.ord = 3}); }) ==
+        "[norm] (2,): .ord = 3: the orders are 1, 2 and infinity");
 }
 
 TEST_CASE("the norm at 0 has derivative 0 of every order; at ties of order infinity shares") {
@@ -99,13 +101,15 @@ TEST_CASE("the norm at 0 has derivative 0 of every order; at ties of order infin
   CHECK(jvp(f)(zero, one).second.item() == 0);
   CHECK(values(hessian(f)(zero)) == std::vector<double>(9, 0.0));
   CHECK(values(hvp(f)(zero, one)) == std::vector<double>{0, 0, 0});
-  CHECK(values(grad([&](const Tensor<double>& x) { return sum(hvp(f)(x, one)); })(zero)) == std::vector<double>{0, 0, 0});
+  CHECK(values(grad([&](const Tensor<double>& x) { return sum(hvp(f)(x, one)); })(zero)) ==
+        std::vector<double>{0, 0, 0});
   CHECK(values(grad([](const Tensor<double>& x) { return norm(x, {.ord = HUGE_VAL}); })(tensor<double>({-2, 2, 1}))) ==
         std::vector<double>{-0.5, 0.5, 0});
   CHECK(values(grad([](const Tensor<double>& x) { return norm(x, {.ord = 1}); })(tensor<double>({-2, 0, 1}))) ==
         std::vector<double>{-1, 0, 1});
   // Rows with and without length beside each other.
-  const auto g = grad([](const Tensor<double>& x) { return sum(norm(x, 1)); })(tensor<double>({{0, 0}, {3, 4}})).to_vector();
+  const auto g =
+      grad([](const Tensor<double>& x) { return sum(norm(x, 1)); })(tensor<double>({{0, 0}, {3, 4}})).to_vector();
   CHECK(g[0] == 0);
   CHECK(g[2] == doctest::Approx(0.6));
 }
@@ -127,7 +131,8 @@ TEST_CASE("layer_norm at an offset, of constant rows, of rows of any length") {
           m /= n;
           const long double s = 1 / std::sqrt(variance_of(row) + 1e-5L);
           for (std::int64_t i = 0; i < n; ++i)
-            worst = std::max(worst, double(std::abs((row[std::size_t(i)] - m) * s * gamma.at({i}) + beta.at({i}) - y[std::size_t(r * n + i)])));
+            worst = std::max(worst, double(std::abs((row[std::size_t(i)] - m) * s * gamma.at({i}) + beta.at({i}) -
+                                                    y[std::size_t(r * n + i)])));
         }
         CAPTURE(n);
         CAPTURE(offset);
@@ -136,7 +141,9 @@ TEST_CASE("layer_norm at an offset, of constant rows, of rows of any length") {
   });
   const auto flat = layer_norm(full<float>({2, 5}, 3.0f), ones<float>({5}), full<float>({5}, 0.25f)).to_vector();
   for (float v : flat) CHECK(v == 0.25f);
-  const auto g = grad([](const Tensor<float>& x) { return sum(layer_norm(x, ones<float>({5}), zeros<float>({5})) * x); })(full<float>({2, 5}, 3.0f));
+  const auto g = grad([](const Tensor<float>& x) {
+    return sum(layer_norm(x, ones<float>({5}), zeros<float>({5})) * x);
+  })(full<float>({2, 5}, 3.0f));
   for (float v : g.to_vector()) CHECK(std::isfinite(v));
   CHECK(layer_norm(zeros<float>({0, 4}), ones<float>({4}), ones<float>({4})).shape() == Shape{0, 4});
 }
@@ -157,7 +164,8 @@ TEST_CASE("layer_norm's three gradients equal those of the formula, mapped param
   for (const Shape& s : {Shape{4, 6}, Shape{70, 3}, Shape{300, 33}, Shape{2, 3, 17}, Shape{9}}) {
     const Three x{fresh.tensor<double>(s), fresh.tensor<double>({s[-1]}), fresh.tensor<double>({s[-1]})};
     const auto w = fresh.tensor<double>(s);
-    agree(grad([&](const Three& p) { return sum(w * kernel(p)); })(x), grad([&](const Three& p) { return sum(w * formula(p)); })(x));
+    agree(grad([&](const Three& p) { return sum(w * kernel(p)); })(x),
+          grad([&](const Three& p) { return sum(w * formula(p)); })(x));
   }
   // One gamma and beta an example.
   const Three many{fresh.tensor<double>({5, 4, 6}), fresh.tensor<double>({5, 6}), fresh.tensor<double>({5, 6})};
@@ -176,8 +184,9 @@ TEST_CASE("layer_norm's three gradients equal those of the formula, mapped param
 }
 
 TEST_CASE("what layer_norm refuses") {
-  CHECK(message_of([] { layer_norm(zeros<float>({2, 3}), ones<float>({2}), ones<float>({3})); }) ==
-        "[layer_norm] (2, 3) x (2,) x (3,): gamma and beta must have the extent 3 of the last axis");
+  CHECK(message_of([] {
+          layer_norm(zeros<float>({2, 3}), ones<float>({2}), ones<float>({3}));
+        }) == "[layer_norm] (2, 3) x (2,) x (3,): gamma and beta must have the extent 3 of the last axis");
   CHECK(message_of([] { layer_norm(Tensor<float>(1.0f), ones<float>({1}), ones<float>({1})); }) ==
         "[layer_norm] () x (1,) x (1,): x needs an axis to normalise along");
 }

@@ -67,19 +67,16 @@ models::LinearNet<T> decoupled(const Key& key, const Modes& m, const std::vector
   const std::int64_t k = m.s.numel();
   const std::size_t layers = sizes.size();
   detail::check_positive("decoupled", "u0", u0);
-  if (layers < 3) detail::fail("decoupled", std::to_string(layers) + " sizes: at least input, hidden, output");
+  if (layers < 3) detail::fail("decoupled", {layers, " sizes: at least input, hidden, output"});
   if (std::int64_t(sizes[0]) != m.v.shape()[0] || std::int64_t(sizes[layers - 1]) != m.u.shape()[0])
-    detail::fail("decoupled", "sizes from " + std::to_string(sizes[0]) + " to " + std::to_string(sizes[layers - 1]) +
-                                  ", the task goes from " + std::to_string(m.v.shape()[0]) + " to " +
-                                  std::to_string(m.u.shape()[0]));
+    detail::fail("decoupled", {"sizes from ", sizes[0], " to ", sizes[layers - 1], ", the task goes from ",
+                               m.v.shape()[0], " to ", m.u.shape()[0]});
   const double d = std::pow(u0, 1 / double(layers - 1));
   models::LinearNet<T> net;
   Tensor<double> left = m.v;
   for (std::size_t l = 0; l + 1 < layers; ++l) {
     const auto width = std::int64_t(sizes[l + 1]);
-    if (width < k)
-      detail::fail("decoupled", "layer " + std::to_string(l + 1) + " has " + std::to_string(width) + " units for " +
-                                    std::to_string(k) + " modes");
+    if (width < k) detail::fail("decoupled", {"layer ", l + 1, " has ", width, " units for ", k, " modes"});
     const Tensor<double> right = l + 2 == layers ? m.u : nn::init::orthogonal<double>(fold_in(key, l), {width, k});
     net.weights.push_back(cast<T>(d * matmul(left, transpose(right))));
     left = right;
@@ -155,13 +152,13 @@ inline void check_moments(const char* function, const Tensor<double>& sigma11, c
   const std::string shapes = to_string(sigma11.shape()) + " and " + to_string(sigma31.shape());
   const bool diagonal = sigma11.rank() == 1, square = sigma11.rank() == 2 && sigma11.shape()[0] == sigma11.shape()[1];
   if (!(diagonal || square) || sigma31.rank() != 2 || sigma31.shape()[1] != sigma11.shape()[0])
-    fail(function, shapes + ": Sigma11 (in, in), or its eigenvalues (in,), and Sigma31 (out, in) are expected");
+    fail(function, {shapes, ": Sigma11 (in, in), or its eigenvalues (in,), and Sigma31 (out, in) are expected"});
   const double size = max(abs(sigma11)).item();
-  if (diagonal && min(sigma11).item() < -1e-8 * size) fail(function, shapes + ": Sigma11 has a negative eigenvalue");
+  if (diagonal && min(sigma11).item() < -1e-8 * size) fail(function, {shapes, ": Sigma11 has a negative eigenvalue"});
   if (diagonal) return;
   if (!(max(abs(sigma11 - transpose(sigma11))).item() <= 1e-8 * size))
-    fail(function, shapes + ": Sigma11 is not symmetric");
-  if (linalg::eigvalsh(sigma11).at({0}) < -1e-8 * size) fail(function, shapes + ": Sigma11 has a negative eigenvalue");
+    fail(function, {shapes, ": Sigma11 is not symmetric"});
+  if (linalg::eigvalsh(sigma11).at({0}) < -1e-8 * size) fail(function, {shapes, ": Sigma11 has a negative eigenvalue"});
 }
 
 // The sign of the determinant of a square matrix, 0 if it is singular to working precision.
@@ -199,11 +196,9 @@ void check_network(const char* function, const models::LinearNet<T>& net, const 
   }
   if (net.weights.empty() || net.weights.front().shape()[0] != sigma31.shape()[1] ||
       net.weights.back().shape()[1] != sigma31.shape()[0])
-    fail(function, "the network does not map from " + std::to_string(sigma31.shape()[1]) + " to " +
-                       std::to_string(sigma31.shape()[0]));
+    fail(function, {"the network does not map from ", sigma31.shape()[1], " to ", sigma31.shape()[0]});
   if (narrowest < m.s.numel())
-    fail(function, "a task of " + std::to_string(m.s.numel()) + " modes for a network whose narrowest layer has " +
-                       std::to_string(narrowest) + " units");
+    fail(function, {"a task of ", m.s.numel(), " modes for a network whose narrowest layer has ", narrowest, " units"});
   if (square && m.s.numel() == sigma31.shape()[0] && net.weights.size() > 1) {
     const int mine = determinant_sign(cast<double>(product(net))), task = determinant_sign(sigma31);
     if (mine * task < 0)
@@ -247,8 +242,7 @@ Curve train(models::LinearNet<T>& net, const Tensor<double>& sigma11, const Tens
       curve.loss.push_back(double(loss(net).item()) - least);
       strengths.push_back(project(net, m).strength);
       if (!std::isfinite(curve.loss.back()))
-        detail::fail("train", "the loss is not finite at step " + std::to_string(step) + " with learning rate " +
-                                  std::to_string(options.lr));
+        detail::fail("train", {"the loss is not finite at step ", step, " with learning rate ", options.lr});
     }
     if (step < options.steps) sgd.step(net, grad(loss)(net));
   }
@@ -261,8 +255,7 @@ Curve train(models::LinearNet<T>& net, const Tensor<double>& sigma11, const Tens
 inline double consistency(const Tensor<double>& sigma11, const Tensor<double>& v) {
   if (sigma11.rank() != 2 || v.rank() != 2 || sigma11.shape()[0] != sigma11.shape()[1] ||
       sigma11.shape()[0] != v.shape()[0])
-    detail::fail("consistency",
-                 to_string(sigma11.shape()) + " and " + to_string(v.shape()) + ": (n, n) and (n, k) are expected");
+    detail::fail("consistency", {sigma11.shape(), " and ", v.shape(), ": (n, n) and (n, k) are expected"});
   const Tensor<double> inner = matmul(matmul(transpose(v), sigma11), v), on = diagonal(inner);
   const double all = sum(square(inner)).item(), diagonal_part = sum(square(on)).item();
   return std::sqrt(std::max(0.0, all - diagonal_part) / diagonal_part);

@@ -79,7 +79,7 @@ struct Pretrained {
 template <Floating T>
 Pretrained<T> pretrain_greedily(models::LinearNet<T> net, const Tensor<T>& xs, PretrainOptions options = {}) {
   if (net.weights.empty() || xs.rank() != 2 || xs.shape()[1] != net.weights[0].shape()[0])
-    detail::fail("pretrain_greedily", "inputs " + to_string(xs.shape()) + " do not fit the network");
+    detail::fail("pretrain_greedily", {"inputs ", xs.shape(), " do not fit the network"});
   std::int64_t steps = 0;
   Tensor<T> moments = matmul(transpose(xs), xs) / T(xs.shape()[0]);  // of the activations, (n, n)
   for (std::size_t l = 0; l + 1 < net.weights.size(); ++l) {
@@ -93,8 +93,8 @@ Pretrained<T> pretrain_greedily(models::LinearNet<T> net, const Tensor<T>& xs, P
     for (std::int64_t i = 0; i < options.steps; ++i, ++steps) {
       const auto [value, gradient] = value_and_grad(loss)(pair);
       if (!std::isfinite(double(value.item())))
-        detail::fail("pretrain_greedily", "the loss of layer " + std::to_string(l) + " is not finite at step " +
-                                              std::to_string(i) + " with learning rate " + std::to_string(options.lr));
+        detail::fail("pretrain_greedily",
+                     {"the loss of layer ", l, " is not finite at step ", i, " with learning rate ", options.lr});
       sgd.step(pair, gradient);
     }
     net.weights[l] = pair.first;
@@ -107,7 +107,7 @@ Pretrained<T> pretrain_greedily(models::LinearNet<T> net, const Tensor<T>& xs, P
 // decomposition.
 template <class Net, Floating T>
 Tensor<double> jacobian_singular_values(const Net& net, const Tensor<T>& x) {
-  if (x.rank() != 1) detail::fail("jacobian_singular_values", to_string(x.shape()) + ": one input (in,) is expected");
+  if (x.rank() != 1) detail::fail("jacobian_singular_values", {x.shape(), ": one input (in,) is expected"});
   const auto along = vmap([&](const Tensor<T>& direction) { return jvp(net)(x, direction).second; });
   return linalg::svdvals(cast<double>(along(eye<T>(x.shape()[0]))));
 }

@@ -18,8 +18,8 @@ struct Moments {
 template <Floating T, Index L>
 Moments class_moments(const Tensor<T>& samples, const Tensor<L>& labels, int classes) {
   if (samples.rank() < 2 || labels.shape() != samples.shape().first(1) || labels.numel() == 0)
-    detail::fail("class_moments", "samples " + to_string(samples.shape()) + " and labels " + to_string(labels.shape()) +
-                                      ": (N, ...) and (N,), N > 0, are expected");
+    detail::fail("class_moments", {"samples ", samples.shape(), " and labels ", labels.shape(),
+                                   ": (N, ...) and (N,), N > 0, are expected"});
   const std::int64_t n = labels.numel(), features = samples.numel() / n, block = 4096;
   const Tensor<T> rows = reshape(samples, {n, features});
   Tensor<double> s11 = zeros<double>({features, features}), s31 = zeros<double>({classes, features}),
@@ -51,8 +51,8 @@ template <Floating T>
 Curve train_on_samples(models::LinearNet<T>& net, const Tensor<T>& inputs, const Tensor<T>& targets,
                        TrainOptions options) {
   if (inputs.rank() != 2 || targets.rank() != 2 || inputs.shape()[0] != targets.shape()[0])
-    detail::fail("train_on_samples", "inputs " + to_string(inputs.shape()) + " and targets " +
-                                         to_string(targets.shape()) + ": (N, in) and (N, out) are expected");
+    detail::fail("train_on_samples",
+                 {"inputs ", inputs.shape(), " and targets ", targets.shape(), ": (N, in) and (N, out) are expected"});
   if (options.steps < 0 || options.record_every < 1)
     detail::fail("train_on_samples", "steps must not be negative, record_every at least 1");
   const Modes m = modes(cast<double>(matmul(transpose(targets), inputs)));
@@ -71,8 +71,7 @@ Curve train_on_samples(models::LinearNet<T>& net, const Tensor<T>& inputs, const
       curve.loss.push_back(double(value.first.item()));
       strengths.push_back(cast<double>(sum(matmul(value.second, u) * seen, 0)));
       if (!std::isfinite(curve.loss.back()))
-        detail::fail("train_on_samples", "the loss is not finite at step " + std::to_string(step) +
-                                             " with learning rate " + std::to_string(options.lr));
+        detail::fail("train_on_samples", {"the loss is not finite at step ", step, " with learning rate ", options.lr});
     }
     if (step < options.steps) sgd.step(net, gradient);
   }

@@ -16,17 +16,15 @@ namespace ergo::inline ERGO_BUILD::deep_linear {
 inline constexpr int kInfiniteDepth = 1 << 30;
 
 namespace detail {
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const char* function, const std::string& why) {
-  throw Error(std::string("[deep_linear.") + function + "] " + why);
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const char* function, const Message& why) {
+  throw_error({"[deep_linear.", function, "] ", why});
 }
 inline void check_positive(const char* function, const char* name, double x) {
-  if (!(x > 0) || std::isinf(x))
-    fail(function, std::string(name) + " " + std::to_string(x) + " is not a positive number");
+  if (!(x > 0) || std::isinf(x)) fail(function, {name, " ", x, " is not a positive number"});
 }
 inline void check_strength(const char* function, const char* name, double u, double s) {
-  if (!(u > 0)) fail(function, std::string(name) + " " + std::to_string(u) + " is not positive");
-  if (u >= s)
-    fail(function, std::string(name) + " " + std::to_string(u) + " >= s " + std::to_string(s) + ": never reached");
+  if (!(u > 0)) fail(function, {name, " ", u, " is not positive"});
+  if (u >= s) fail(function, {name, " ", u, " >= s ", s, ": never reached"});
 }
 }  // namespace detail
 
@@ -43,8 +41,7 @@ inline double mode_strength(double t, double s, double u0, double tau) {
 // The steepest stable learning rate along one mode: the inverse of (N_l - 1) s^((2 N_l - 4)/(N_l - 1)), the top
 // eigenvalue of the Hessian where the mode is learned.
 inline double optimal_learning_rate(int depth, double s) {
-  if (depth < 3)
-    detail::fail("optimal_learning_rate", "depth " + std::to_string(depth) + ": at least 3 layers (two matrices)");
+  if (depth < 3) detail::fail("optimal_learning_rate", {"depth ", depth, ": at least 3 layers (two matrices)"});
   detail::check_positive("optimal_learning_rate", "s", s);
   const double matrices = double(depth) - 1;
   return 1 / (matrices * std::pow(s, 2 * (matrices - 1) / matrices));
@@ -57,10 +54,10 @@ inline double learning_time(double s, double u0, double uf, double tau, int dept
   const char* const name = "learning_time";
   detail::check_positive(name, "s", s);
   detail::check_positive(name, "tau", tau);
-  if (depth < 3) detail::fail(name, "depth " + std::to_string(depth) + ": at least 3 layers (two matrices)");
+  if (depth < 3) detail::fail(name, {"depth ", depth, ": at least 3 layers (two matrices)"});
   detail::check_strength(name, "u0", u0, s);
   detail::check_strength(name, "uf", uf, s);
-  if (uf <= u0) detail::fail(name, "uf " + std::to_string(uf) + " <= u0 " + std::to_string(u0) + ": already reached");
+  if (uf <= u0) detail::fail(name, {"uf ", uf, " <= u0 ", u0, ": already reached"});
   const double logistic = std::log(uf * (s - u0) / (u0 * (s - uf)));
   if (depth == 3) return tau / (2 * s) * logistic;
   if (depth == kInfiniteDepth) return tau * (logistic / (s * s) + 1 / (s * u0) - 1 / (s * uf));
@@ -85,7 +82,7 @@ inline double learning_time_unbalanced(double s, double a0, double b0, double uf
   detail::check_positive(name, "s", s);
   detail::check_positive(name, "tau", tau);
   if (b0 > a0) std::swap(a0, b0);  // the equations are symmetric in the two
-  if (a0 == b0) detail::fail(name, "a0 = b0 = " + std::to_string(a0) + ": use learning_time, the balanced form");
+  if (a0 == b0) detail::fail(name, {"a0 = b0 = ", a0, ": use learning_time, the balanced form"});
   detail::check_positive(name, "b0", b0);
   const double u0 = a0 * b0;
   detail::check_strength(name, "u0 = a0 b0", u0, s);
@@ -101,7 +98,7 @@ inline double learning_time_unbalanced(double s, double a0, double b0, double uf
 // The largest squared singular value of a product of `factors` square Gaussian matrices with entries N(0, 1/N), as N
 // grows: (L + 1)^(L + 1) / L^L.
 inline double fuss_catalan_edge(int factors) {
-  if (factors < 1) detail::fail("fuss_catalan_edge", std::to_string(factors) + " factors: at least 1");
+  if (factors < 1) detail::fail("fuss_catalan_edge", {factors, " factors: at least 1"});
   const double l = factors;
   return std::exp((l + 1) * std::log(l + 1) - l * std::log(l));
 }
@@ -136,7 +133,7 @@ double gaussian_mean(const F& f) {
 // The variance of the next layer's activations, g^2 <phi(sqrt(q) z)^2> over z ~ N(0, 1), from the variance q of this
 // one's.
 inline double mean_field_variance(Activation activation, double gain, double q) {
-  if (!(q >= 0)) detail::fail("mean_field_variance", "q " + std::to_string(q) + " is negative");
+  if (!(q >= 0)) detail::fail("mean_field_variance", {"q ", q, " is negative"});
   return gain * gain * detail::gaussian_mean([&](double z) {
            const double y = detail::nonlinearity("mean_field_variance", activation, std::sqrt(q) * z).value;
            return y * y;
@@ -144,7 +141,7 @@ inline double mean_field_variance(Activation activation, double gain, double q) 
 }
 // The mean squared gain of one layer's Jacobian, g^2 <phi'(sqrt(q) z)^2>.
 inline double chi(Activation activation, double gain, double q) {
-  if (!(q >= 0)) detail::fail("chi", "q " + std::to_string(q) + " is negative");
+  if (!(q >= 0)) detail::fail("chi", {"q ", q, " is negative"});
   return gain * gain * detail::gaussian_mean([&](double z) {
            const double slope = detail::nonlinearity("chi", activation, std::sqrt(q) * z).slope;
            return slope * slope;

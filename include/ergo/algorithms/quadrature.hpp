@@ -17,8 +17,7 @@ struct Rule {
 // E f(z) = sum of weights[i] f(nodes[i]) for z ~ N(0, 1), exact for polynomials of degree below 2 n: Gauss-Hermite in
 // the probabilists' form. Nodes by Newton's method on the orthonormal recurrence.
 inline Rule gauss_hermite(int n) {
-  if (n < 1 || n > 200)
-    throw Error("[quadrature.gauss_hermite] " + std::to_string(n) + " nodes: 1 to 200 are possible");
+  if (n < 1 || n > 200) throw_error({"[quadrature.gauss_hermite] ", n, " nodes: 1 to 200 are possible"});
   Rule rule{std::vector<double>(std::size_t(n)), std::vector<double>(std::size_t(n))};
   double z = 0;
   for (int i = 0; i < (n + 1) / 2; ++i) {
@@ -67,8 +66,7 @@ double bisection(const F& f, double lo, double hi) {
   double at_lo = f(lo);
   const double at_hi = f(hi);
   if (!(at_lo <= 0) == !(at_hi <= 0) && at_lo != 0 && at_hi != 0)
-    throw Error("[quadrature.bisection] f has the values " + std::to_string(at_lo) + " and " + std::to_string(at_hi) +
-                " at the ends: no change of sign");
+    throw_error({"[quadrature.bisection] f has the values ", at_lo, " and ", at_hi, " at the ends: no change of sign"});
   for (int i = 0; i < 200; ++i) {
     const double middle = lo + (hi - lo) / 2;
     if (middle <= lo || middle >= hi) break;

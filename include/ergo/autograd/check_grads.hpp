@@ -29,7 +29,7 @@ A direction_like(const A& a, std::uint64_t seed) {
       a);
 }
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_check(const std::string& what, double a, double b) {
-  throw Error("[check_grads] " + what + ": " + std::to_string(a) + " and " + std::to_string(b) + " disagree");
+  throw_error({"[check_grads] ", what, ": ", a, " and ", b, " disagree"});
 }
 inline void compare(const std::string& what, double a, double b, double tolerance) {
   const double scale = 1 + (a < 0 ? -a : a) + (b < 0 ? -b : b), distance = a < b ? b - a : a - b;
@@ -45,7 +45,7 @@ double value_of(const X& x) {
 template <class F, class X>
 void check_grads(const F& f, const X& x, CheckGradsOptions options = {}) {
   if (options.order < 1 || options.order > 2)
-    throw Error("[check_grads] order " + std::to_string(options.order) + " is neither 1 nor 2");
+    throw_error({"[check_grads] order ", options.order, " is neither 1 nor 2"});
   constexpr bool wide = std::is_same_v<detail::WidestLeaf<X>, double>;
   const double h = wide ? 1e-5 : 1e-2,
                tolerance = wide ? options.tolerance : (options.tolerance > 0.02 ? options.tolerance : 0.02);

@@ -45,9 +45,9 @@ class CheckpointOp final : public CopiedOp<CheckpointOp<F, Y, X...>> {
     this->gathers = true;
     this->has_jvp = this->leading_axes_free = false;
   }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override { definition(x, y); }
+  void value(Args x, Ref<Array>* y, std::uint64_t) const { definition(x, y); }
   // A result above the level of all operands was traced through something else that f uses.
-  void definition(Args x, Ref<Array>* y) const override {
+  void definition(Args x, Ref<Array>* y) const {
     int depth = 0;
     for (int i = 0; i < this->n_in; ++i)
       if (x[i]->depth > depth) depth = x[i]->depth;
@@ -58,7 +58,7 @@ class CheckpointOp final : public CopiedOp<CheckpointOp<F, Y, X...>> {
       y[k] = std::move(out[std::size_t(k)]);
     }
   }
-  void vjp(Args g, Args, Args x, Wanted, Ref<Array>* dx) const override {
+  void vjp(Args g, Args, Args x, Wanted, Ref<Array>* dx) const {
     LeafList out, seed;
     const auto r = record(inputs(x), out, [&](LeafList v) { return run(v); });
     for (int k = 0; k < this->n_out; ++k) seed.push_back(Ref<Array>::share(g[k]));

@@ -14,10 +14,10 @@ struct ConcatenateOp final : CopiedOp<ConcatenateOp> {
       : CopiedOp("concatenate", int(n.size())), axis(axis_from_back), extents(std::move(n)) {
     uses = Uses::nothing;
   }
-  int core(int) const override { return axis; }
+  int core(int) const { return axis; }
 
   // Leading axes broadcast: under vmap some inputs may be mapped and others not.
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override {
+  void value(Args x, Ref<Array>* y, std::uint64_t) const {
     Shape lead;
     for (int i = 0; i < n_in; ++i) broadcast(lead, x[i]->shape.first(x[i]->shape.rank() - axis));
     Shape s = lead + x[0]->shape.last(axis);
@@ -35,7 +35,7 @@ struct ConcatenateOp final : CopiedOp<ConcatenateOp> {
     }
     y[0] = std::move(r);
   }
-  void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const override {
+  void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const {
     std::int64_t at = 0;
     for (int i = 0; i < n_in; ++i) {
       const std::int64_t n = extents[std::size_t(i)];
@@ -43,7 +43,7 @@ struct ConcatenateOp final : CopiedOp<ConcatenateOp> {
       at += n;
     }
   }
-  void jvp(Args t, Args, Args x, Ref<Array>* ty) const override {
+  void jvp(Args t, Args, Args x, Ref<Array>* ty) const {
     std::vector<Ref<Array>> zero(extents.size());
     std::vector<Array*> in(extents.size());
     for (int i = 0; i < n_in; ++i) {

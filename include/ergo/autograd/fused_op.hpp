@@ -39,18 +39,18 @@ struct FusedOp final : CopiedOp<FusedOp<F, Y, In...>> {
     this->has_jvp = false;
     if constexpr (requires { F::leading_axes_free; }) this->leading_axes_free = F::leading_axes_free;
   }
-  int core(int i) const override { return core_of(f, i); }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override {
+  int core(int i) const { return core_of(f, i); }
+  void value(Args x, Ref<Array>* y, std::uint64_t) const {
     store(y, call(x, std::index_sequence_for<In...>{}, [&](const In&... t) { return f.cpu(t...); }));
   }
-  void definition(Args x, Ref<Array>* y) const override {
+  void definition(Args x, Ref<Array>* y) const {
     auto r = call(x, std::index_sequence_for<In...>{}, [&](const In&... t) { return f.definition(t...); });
     if constexpr (std::is_base_of_v<AnyTensor, decltype(r)>)
       y[0] = std::move(r.ref());
     else
       store(y, std::move(r));
   }
-  void vjp(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx) const override {
+  void vjp(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx) const {
     if constexpr (kVjp) back(g, y, x, wanted, dx, std::index_sequence_for<In...>{});
   }
 

@@ -29,13 +29,13 @@ struct LinearOp final : CopiedOp<LinearOp<F, Y, X, P...>> {
     this->differentiable = kDifferentiable;
   }
   static constexpr bool kDifferentiable = !requires { F::constant; };
-  int core(int i) const override { return core_of(f, i); }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override { y[0] = run(x, std::index_sequence_for<P...>{}); }
-  void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const override {
+  int core(int i) const { return core_of(f, i); }
+  void value(Args x, Ref<Array>* y, std::uint64_t) const { y[0] = run(x, std::index_sequence_for<P...>{}); }
+  void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const {
     if constexpr (kDifferentiable)
       if (wanted[0]) dx[0] = back(g[0], x, std::index_sequence_for<P...>{});
   }
-  void jvp(Args t, Args, Args x, Ref<Array>* ty) const override {
+  void jvp(Args t, Args, Args x, Ref<Array>* ty) const {
     if (!t[0]) return;
     Array* in[1 + sizeof...(P)] = {t[0]};
     for (std::size_t k = 1; k <= sizeof...(P); ++k) in[k] = x[k];
@@ -58,11 +58,11 @@ template <class F, class T>
 struct BilinearOp final : CopiedOp<BilinearOp<F, T>> {
   F f;
   explicit BilinearOp(F s) : CopiedOp<BilinearOp>(F::name, 2), f(std::move(s)) { this->uses = Uses::others; }
-  int core(int i) const override { return core_of(f, i); }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override {
+  int core(int i) const { return core_of(f, i); }
+  void value(Args x, Ref<Array>* y, std::uint64_t) const {
     y[0] = f.value(handle<Tensor<T>>(x[0]), handle<Tensor<T>>(x[1])).ref();
   }
-  void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const override {
+  void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const {
     if (wanted[0]) {
       const Shape& s = shape_of(x[0], *g[0]);
       dx[0] =
@@ -74,7 +74,7 @@ struct BilinearOp final : CopiedOp<BilinearOp<F, T>> {
           cotangent_of(F::name, f.template transpose<1>(handle<Tensor<T>>(g[0]), handle<Tensor<T>>(x[0]), s).ref(), s);
     }
   }
-  void jvp(Args t, Args, Args x, Ref<Array>* ty) const override {
+  void jvp(Args t, Args, Args x, Ref<Array>* ty) const {
     if (t[0]) {
       Array* in[] = {t[0], x[1]};
       dispatch(*this, in, ty);

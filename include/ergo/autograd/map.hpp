@@ -51,23 +51,24 @@ ERGO_INLINE C map_scalar(const std::int8_t* direction, const C* x, std::integer_
 template <class F, int K, bool Scaled, class C, int N>
 struct MapBody {
   template <cpu::Isa I>
-  static ERGO_INLINE void run(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* step,
-                              std::int64_t n) {
-    run_operands<I>(static_cast<const Directions*>(self)->at, y, x, step, n,
+  static ERGO_INLINE void run(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* advance,
+                              std::int64_t packs) {
+    run_operands<I>(static_cast<const Directions*>(self)->at, y, x, advance, packs,
                     std::make_integer_sequence<int, N + Scaled>{});
   }
 
  private:
   template <cpu::Isa I, int... A>
   static ERGO_INLINE void run_operands(const std::int8_t* direction, std::byte* y, const std::byte* const* x,
-                                       const std::int64_t* step, std::int64_t n, std::integer_sequence<int, A...>) {
+                                       const std::int64_t* advance, std::int64_t packs,
+                                       std::integer_sequence<int, A...>) {
     const auto eval = [direction](const auto&... operand) __attribute__((always_inline)) {
       if constexpr (Scaled)
         return scaled(direction, operand...);
       else
         return evaluate_map(direction, operand...);
     };
-    cpu::detail::run_packs<I, false, C, std::enable_if_t<A >= 0, C>...>(eval, y, x, step, n,
+    cpu::detail::run_packs<I, false, C, std::enable_if_t<A >= 0, C>...>(eval, y, x, advance, packs,
                                                                         std::make_index_sequence<sizeof...(A)>{});
   }
   template <class V, class... X>
@@ -96,9 +97,7 @@ struct MapBody {
   }
 };
 template <class F, int K, bool Scaled, class C, int N>
-void map_loop(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* step, std::int64_t n) {
-  cpu::for_isa<MapBody<F, K, Scaled, C, N>>(self, y, x, step, n);
-}
+inline constexpr cpu::Loop map_loop = cpu::detail::make_loop<MapBody<F, K, Scaled, C, N>, true, C>();
 
 // What a map of F needs, per dtype: a loop for each order, and the scaled first one (the fused vjp).
 struct MapLoops {
@@ -119,19 +118,19 @@ class MapOp final : public CopiedOp<MapOp> {
     uses = Uses::inputs;
     if (scaled) has_vjp = has_jvp = false;
   }
-  void value(Args x, Ref<Array>* y, std::uint64_t dying) const override {
+  void value(Args x, Ref<Array>* y, std::uint64_t dying) const {
     cpu::pointwise(*this, x, n_in, loops_->dtype, scaled_ ? loops_->scaled : loops_->order[order_], &directions_, y,
                    dying);
   }
-  void definition(Args x, Ref<Array>* y) const override {  // of the scaled first derivative
+  void definition(Args x, Ref<Array>* y) const {  // of the scaled first derivative
     const Ref<Array> d = dispatch1(MapOp(loops_, order_, false, directions_), x + 1);
     y[0] = loops_->multiply(x[0], d.get());
   }
-  void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const override {
+  void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const {
     for (int i = 0; i < n_in; ++i)
       if (wanted[i]) dx[i] = sum_to(times_partial(g[0], i, x), shape_of(x[i], *g[0]));
   }
-  void jvp(Args t, Args y, Args x, Ref<Array>* ty) const override {
+  void jvp(Args t, Args y, Args x, Ref<Array>* ty) const {
     for (int i = 0; i < n_in; ++i) {
       if (!t[i]) continue;
       Ref<Array> p = times_partial(t[i], i, x);
@@ -169,9 +168,9 @@ Ref<Array> multiply_arrays(Array* a, Array* b) {
 template <class F, class T, int N>
 inline constexpr MapLoops map_loops = {N,
                                        dtype_of<T>,
-                                       {&map_loop<F, 0, false, Compute<T>, N>, &map_loop<F, 1, false, Compute<T>, N>,
-                                        &map_loop<F, 2, false, Compute<T>, N>, &map_loop<F, 3, false, Compute<T>, N>},
-                                       &map_loop<F, 1, true, Compute<T>, N>,
+                                       {map_loop<F, 0, false, Compute<T>, N>, map_loop<F, 1, false, Compute<T>, N>,
+                                        map_loop<F, 2, false, Compute<T>, N>, map_loop<F, 3, false, Compute<T>, N>},
+                                       map_loop<F, 1, true, Compute<T>, N>,
                                        &multiply_arrays<T>};
 
 }  // namespace detail

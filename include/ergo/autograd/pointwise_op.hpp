@@ -56,23 +56,23 @@ X handle(Array* a) {
 }
 
 // s * partial<I>(y, x...): the fused first-order rule, s the cotangent or the tangent. On Tensors: `define`.
-struct PartialOp final : Op {
+struct PartialOp final : OpOf<PartialOp> {
   cpu::Loop loop;
   DType out;
   void (*define)(Args, Ref<Array>*);
   constexpr PartialOp(const char* s, int n, DType o, cpu::Loop l, void (*d)(Args, Ref<Array>*))
-      : Op(s, n), loop(l), out(o), define(d) {
+      : OpOf(s, n), loop(l), out(o), define(d) {
     has_vjp = has_jvp = false;
   }
-  void value(Args x, Ref<Array>* y, std::uint64_t dying) const override {
+  void value(Args x, Ref<Array>* y, std::uint64_t dying) const {
     cpu::pointwise(*this, x, n_in, out, loop, nullptr, y, dying);
   }
-  void definition(Args x, Ref<Array>* y) const override { define(x, y); }
+  void definition(Args x, Ref<Array>* y) const { define(x, y); }
 };
 
 inline constexpr int kMaxPointwise = 4;
 
-struct PointwiseOp final : Op {
+struct PointwiseOp final : OpOf<PointwiseOp> {
   struct Rule {
     const Op* op;  // null: the constant
     int constant;  // 0: not differentiated; kByOp: op says
@@ -84,7 +84,7 @@ struct PointwiseOp final : Op {
   Rule partial[kMaxPointwise];
 
   constexpr PointwiseOp(const char* s, int n, Uses u, DType o, cpu::Loop l, std::initializer_list<Rule> rules)
-      : Op(s, n), loop(l), out(o), partial{} {
+      : OpOf(s, n), loop(l), out(o), partial{} {
     uses = u;
     differentiable = false;
     int i = 0;
@@ -93,10 +93,10 @@ struct PointwiseOp final : Op {
       if (r.constant) differentiable = true;  // not r.op: g++ -fsanitize=undefined holds no address constant
     }
   }
-  void value(Args x, Ref<Array>* y, std::uint64_t dying) const override {
+  void value(Args x, Ref<Array>* y, std::uint64_t dying) const {
     cpu::pointwise(*this, x, n_in, out, loop, nullptr, y, dying);
   }
-  void vjp(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx) const override {
+  void vjp(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx) const {
     int last = n_in;  // the last to use g may write over it
     while (last-- > 0)
       if (wanted[last]) break;
@@ -104,7 +104,7 @@ struct PointwiseOp final : Op {
       if (wanted[i])
         if (Ref<Array> p = scaled(i, g[0], y[0], x, i == last)) dx[i] = sum_to(std::move(p), shape_of(x[i], *g[0]));
   }
-  void jvp(Args t, Args y, Args x, Ref<Array>* ty) const override {
+  void jvp(Args t, Args y, Args x, Ref<Array>* ty) const {
     for (int i = 0; i < n_in; ++i) {
       if (!t[i]) continue;
       Ref<Array> p = scaled(i, t[i], y[0], x, false);
@@ -199,7 +199,7 @@ struct PartialOf {
     y[0] = dispatch1(*product_op<Out>(), in);
   }
   static constexpr PartialOp op{F::name, 2 + int(sizeof...(In)), dtype_of<Out>,
-                                &cpu::pointwise_loop<Body, Compute<Out>, Compute<Out>, Compute<Out>, Compute<In>...>,
+                                cpu::pointwise_loop<Body, Compute<Out>, Compute<Out>, Compute<Out>, Compute<In>...>,
                                 &define};
 };
 
@@ -228,7 +228,7 @@ constexpr PointwiseOp make_pointwise(std::index_sequence<I...>) {
           int(sizeof...(In)),
           uses_of<F>(Uses::all),
           dtype_of<Out>,
-          &cpu::pointwise_loop<F, Compute<Out>, Compute<In>...>,
+          cpu::pointwise_loop<F, Compute<Out>, Compute<In>...>,
           {rule_of<F, int(I), In, Out, In...>()...}};
 }
 template <class F, class Out, class... In>

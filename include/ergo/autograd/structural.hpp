@@ -252,8 +252,7 @@ inline Ref<Array> sum_to(Ref<Array> g, const Shape& s) {
 inline Ref<Array> cotangent_of(const char* op, Ref<Array> d, const Shape& s) {
   if (d->shape == s) return d;
   Shape both = d->shape;
-  if (!broadcast(both, s) || both != d->shape)
-    fail(op, *d, "this rule's cotangent does not fit the input " + to_string(s));
+  if (!broadcast(both, s) || both != d->shape) fail(op, *d, {"this rule's cotangent does not fit the input ", s});
   return sum_to(std::move(d), s);
 }
 inline Ref<Array> broadcast_to(Ref<Array> x, const Shape& s) {

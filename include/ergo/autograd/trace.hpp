@@ -86,7 +86,7 @@ void trace(const Op& op, int depth, Args x, Ref<Array>* y, std::uint64_t dying);
 class OpenLevel {
  public:
   OpenLevel(Mode mode, Tape* tape, std::int64_t size = 0) {
-    if (levels.depth == kMaxLevels) throw Error("[transform] more than 32 nested transforms");
+    if (levels.depth == kMaxLevels) throw_error("[transform] more than 32 nested transforms");
     __atomic_store_n(&tracer, &detail::trace, __ATOMIC_RELAXED);
     depth_ = ++levels.depth;
     id_ = __atomic_add_fetch(&last_level_id, 1, __ATOMIC_RELAXED);

@@ -222,9 +222,9 @@ auto vmap(F f) {
     auto args = std::make_tuple(xs...);
     constexpr auto all = tree::Leaves::all;
     detail::LeafList v = detail::leaves_of<all>(args);
-    if (v.empty()) throw Error("[vmap] no argument has a tensor to map over");
+    if (v.empty()) throw_error("[vmap] no argument has a tensor to map over");
     for (const auto& a : v) {
-      if (!a) throw Error("[vmap] an argument holds an empty tensor");
+      if (!a) throw_error("[vmap] an argument holds an empty tensor");
       detail::Array* in[] = {v[0].get(), a.get()};
       if (a->shape.rank() == 0) detail::fail("vmap", *a, "a tensor of rank 0 has no leading axis to map over");
       if (a->shape[0] != v[0]->shape[0]) detail::fail("vmap", in, 2, "leading axes differ");

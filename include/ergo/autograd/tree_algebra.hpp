@@ -195,7 +195,7 @@ auto ravel(const A& a) {
 template <class A, class R>
 A unravel(const A& like, const Tensor<R>& flat) {
   if (flat.rank() != 1 || flat.numel() != numel(like))
-    detail::fail("tree.unravel", flat.array(), "the tree has " + std::to_string(numel(like)) + " elements");
+    detail::fail("tree.unravel", flat.array(), {"the tree has ", numel(like), " elements"});
   std::int64_t at = 0;
   return tree::map(
       [&]<class T>(const Tensor<T>& x) {

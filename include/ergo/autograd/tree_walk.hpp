@@ -133,9 +133,9 @@ struct Path {
     return s;
   }
 };
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_tree(const Path& path, const std::string& why) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_tree(const Path& path, const Message& why) {
   const std::string at = path.text();
-  throw Error("[tree] " + (at.empty() ? "the root" : at) + ": " + why);
+  throw_error({"[tree] ", (at.empty() ? "the root" : at), ": ", why});
 }
 
 template <class... T>
@@ -178,7 +178,7 @@ void walk(const detail::Path& path, F&& f, A& a, B&... b) {
     if constexpr (!detail::is_static<typename X::value_type>) {
       if (((a.size() != b.size()) || ...))
         detail::fail_tree(
-            path, "lists of " + (std::to_string(a.size()) + ... + (" and " + std::to_string(b.size()))) + " elements");
+            path, {"lists of ", (std::to_string(a.size()) + ... + (" and " + std::to_string(b.size()))), " elements"});
       for (std::size_t i = 0; i < a.size(); ++i) walk<W>(detail::Path{&path, nullptr, int(i)}, f, a[i], b[i]...);
     }
   } else if constexpr (detail::TupleLike<X>) {

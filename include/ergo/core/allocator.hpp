@@ -132,10 +132,9 @@ inline void guard_local_cache() {
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_memory(std::size_t bytes) {
   const long pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
   StoreLock lock;
-  throw OutOfMemory("[memory] " + std::to_string(bytes) + " bytes asked on cpu, " +
-                    (pages > 0 ? std::to_string(std::int64_t(pages) * page) : std::string("unknown")) +
-                    " free in the system, " + std::to_string(store.live) + " in use by tensors, " +
-                    std::to_string(store.cached) + " cached");
+  throw OutOfMemory({"[memory] ", bytes, " bytes asked on cpu, ",
+                     (pages > 0 ? std::to_string(std::int64_t(pages) * page) : std::string("unknown")),
+                     " free in the system, ", store.live, " in use by tensors, ", store.cached, " cached"});
 }
 inline void* system_allocate(std::size_t bytes) {
   const bool huge = bytes >= kHugeBytes;
@@ -203,7 +202,7 @@ void release_store();
   return p;
 }
 
-[[gnu::noinline]] inline void deallocate_slow(void* p, int c) {
+[[gnu::noinline]] inline void deallocate_slow(void* p, int c) noexcept {
   LocalCache& l = local_cache;
   auto* b = static_cast<Block*>(p);
   const auto bytes = std::int64_t(class_bytes(c));
@@ -233,16 +232,17 @@ void release_store();
   store.cached += bytes;
 }
 
-[[gnu::cold, gnu::noinline]] inline void report_locally() {
+[[gnu::cold, gnu::noinline]] inline void report_locally() noexcept {
   StoreLock lock;
   report(local_cache.balance);
 }
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_injected(std::size_t bytes) {
-  throw OutOfMemory("[memory] " + std::to_string(bytes) + " bytes asked: a failure injected by a test");
+  throw OutOfMemory({"[memory] ", bytes, " bytes asked: a failure injected by a test"});
 }
 
-// At least `bytes` bytes, 64-byte aligned, not initialised; OutOfMemory if there are none.
-ERGO_INLINE void* allocate(std::size_t bytes) {
+// At least `bytes` bytes, 64-byte aligned, not initialised; OutOfMemory if there are none. The `_inline` forms are for
+// array headers, made with every operation.
+ERGO_INLINE void* allocate_inline(std::size_t bytes) {
   LocalCache& l = local_cache;
   if (l.fail_in && --l.fail_in == 0) [[unlikely]]
     fail_injected(bytes);
@@ -262,7 +262,7 @@ ERGO_INLINE void* allocate(std::size_t bytes) {
 }
 
 // Gives back what `allocate(bytes)` returned.
-ERGO_INLINE void deallocate(void* p, std::size_t bytes) {
+ERGO_INLINE void deallocate_inline(void* p, std::size_t bytes) noexcept {
   LocalCache& l = local_cache;
   const int c = size_class(bytes);
   if (bytes <= kLocalBytes && !l.closed) [[likely]] {
@@ -280,6 +280,9 @@ ERGO_INLINE void deallocate(void* p, std::size_t bytes) {
   }
   deallocate_slow(p, c);
 }
+
+[[gnu::noinline]] inline void* allocate(std::size_t bytes) { return allocate_inline(bytes); }
+[[gnu::noinline]] inline void deallocate(void* p, std::size_t bytes) noexcept { deallocate_inline(p, bytes); }
 
 inline void release_store() {
   StoreLock lock;

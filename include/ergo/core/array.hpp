@@ -40,7 +40,7 @@ struct Buffer {
     }
     return Ref<Buffer>::adopt(b);
   }
-  [[gnu::noinline]] static void destroy(Buffer* b) {
+  [[gnu::noinline]] static void destroy(Buffer* b) noexcept {
     const std::size_t n = b->bytes;
     if (b->release) [[unlikely]] {
       b->release(b);
@@ -48,7 +48,7 @@ struct Buffer {
       if (const Backend* back = backend_or_null()) back->deallocate(b->data, n, b->device);
       deallocate(b, kHeader);
     } else if (b->before) {
-      deallocate(reinterpret_cast<std::byte*>(b) - b->before, b->before + kHeader + n);
+      deallocate_inline(reinterpret_cast<std::byte*>(b) - b->before, b->before + kHeader + n);
     } else if (n <= kBehind) {
       deallocate(b, kHeader + n);
     } else {
@@ -83,16 +83,16 @@ struct Array {
   Array(DType t, const Shape& s, Device d) : dtype(t), device(d), shape(s) {}
 
   // Shape and dtype without bytes.
-  static Ref<Array> husk(DType t, const Shape& s, Device d) {
-    return Ref<Array>::adopt(new (allocate(sizeof(Array))) Array(t, s, d));
+  [[gnu::noinline]] static Ref<Array> husk(DType t, const Shape& s, Device d) {
+    return Ref<Array>::adopt(new (allocate_inline(sizeof(Array))) Array(t, s, d));
   }
   // Row-major, not initialised. Few bytes share one block with their array; the buffer, which never dies first, frees
   // it.
   [[gnu::noinline]] static Ref<Array> make(DType t, const Shape& s, Device d = Device::cpu()) {
     std::int64_t n = s.numel();  // throws when the count overflows
-    if (__builtin_mul_overflow(n, size_of(t), &n)) fail_shape(to_string(s) + ": more than 2^63 - 1 bytes");
+    if (__builtin_mul_overflow(n, size_of(t), &n)) fail_shape({s, ": more than 2^63 - 1 bytes"});
     if (std::size_t(n) <= kTogether && d.is_cpu()) {
-      void* block = allocate(sizeof(Array) + Buffer::kHeader + std::size_t(n));
+      void* block = allocate_inline(sizeof(Array) + Buffer::kHeader + std::size_t(n));
       auto* a = new (block) Array(t, s, d);
       auto* b = new (a + 1) Buffer;
       b->before = sizeof(Array);
@@ -110,7 +110,7 @@ struct Array {
     return a;
   }
   // The same bytes under another shape; the caller sets strides and offset, then calls `settle`.
-  static Ref<Array> view(const Array& x, const Shape& s) {
+  [[gnu::noinline]] static Ref<Array> view(const Array& x, const Shape& s) {
     Ref<Array> a = husk(x.dtype, s, x.device);
     a->data = x.data;
     a->buffer = x.buffer;
@@ -135,17 +135,17 @@ struct Array {
     contiguous = dense || empty;
   }
   std::int64_t numel() const { return shape.product(); }
-  [[gnu::noinline]] static void destroy(Array* a) {
+  [[gnu::noinline]] static void destroy(Array* a) noexcept {
     const bool together = static_cast<const void*>(a->buffer.get()) == a + 1;
     a->~Array();
-    if (!together) deallocate(a, sizeof(Array));
+    if (!together) deallocate_inline(a, sizeof(Array));
   }
 };
 
 using Args = Array* const*;  // operands, borrowed; an entry may be null
 
 // "[op] (3, 4) x (5, 2): why". Cold, so that checks cost a comparison.
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const char* op, Args in, int n, const std::string& why) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const char* op, Args in, int n, const Message& why) {
   std::string text = std::string("[") + op + "]";
   bool first = true;
   for (int i = 0; i < n; ++i) {
@@ -153,9 +153,9 @@ using Args = Array* const*;  // operands, borrowed; an entry may be null
     text += (first ? " " : " x ") + to_string(in[i]->shape);
     first = false;
   }
-  throw Error(text + (first ? " " : ": ") + why);
+  throw_error({text, (first ? " " : ": "), why});
 }
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const char* op, const Array& x, const std::string& why) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const char* op, const Array& x, const Message& why) {
   Array* in[] = {const_cast<Array*>(&x)};
   fail(op, in, 1, why);
 }

@@ -8,12 +8,12 @@ namespace ergo::inline ERGO_BUILD {
 namespace detail {
 
 template <class To, class From>
-struct CastOp final : Op {
-  constexpr CastOp() : Op("cast", 1) {
-    uses = Uses::nothing;
-    differentiable = Floating<To> && Floating<From>;
+struct CastOp final : OpOf<CastOp<To, From>> {
+  constexpr CastOp() : OpOf<CastOp>("cast", 1) {
+    this->uses = Uses::nothing;
+    this->differentiable = Floating<To> && Floating<From>;
   }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override {
+  void value(Args x, Ref<Array>* y, std::uint64_t) const {
     const Ref<Array> from = dense(*x[0]);
     Ref<Array> r = Array::make(dtype_of<To>, from->shape);
     const From* p = data_of<From>(*from);
@@ -23,8 +23,8 @@ struct CastOp final : Op {
     });
     y[0] = std::move(r);
   }
-  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const override;
-  void jvp(Args t, Args, Args, Ref<Array>* ty) const override {
+  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const;
+  void jvp(Args t, Args, Args, Ref<Array>* ty) const {
     if (t[0]) dispatch(*this, t, ty);
   }
 };

@@ -16,7 +16,7 @@ class Device {
   constexpr Device() = default;
   static constexpr Device cpu() { return {}; }
   static constexpr Device cuda(int index = 0) {
-    if (index < 0 || index > 126) throw Error("[device] a CUDA device has an index from 0 to 126");
+    if (index < 0 || index > 126) throw_error("[device] a CUDA device has an index from 0 to 126");
     return Device(std::int8_t(index));
   }
   // "cpu", "cuda" or "cuda:1"; anything else is an Error.
@@ -41,7 +41,7 @@ class Device {
  private:
   explicit constexpr Device(std::int8_t index) : index_(index) {}
   [[noreturn, gnu::cold]] static void fail(std::string_view text) {
-    throw Error("[device] \"" + std::string(text) + "\" is not a device (cpu, cuda or cuda:1)");
+    throw_error({"[device] \"", std::string(text), "\" is not a device (cpu, cuda or cuda:1)"});
   }
   std::int8_t index_ = -1;
 };
@@ -70,7 +70,7 @@ inline void install_backend(const Backend* b) { __atomic_store_n(&installed_back
 inline const Backend* backend_or_null() { return __atomic_load_n(&installed_backend, __ATOMIC_ACQUIRE); }
 inline const Backend& backend(Device d) {
   const Backend* b = backend_or_null();
-  if (!b) throw Error("[device] " + to_string(d) + ": this program was built without CUDA");
+  if (!b) throw_error({"[device] ", d, ": this program was built without CUDA"});
   return *b;
 }
 

@@ -21,9 +21,7 @@ template <TensorScalar T, class N>
 requires ScalarFor<T, N>
 constexpr T scalar_of(const char* op, N n) {
   if constexpr (Integer<N> && Integer<T>) {
-    if (!std::in_range<T>(n))
-      throw Error(std::string("[") + op + "] the number " + std::to_string(n) + " does not fit " +
-                  to_string(dtype_of<T>));
+    if (!std::in_range<T>(n)) throw_error({"[", op, "] the number ", n, " does not fit ", dtype_of<T>});
   }
   return convert<T>(n);
 }
@@ -58,7 +56,7 @@ class AnyTensor {
 
  private:
   [[noreturn, gnu::cold, gnu::noinline]] static void fail_empty() {
-    throw Error("[tensor] this tensor is empty: default-constructed, moved from, or a value that `uses` did not keep");
+    throw_error("[tensor] this tensor is empty: default-constructed, moved from, or a value that `uses` did not keep");
   }
   detail::Ref<detail::Array> array_;
 };
@@ -77,21 +75,18 @@ class Tensor : public AnyTensor {
 
   // The one element; an Error if there are more or none.
   T item() const {
-    if (numel() != 1) detail::fail("item", array(), std::to_string(numel()) + " elements, where one is needed");
+    if (numel() != 1) detail::fail("item", array(), {numel(), " elements, where one is needed"});
     return *read("item")->data_as();
   }
   // The element at one index per axis; negative ones count from the back.
   T at(const Indices& index) const {
     const detail::Array& a = array();
-    if (index.rank() != a.shape.rank())
-      detail::fail("at", a, std::to_string(index.rank()) + " indices for " + std::to_string(a.shape.rank()) + " axes");
+    if (index.rank() != a.shape.rank()) detail::fail("at", a, {index.rank(), " indices for ", a.shape.rank(), " axes"});
     std::int64_t offset = 0;
     const detail::Array& c = detail::concrete("at", a);
     for (int d = 0; d < index.rank(); ++d) {
       const std::int64_t n = a.shape[d], i = index[d] < 0 ? index[d] + n : index[d];
-      if (i < 0 || i >= n)
-        detail::fail("at", a,
-                     "index " + std::to_string(index[d]) + " on axis " + std::to_string(d) + " is out of range");
+      if (i < 0 || i >= n) detail::fail("at", a, {"index ", index[d], " on axis ", d, " is out of range"});
       offset += i * c.stride[d];
     }
     if (!c.device.is_cpu()) return cpu().at(index);
@@ -143,7 +138,7 @@ class Tensor : public AnyTensor {
   }
   void check_dtype() const {
     if (ref() && ref()->dtype != dtype_of<T>)
-      throw Error("[tensor] a tensor of " + to_string(ref()->dtype) + " used as one of " + to_string(dtype_of<T>));
+      throw_error({"[tensor] a tensor of ", ref()->dtype, " used as one of ", dtype_of<T>});
   }
 };
 

@@ -23,12 +23,12 @@ Tensor<T> generated(const Shape& s, Device d, Make make) {
   for (std::int64_t i = 0, n = a->numel(); i < n; ++i) p[i] = make(i);
   return Tensor<T>(on_device(std::move(a), d));
 }
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_make(const char* op, const std::string& why) {
-  throw Error(std::string("[") + op + "] " + why);
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_make(const char* op, const Message& why) {
+  throw_error({"[", op, "] ", why});
 }
 template <Integer I>
 std::int64_t bound_of(I n) {
-  if (!std::in_range<std::int64_t>(n)) fail_make("arange", "the number " + std::to_string(n) + " is beyond 2^63 - 1");
+  if (!std::in_range<std::int64_t>(n)) fail_make("arange", {"the number ", n, " is beyond 2^63 - 1"});
   return std::int64_t(n);
 }
 
@@ -49,8 +49,7 @@ class Nested {
     for (const Nested& p : parts) {
       if (first) shape_ = shape_ + p.shape_;
       if (shape_.last(shape_.rank() - 1) != p.shape_)
-        fail_make("tensor", "a ragged list: parts of shapes " + to_string(shape_.last(shape_.rank() - 1)) + " and " +
-                                to_string(p.shape_));
+        fail_make("tensor", {"a ragged list: parts of shapes ", shape_.last(shape_.rank() - 1), " and ", p.shape_});
       values_.insert(values_.end(), p.values_.begin(), p.values_.end());
       first = false;
     }
@@ -150,8 +149,7 @@ template <TensorScalar T>
 Tensor<T> from_span(std::span<const std::type_identity_t<T>> elements, const Shape& shape,
                     Device device = default_device()) {
   if (std::int64_t(elements.size()) != shape.numel())
-    detail::fail_make("from_span", std::to_string(elements.size()) + " elements for a shape " + to_string(shape) +
-                                       " of " + std::to_string(shape.numel()));
+    detail::fail_make("from_span", {elements.size(), " elements for a shape ", shape, " of ", shape.numel()});
   detail::Ref<detail::Array> a = detail::Array::make(dtype_of<T>, shape);
   if (!elements.empty()) std::memcpy(a->data, elements.data(), elements.size_bytes());
   return Tensor<T>(detail::on_device(std::move(a), device));
@@ -180,10 +178,9 @@ struct BorrowedBuffer : Buffer {
 template <TensorScalar T, class Release = detail::KeepNothing>
 Tensor<T> borrow(std::span<const std::type_identity_t<T>> elements, const Shape& shape, Release release = {}) {
   if (std::int64_t(elements.size()) != shape.numel())
-    detail::fail_make("borrow", std::to_string(elements.size()) + " elements for a shape " + to_string(shape) + " of " +
-                                    std::to_string(shape.numel()));
+    detail::fail_make("borrow", {elements.size(), " elements for a shape ", shape, " of ", shape.numel()});
   if (reinterpret_cast<std::uintptr_t>(elements.data()) % alignof(T) != 0)
-    detail::fail_make("borrow", "memory that is not aligned for " + to_string(dtype_of<T>));
+    detail::fail_make("borrow", {"memory that is not aligned for ", dtype_of<T>});
   using Borrowed = detail::BorrowedBuffer<Release>;
   auto a = detail::Array::husk(dtype_of<T>, shape, Device::cpu());
   auto* b = new (detail::allocate(sizeof(Borrowed))) Borrowed(std::move(release));

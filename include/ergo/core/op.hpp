@@ -22,7 +22,23 @@ struct Wanted {  // which inputs a vjp must serve
   bool operator[](int i) const { return in[i].to != nullptr; }
 };
 
+struct Op;
+
+// What an operation does, as plain functions. Not virtual ones: a compiler keeps every virtual function of every class
+// it has seen until late, for it might be called, and optimises it; what stands in a table that nobody reaches is gone
+// at once. Null: the operation has none.
+struct OpFunctions {
+  void (*value)(const Op&, Args x, Ref<Array>* y, std::uint64_t dying);
+  void (*definition)(const Op&, Args x, Ref<Array>* y);
+  void (*vjp)(const Op&, Args g, Args y, Args x, Wanted, Ref<Array>* dx);
+  void (*jvp)(const Op&, Args t, Args y, Args x, Ref<Array>* ty);
+  int (*core)(const Op&, int);
+  const Op* (*keep)(const Op&);
+  void (*drop)(const Op&);
+};
+
 struct Op {
+  const OpFunctions* functions;
   const char* name;
   int n_in, n_out = 1;
   Uses uses = Uses::all;
@@ -30,36 +46,78 @@ struct Op {
   bool has_vjp = true, has_jvp = true;  // false: that mode traces the definition instead
   bool leading_axes_free = true;        // false: vmap traces the definition instead
   bool gathers = false;                 // true: vjp adds into dx, which arrives holding what has gathered so far
-  constexpr Op(const char* s, int n) : name(s), n_in(n) {}
 
   // The kernel; all inputs at depth 0. Bit i of `dying`: input i's memory may become the result's.
-  virtual void value(Args x, Ref<Array>* y, std::uint64_t dying) const = 0;
+  void value(Args x, Ref<Array>* y, std::uint64_t dying) const { functions->value(*this, x, y, dying); }
   // The same in public, differentiable operations.
-  virtual void definition(Args x, Ref<Array>*) const {
-    fail(name, x, n_in, "this operation has no derivative in this mode");
+  void definition(Args x, Ref<Array>* y) const {
+    if (!functions->definition) fail(name, x, n_in, "this operation has no derivative in this mode");
+    functions->definition(*this, x, y);
   }
-  virtual void vjp(Args /*g*/, Args /*y*/, Args /*x*/, Wanted, Ref<Array>* /*dx*/) const {}
-  virtual void jvp(Args /*t*/, Args /*y*/, Args /*x*/, Ref<Array>* /*ty*/) const {}
+  void vjp(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx) const {
+    if (functions->vjp) functions->vjp(*this, g, y, x, wanted, dx);
+  }
+  void jvp(Args t, Args y, Args x, Ref<Array>* ty) const {
+    if (functions->jvp) functions->jvp(*this, t, y, x, ty);
+  }
   // How many trailing axes of input i the operation consumes itself; the leading ones broadcast.
-  virtual int core(int) const { return 0; }
+  int core(int i) const { return functions->core ? functions->core(*this, i) : 0; }
   // A stateless operation keeps itself, another a copy that `drop` frees.
-  virtual const Op* keep() const { return this; }
-  virtual void drop() const {}
+  const Op* keep() const { return functions->keep ? functions->keep(*this) : this; }
+  void drop() const {
+    if (functions->drop) functions->drop(*this);
+  }
 
   bool keeps(int others_tracked) const {
     return (int(uses) & int(Uses::inputs)) || ((int(uses) & int(Uses::others)) && others_tracked);
   }
 
  protected:
+  constexpr Op(const OpFunctions* f, const char* s, int n) : functions(f), name(s), n_in(n) {}
   ~Op() = default;
+};
+
+// The members of class Self that hide those of Op.
+template <class Self>
+constexpr OpFunctions op_functions_of() {
+  OpFunctions f{};
+  f.value = [](const Op& o, Args x, Ref<Array>* y, std::uint64_t dying) {
+    static_cast<const Self&>(o).value(x, y, dying);
+  };
+  if constexpr (!std::is_same_v<decltype(&Self::definition), decltype(&Op::definition)>)
+    f.definition = [](const Op& o, Args x, Ref<Array>* y) { static_cast<const Self&>(o).definition(x, y); };
+  if constexpr (!std::is_same_v<decltype(&Self::vjp), decltype(&Op::vjp)>)
+    f.vjp = [](const Op& o, Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx) {
+      static_cast<const Self&>(o).vjp(g, y, x, wanted, dx);
+    };
+  if constexpr (!std::is_same_v<decltype(&Self::jvp), decltype(&Op::jvp)>)
+    f.jvp = [](const Op& o, Args t, Args y, Args x, Ref<Array>* ty) { static_cast<const Self&>(o).jvp(t, y, x, ty); };
+  if constexpr (!std::is_same_v<decltype(&Self::core), decltype(&Op::core)>)
+    f.core = [](const Op& o, int i) { return static_cast<const Self&>(o).core(i); };
+  if constexpr (!std::is_same_v<decltype(&Self::keep), decltype(&Op::keep)>) {
+    f.keep = [](const Op& o) { return static_cast<const Self&>(o).keep(); };
+    f.drop = [](const Op& o) { static_cast<const Self&>(o).drop(); };
+  }
+  return f;
+}
+template <class Self>
+inline constexpr OpFunctions op_functions = op_functions_of<Self>();
+
+// A stateless operation: `struct Cast final : OpOf<Cast>`.
+template <class Self>
+struct OpOf : Op {
+  constexpr OpOf(const char* s, int n) : Op(&op_functions<Self>, s, n) {}
+
+ protected:
+  ~OpOf() = default;
 };
 
 // An operation with attributes: copied when it is recorded.
 template <class Self>
-struct CopiedOp : Op {
-  using Op::Op;
-  const Op* keep() const final { return new (allocate(sizeof(Self))) Self(static_cast<const Self&>(*this)); }
-  void drop() const final {
+struct CopiedOp : OpOf<Self> {
+  using OpOf<Self>::OpOf;
+  const Op* keep() const { return new (allocate(sizeof(Self))) Self(static_cast<const Self&>(*this)); }
+  void drop() const {
     auto* s = const_cast<Self*>(static_cast<const Self*>(this));
     s->~Self();
     deallocate(s, sizeof(Self));

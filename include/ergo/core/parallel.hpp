@@ -10,20 +10,13 @@
 
 namespace ergo::inline ERGO_BUILD {
 
-// Calls f(begin, end) for [0, grain), [grain, 2 grain), ... up to n, on at most `threads` threads, the caller among
-// them. If f takes a third argument it is given a slot in [0, threads): chunks that run at the same time have different
-// slots, so it may index scratch memory that the caller allocated beforehand. An exception of f ends the run of chunks
-// it occurs in; the one from the lowest chunk is rethrown here, whatever the number of threads.
+// Calls f(begin, end) for [0, grain), [grain, 2 grain), ... up to n, on at most `threads` threads (0: num_threads()),
+// the caller among them. If f takes a third argument it is given a slot in [0, threads): chunks that run at the same
+// time have different slots, so it may index scratch memory that the caller allocated beforehand. An exception of f
+// ends the run of chunks it occurs in; the one from the lowest chunk is rethrown here, whatever the number of threads.
 template <class F>
-void parallel_for(std::int64_t n, std::int64_t grain, const F& f, int threads = num_threads()) {
-  if (n <= 0) return;
-  if (grain < 1) grain = 1;
-  detail::Loop loop;
-  loop.items = n;
-  loop.grain = grain;
-  loop.chunks = (n - 1) / grain + 1;
-  loop.body = &f;
-  loop.run = [](const detail::Loop& self, std::int64_t first, std::int64_t last, [[maybe_unused]] int slot) {
+void parallel_for(std::int64_t n, std::int64_t grain, const F& f, int threads = 0) {
+  const auto run = [](const detail::Loop& self, std::int64_t first, std::int64_t last, [[maybe_unused]] int slot) {
     const F& body = *static_cast<const F*>(self.body);
     for (std::int64_t chunk = first; chunk < last; ++chunk) {
       const std::int64_t begin = chunk * self.grain;
@@ -35,11 +28,7 @@ void parallel_for(std::int64_t n, std::int64_t grain, const F& f, int threads = 
       }
     }
   };
-  if (threads < 2 || loop.chunks < 2) {
-    loop.run(loop, 0, loop.chunks, 0);
-  } else {
-    detail::run_loop(loop, threads);
-  }
+  detail::run_loop(n, grain, &f, run, threads);
 }
 
 }  // namespace ergo::inline ERGO_BUILD

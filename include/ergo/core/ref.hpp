@@ -51,7 +51,7 @@ class Ref {
     if (before) drop(before);
   }
   // Out of line: handles are destroyed in very many places.
-  [[gnu::noinline]] static void drop(P* p) {
+  [[gnu::noinline]] static void drop(P* p) noexcept {
     if (released(p->refs)) P::destroy(p);
   }
   P* p_ = nullptr;

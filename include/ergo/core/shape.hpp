@@ -19,7 +19,7 @@ concept Integer = std::integral<I> && !std::same_as<I, bool> && !std::same_as<I,
                   !std::same_as<I, char8_t> && !std::same_as<I, char16_t> && !std::same_as<I, char32_t>;
 
 namespace detail {
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_shape(const std::string& why) { throw Error("[shape] " + why); }
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_shape(const Message& why) { throw Error({"[shape] ", why}); }
 
 // A list of at most eight integers; the common part of Shape and Axes.
 class IntegerList {
@@ -136,13 +136,9 @@ inline std::string to_string(const Shape& s) {
   return text + (s.rank() == 1 ? ",)" : ")");
 }
 
-inline void Shape::fail_axis(int axis) const {
-  detail::fail_shape(to_string(*this) + ": axis " + std::to_string(axis) + " is out of range");
-}
-inline void Shape::fail_negative() const { detail::fail_shape(to_string(*this) + ": an extent is negative"); }
-inline void Shape::fail_overflow() const {
-  detail::fail_shape(to_string(*this) + ": the number of elements exceeds 2^63 - 1");
-}
+inline void Shape::fail_axis(int axis) const { detail::fail_shape({*this, ": axis ", axis, " is out of range"}); }
+inline void Shape::fail_negative() const { detail::fail_shape({*this, ": an extent is negative"}); }
+inline void Shape::fail_overflow() const { detail::fail_shape({*this, ": the number of elements exceeds 2^63 - 1"}); }
 
 namespace detail {
 // Widens `s` to the broadcast of both, NumPy's rule (an extent of 1 gives way, to 0 too). False if they do not fit.

@@ -20,8 +20,8 @@ struct SliceOp final : CopiedOp<SliceOp> {
       : CopiedOp("slice", 1), axis(axis_from_back), begin(b), count(n), step(s), drops(d) {
     uses = Uses::nothing;
   }
-  int core(int) const override { return axis; }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override { y[0] = view(*x[0]); }
+  int core(int) const { return axis; }
+  void value(Args x, Ref<Array>* y, std::uint64_t) const { y[0] = view(*x[0]); }
   Ref<Array> view(const Array& x) const {
     Shape s;
     const int at = x.shape.rank() - axis;
@@ -40,8 +40,8 @@ struct SliceOp final : CopiedOp<SliceOp> {
     return y;
   }
   inline void vjp(Args g, Args y, Args x, Wanted wanted,
-                  Ref<Array>* dx) const override;  // inline here: else the vtable is emitted always
-  void jvp(Args t, Args, Args, Ref<Array>* ty) const override {
+                  Ref<Array>* dx) const;  // inline here: else the vtable is emitted always
+  void jvp(Args t, Args, Args, Ref<Array>* ty) const {
     if (t[0]) dispatch(*this, t, ty);
   }
 };
@@ -51,8 +51,8 @@ struct EmbedOp final : CopiedOp<EmbedOp> {
   SliceOp slice;
   std::int64_t extent;
   EmbedOp(const SliceOp& s, std::int64_t n) : CopiedOp("slice", 1), slice(s), extent(n) { uses = Uses::nothing; }
-  int core(int) const override { return slice.axis - (slice.drops ? 1 : 0); }
-  void value(Args g, Ref<Array>* y, std::uint64_t) const override {
+  int core(int) const { return slice.axis - (slice.drops ? 1 : 0); }
+  void value(Args g, Ref<Array>* y, std::uint64_t) const {
     Shape s;
     const int lead = g[0]->shape.rank() - core(0);
     for (int d = 0; d < lead; ++d) s.push(g[0]->shape[d]);
@@ -64,10 +64,10 @@ struct EmbedOp final : CopiedOp<EmbedOp> {
     copy_strided(*slice.view(*r), *g[0]);
     y[0] = std::move(r);
   }
-  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const override {
+  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const {
     if (wanted[0]) dispatch(slice, g, dx);
   }
-  void jvp(Args t, Args, Args, Ref<Array>* ty) const override {
+  void jvp(Args t, Args, Args, Ref<Array>* ty) const {
     if (t[0]) dispatch(*this, t, ty);
   }
 };
@@ -80,20 +80,19 @@ inline void SliceOp::vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) co
 inline Ref<Array> select(Array& x, std::int64_t i) {
   if (x.shape.rank() == 0) fail("index", x, "a tensor of rank 0 has no axis to index; x.item() reads it");
   const std::int64_t n = x.shape[0], at = i < 0 ? i + n : i;
-  if (at < 0 || at >= n)
-    fail("index", x, "index " + std::to_string(i) + " is not in [0, " + std::to_string(n) + ") of the leading axis");
+  if (at < 0 || at >= n) fail("index", x, {"index ", i, " is not in [0, ", n, ") of the leading axis"});
   Array* in[] = {&x};
   return dispatch1(SliceOp(x.shape.rank(), at, 1, 1, true), in);
 }
 
 // The identity that changes where or how the bytes lie.
-struct ContiguousOp final : Op {
-  constexpr ContiguousOp() : Op("contiguous", 1) { uses = Uses::nothing; }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override { y[0] = dense(*x[0]); }
-  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const override {
+struct ContiguousOp final : OpOf<ContiguousOp> {
+  constexpr ContiguousOp() : OpOf("contiguous", 1) { uses = Uses::nothing; }
+  void value(Args x, Ref<Array>* y, std::uint64_t) const { y[0] = dense(*x[0]); }
+  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const {
     if (wanted[0]) dx[0] = Ref<Array>::share(g[0]);
   }
-  void jvp(Args t, Args, Args, Ref<Array>* ty) const override {
+  void jvp(Args t, Args, Args, Ref<Array>* ty) const {
     if (t[0]) ty[0] = Ref<Array>::share(t[0]);
   }
 };
@@ -106,11 +105,11 @@ inline Ref<Array> contiguous(Array& x) {
 struct MoveOp final : CopiedOp<MoveOp> {
   Device from, to;
   MoveOp(Device f, Device t) : CopiedOp("to", 1), from(f), to(t) { uses = Uses::nothing; }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override { y[0] = to_device(*x[0], to); }
-  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const override {
+  void value(Args x, Ref<Array>* y, std::uint64_t) const { y[0] = to_device(*x[0], to); }
+  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const {
     if (wanted[0]) dispatch(MoveOp(to, from), g, dx);
   }
-  void jvp(Args t, Args, Args, Ref<Array>* ty) const override {
+  void jvp(Args t, Args, Args, Ref<Array>* ty) const {
     if (t[0]) dispatch(*this, t, ty);
   }
 };

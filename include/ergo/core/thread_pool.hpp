@@ -47,7 +47,7 @@ struct Loop {
   int shares = 1;
   int failed_share = kMaxThreads;  // the lowest share that threw, and what; guarded by error_lock
   int error_lock = 0;
-  std::exception_ptr error;
+  std::exception_ptr* error = nullptr;
 };
 
 // Idle: spinning, or on the way to it. Work: a share was handed over and may be taken by the worker or taken back by
@@ -116,7 +116,7 @@ inline void run_share(Loop& loop, int share) noexcept {
     while (__atomic_exchange_n(&loop.error_lock, 1, __ATOMIC_ACQUIRE) != 0) sched_yield();
     if (share < loop.failed_share) {
       loop.failed_share = share;
-      loop.error = std::current_exception();
+      *loop.error = std::current_exception();
     }
     __atomic_store_n(&loop.error_lock, 0, __ATOMIC_RELEASE);
   }
@@ -202,14 +202,25 @@ inline void wait_for_workers(int spins) {
   }
 }
 
-// Runs the loop on up to `threads` threads and rethrows what the lowest chunk threw. Not inlined: one copy serves every
-// parallel_for.
-[[gnu::noinline]] inline void run_loop(Loop& loop, int threads) {
+// Runs the loop on up to `threads` threads, all of them if 0, and rethrows what the lowest chunk threw. Not inlined:
+// one copy serves every parallel_for, and the body of each is compiled once.
+[[gnu::noinline]] inline void run_loop(std::int64_t items, std::int64_t grain, const void* body,
+                                       void (*run)(const Loop&, std::int64_t, std::int64_t, int), int threads) {
+  if (items <= 0) return;
+  if (threads == 0) threads = num_threads();
+  Loop loop;
+  loop.items = items;
+  loop.grain = grain < 1 ? 1 : grain;
+  loop.chunks = (items - 1) / loop.grain + 1;
+  loop.body = body;
+  loop.run = run;
   ThreadPool& pool = thread_pool;
-  if (in_parallel_loop || __atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE) != 0) {
+  if (threads < 2 || loop.chunks < 2 || in_parallel_loop || __atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE) != 0) {
     loop.run(loop, 0, loop.chunks, 0);
     return;
   }
+  std::exception_ptr error;
+  loop.error = &error;
   if (threads > kMaxThreads) threads = kMaxThreads;
   if (threads > loop.chunks) threads = static_cast<int>(loop.chunks);
   start_workers(threads - 1);
@@ -235,7 +246,7 @@ inline void wait_for_workers(int spins) {
   if (taken_back < handed_over) __atomic_fetch_add(&pool.runs, 1, __ATOMIC_RELAXED);
   in_parallel_loop = false;
   __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
-  if (loop.error) std::rethrow_exception(static_cast<std::exception_ptr&&>(loop.error));
+  if (error) std::rethrow_exception(static_cast<std::exception_ptr&&>(error));
 }
 
 }  // namespace detail

@@ -16,21 +16,27 @@ struct ArgBody {
     constexpr int W = kRegisterBytes<I> / int(sizeof(T));
     using P = Pack<T, W>;
     for (std::int64_t r = 0; r < rows; ++r, x += n) {
-      const T top = n < W ? few(x, n) : reduce_dense<M, T, I>(x, n);
-      const P wanted(top);
+      T top = x[0];
       std::int64_t i = 0;
-      if (top == top)
-        while (i + W <= n && !any(P::load(x + i) == wanted)) i += W;
-      else
-        while (i + W <= n && !any(P::load(x + i) != P::load(x + i))) i += W;
-      while (!(x[i] == top || (x[i] != x[i] && top != top))) ++i;
+      if (n >= 2 * W) {
+        P a = P::load(x), b = P::load(x + n - W);  // the last pack, which overlaps
+        for (i = W; i + 2 * W <= n; i += 2 * W) {
+          a = M::combine(a, P::load(x + i));
+          b = M::combine(b, P::load(x + i + W));
+        }
+        if (i + W <= n) a = M::combine(a, P::load(x + i));
+        top = fold_lanes<M>(M::combine(a, b));
+        const P wanted(top);
+        for (i = 0; i + W <= n; i += W) {
+          const P v = P::load(x + i);
+          if (any(v == wanted) || any(v != v)) break;
+        }
+      } else {
+        for (std::int64_t k = 1; k < n; ++k) top = top != top ? top : M::combine(top, x[k]);
+      }
+      while (!(x[i] == top || x[i] != x[i])) ++i;
       y[r] = i;
     }
-  }
-  static ERGO_INLINE T few(const T* x, std::int64_t n) {
-    T top = x[0];
-    for (std::int64_t i = 1; i < n; ++i) top = top != top ? top : M::combine(top, x[i]);
-    return top;
   }
 };
 

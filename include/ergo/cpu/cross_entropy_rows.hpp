@@ -39,72 +39,80 @@ template <class T>
   return loss;
 }
 
-template <class T, bool Gradient>
-struct CrossEntropyBody {
+// What smoothing by `all` adds to a row: the sum of weight (logarithm - (x - top)), returned, and less weight, taken
+// from dx unless that is null.
+template <class T>
+struct SmoothBody {
   template <Isa I>
-  static ERGO_INLINE void run(const CrossEntropyRows<T>* rows, const T* x, T* dx, T* loss, std::int64_t first,
-                              std::int64_t count) {
+  static ERGO_INLINE void run(const CrossEntropyRows<T>* rows, const T* x, T top, T logarithm, T less, T* dx,
+                              T* total) {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
-    constexpr std::int64_t kMost = RowBlocks<P>::kMost + 1;
-    const std::int64_t n = rows->n;
-    const RowBlocks<P> blocks(n);
-    const RowPacks<P> packs(n);
-    const T all = rows->of_all();
-    T highest[64], total[64] = {}, top[kMost], sum[kMost];
-    for (std::int64_t batch = 0; batch < count; batch += 64) {
-      const std::int64_t some = count - batch < 64 ? count - batch : 64;
-      for (std::int64_t r = 0; r < some; ++r) {
-        const T* from = x + (batch + r) * n;
-        const std::int64_t y = rows->label[first + batch + r];
-        if constexpr (!Gradient) {
-          if (y >= 0) row_weight(blocks, from, n, highest + r, total + r);
-        } else {
-          T* to = dx + (batch + r) * n;
-          if (y < 0) {
-            for (std::int64_t i = 0; i < n; ++i) to[i] = 0;
-            continue;
-          }
-          softmax_terms(blocks, from, to, top, sum, highest + r, total + r);
-          if (highest[r] - highest[r] != 0) [[unlikely]]
-            continue;
-          const T own = rows->of_label(y) * rows->scale, q = (own + all * rows->weights * rows->scale) / total[r];
-          for (std::int64_t b = 0; b < blocks.count; ++b)
-            scale_row(blocks[b], to + b * blocks.size, blocks.count == 1 ? q : q * top[b]);
-          if (all != 0) {
-            const P less(all * rows->scale);
-            packs.template each<2>([&](auto, std::int64_t i, const auto& valid) __attribute__((always_inline)) {
-              const P v = P::load(to + i), w = rows->weight ? P::load(rows->weight + i) : P(T(1));
-              where(valid, v - less * w, v).store(to + i);
-            });
-          }
-          to[y] -= own;
-        }
-      }
-      log_weights<P>(total, total, 64);
-      for (std::int64_t r = 0; r < some; ++r) {
-        const T* from = x + (batch + r) * n;
-        const std::int64_t y = rows->label[first + batch + r];
-        T& result = loss[first + batch + r];
-        if (y < 0) {
-          result = 0;
-        } else if (highest[r] - highest[r] != 0) [[unlikely]] {
-          result = infinite_cross_entropy(*rows, from, Gradient ? dx + (batch + r) * n : nullptr, y, highest[r]);
-        } else {
-          result = rows->of_label(y) * (total[r] - (from[y] - highest[r]));
-          if (all != 0) {
-            const P base(highest[r]), logarithm(total[r]);
-            result += all * packs
-                                .template sum<4>([&](std::int64_t i) __attribute__((always_inline)) {
-                                  const P w = rows->weight ? P::load(rows->weight + i) : P(T(1));
-                                  return w * (logarithm - (P::load(from + i) - base));
-                                })
-                                .sum();
-          }
-        }
-      }
-    }
+    const RowPacks<P> packs(rows->n);
+    const P base(top), log_sum(logarithm), step(less), one(T(1));
+    *total = packs
+                 .template sum<2>([&](std::int64_t i) __attribute__((always_inline)) {
+                   const P w = rows->weight ? P::load(rows->weight + i) : one;
+                   return w * (log_sum - (P::load(x + i) - base));
+                 })
+                 .sum();
+    if (!dx) return;
+    packs.template each<1>([&](auto, std::int64_t i, const auto& valid) __attribute__((always_inline)) {
+      const P v = P::load(dx + i), w = rows->weight ? P::load(rows->weight + i) : one;
+      where(valid, v - step * w, v).store(dx + i);
+    });
   }
 };
+
+// At most kRowBatch rows, none of them ignored: their losses, and unless dx is null their gradients.
+template <class T>
+void cross_entropy_batch(const CrossEntropyRows<T>& rows, const T* x, T* dx, const std::int64_t* label, T* loss,
+                         std::int64_t count) {
+  const std::int64_t n = rows.n;
+  const T all = rows.of_all();
+  T top[kRowBatch], sum[kRowBatch] = {}, total[kRowBatch];
+  if (dx) {
+    for (std::int64_t r = 0; r < count; ++r) total[r] = (rows.of_label(label[r]) + all * rows.weights) * rows.scale;
+    for_isa<SoftmaxBody<T>>(x, dx, count, n, true, SoftmaxExtras<T>{total, top, sum});
+  } else {
+    for_isa<WeightBody<T>>(x, top, sum, count, n);
+  }
+  for_isa<LogWeightBody<T>>(static_cast<const T*>(sum), sum, kRowBatch);
+  for (std::int64_t r = 0; r < count; ++r, x += n) {
+    const std::int64_t y = label[r];
+    T* to = dx ? dx + r * n : nullptr;
+    if (top[r] - top[r] != 0) [[unlikely]] {
+      loss[r] = infinite_cross_entropy(rows, x, to, y, top[r]);
+      continue;
+    }
+    const T own = rows.of_label(y);
+    loss[r] = own * (sum[r] - (x[y] - top[r]));
+    if (all != 0) {
+      T rest;
+      for_isa<SmoothBody<T>>(&rows, x, top[r], sum[r], all * rows.scale, to, &rest);
+      loss[r] += all * rest;
+    }
+    if (to) to[y] -= own * rows.scale;
+  }
+}
+
+// Rows [first, first + count) of a problem, in batches of those that are not ignored.
+template <class T>
+void cross_entropy_rows(const CrossEntropyRows<T>& rows, const T* x, T* dx, T* loss, std::int64_t first,
+                        std::int64_t count) {
+  const std::int64_t* label = rows.label + first;
+  for (std::int64_t r = 0; r < count;) {
+    T* to = dx ? dx + r * rows.n : nullptr;
+    if (label[r] < 0) {
+      loss[first + r++] = 0;
+      for (std::int64_t i = 0; to && i < rows.n; ++i) to[i] = 0;
+      continue;
+    }
+    std::int64_t end = r + 1;
+    while (end < count && end - r < kRowBatch && label[end] >= 0) ++end;
+    cross_entropy_batch(rows, x + r * rows.n, to, label + r, loss + first + r, end - r);
+    r = end;
+  }
+}
 
 // Labels of any integer type as int64, dense; one that equals *ignored (if there is such) as -1. Another outside [0,
 // classes) is an Error.
@@ -148,11 +156,7 @@ T cross_entropy(CrossEntropyRows<T> rows, const T* x, T* dx, std::int64_t count,
   const T* const in[] = {x};
   T* const out[] = {dx};
   for_rows(in, out, count, rows.n, [&](const T* const* p, T* const* q, std::int64_t first, std::int64_t some) {
-    if (dx)
-      for_isa<CrossEntropyBody<T, true>>(static_cast<const CrossEntropyRows<T>*>(&rows), p[0], q[0], loss, first, some);
-    else
-      for_isa<CrossEntropyBody<T, false>>(static_cast<const CrossEntropyRows<T>*>(&rows), p[0], q[0], loss, first,
-                                          some);
+    cross_entropy_rows(rows, p[0], q[0], loss, first, some);
   });
   return counted;
 }

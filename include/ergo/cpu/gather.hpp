@@ -22,9 +22,9 @@ namespace detail {
     at[d] = position % n;
     position /= n;
   }
-  throw Error(std::string("[") + names.op + "] " + names.indices + " " + to_string(indices.shape) +
-              (of ? std::string(", ") + names.of + " " + to_string(of->shape) : std::string()) + ": " + names.one +
-              " " + std::to_string(index) + " at " + to_string(at) + " is not in [0, " + std::to_string(extent) + ")");
+  throw_error({"[", names.op, "] ", names.indices, " ", indices.shape,
+               (of ? std::string(", ") + names.of + " " + to_string(of->shape) : std::string()), ": ", names.one, " ",
+               index, " at ", at, " is not in [0, ", extent, ")"});
 }
 
 template <class I>

@@ -36,6 +36,19 @@ inline void set_isa(Isa wanted);
 template <class Body, class... A>
 inline void for_isa(A... arguments);
 
+// `Body::run` as one function a set, for a caller that asks for the set itself. Null: the next lower one serves.
+template <class... A>
+struct IsaFunctions {
+  void (*of[3])(A...);
+  Isa best(Isa wanted) const {
+    while (!of[int(wanted)]) wanted = Isa(int(wanted) - 1);
+    return wanted;
+  }
+};
+// Compiled for every set, or for the compiler's own alone.
+template <class Body, bool Everywhere, class... A>
+constexpr IsaFunctions<A...> isa_functions();
+
 namespace detail {
 
 inline constinit int isa_in_use = -1;  // -1 until it is first asked for
@@ -95,6 +108,15 @@ inline Isa isa() {
 inline void set_isa(Isa wanted) {
   const int best = detail::detect_isa();
   __atomic_store_n(&detail::isa_in_use, int(wanted) < best ? int(wanted) : best, __ATOMIC_RELAXED);
+}
+
+template <class Body, bool Everywhere, class... A>
+constexpr IsaFunctions<A...> isa_functions() {
+#if defined(__x86_64__) && !defined(ERGO_BASELINE_ISA)
+  if constexpr (Everywhere)
+    return {{&detail::run_sse2<Body, A...>, &detail::run_avx2<Body, A...>, &detail::run_avx512<Body, A...>}};
+#endif
+  return {{&detail::run_sse2<Body, A...>, nullptr, nullptr}};
 }
 
 template <class Body, class... A>

@@ -12,7 +12,6 @@ namespace ergo::inline ERGO_BUILD::cpu {
 
 using ergo::detail::Args;
 
-inline constexpr int kMaxOperands = 10;
 inline constexpr std::int64_t kPointwiseGrain = 16384;  // elements a chunk; the partition depends on nothing else
 
 namespace detail {
@@ -84,11 +83,13 @@ struct Odometer {
 // Elements [begin, end) of the result. Rows that the loop can read as they lie are given to it directly when they are
 // long enough; otherwise blocks are gathered (and 16-bit operands widened) first, so that the loop always sees full
 // vectors.
-inline void run_strided(const Strided& s, std::byte* y, DType out, Loop loop, const void* self, std::int64_t begin,
-                        std::int64_t end) {
+inline void run_strided(const Strided& s, std::byte* y, DType out, const Loop& loop, const void* self,
+                        std::int64_t begin, std::int64_t end) {
   constexpr std::int64_t kShortRow = 64, kBlock = 512;
   const std::int64_t out_width = size_of(out);
-  std::int64_t step[kMaxOperands];
+  std::int64_t step[kMaxOperands], width[kMaxOperands];
+  for (int i = 0; i < s.operands; ++i) width[i] = size_of(compute_dtype(s.dtype[i]));
+  const LoopRun run(loop, self, s.operands, width, size_of(compute_dtype(out)));
   bool direct = s.extent[s.rank - 1] >= kShortRow && !is_storage_only(out);
   for (int i = 0; i < s.operands; ++i) {
     step[i] = s.stride[i][s.rank - 1];
@@ -98,7 +99,7 @@ inline void run_strided(const Strided& s, std::byte* y, DType out, Loop loop, co
   if (direct) {
     for (std::int64_t i = begin; i < end;) {
       const std::int64_t left = o.left_in_row(), n = left < end - i ? left : end - i;
-      loop(self, y + i * out_width, o.at, step, n);
+      run(y + i * out_width, o.at, step, n);
       o.advance(n);
       i += n;
     }
@@ -111,7 +112,7 @@ inline void run_strided(const Strided& s, std::byte* y, DType out, Loop loop, co
     uniform[i] = true;
     for (int d = 0; d < s.rank; ++d) uniform[i] = uniform[i] && s.stride[i][d] == 0;
     p[i] = block[i];
-    step[i] = uniform[i] ? 0 : size_of(compute_dtype(s.dtype[i]));
+    step[i] = uniform[i] ? 0 : width[i];
     if (!uniform[i]) continue;
     if (is_storage_only(s.dtype[i]))
       widen_run(s.dtype[i], s.base[i], block[i], 1);
@@ -134,10 +135,10 @@ inline void run_strided(const Strided& s, std::byte* y, DType out, Loop loop, co
       if (to == stored) widen_run(s.dtype[k], stored, block[k], count);
     }
     if (is_storage_only(out)) {
-      loop(self, result, p, step, count);
+      run(result, p, step, count);
       narrow_run(out, result, y + i * out_width, count);
     } else {
-      loop(self, y + i * out_width, p, step, count);
+      run(y + i * out_width, p, step, count);
     }
   }
 }
@@ -149,7 +150,7 @@ inline bool lies_across(const Array& a, const Shape& result) {
   return last > 0 && a.shape == result && result[last] > 1 && a.stride[last] != size_of(a.dtype) && a.stride[last] != 0;
 }
 
-[[gnu::noinline]] inline void pointwise_strided(const ergo::detail::Op& op, Args x, int n, DType out, Loop loop,
+[[gnu::noinline]] inline void pointwise_strided(const ergo::detail::Op& op, Args x, int n, DType out, const Loop& loop,
                                                 const void* self, Ref<Array>* y) {
   Shape shape;
   for (int i = 0; i < n; ++i)
@@ -176,20 +177,20 @@ inline bool lies_across(const Array& a, const Shape& result) {
 
 // Runs `loop` over the broadcast of the n inputs. A dying input of the result's dtype and shape, alone on memory of its
 // own, becomes the result.
-inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, Loop loop, const void* self, Ref<Array>* y,
-                      std::uint64_t dying) {
+inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, const Loop& loop, const void* self,
+                      Ref<Array>* y, std::uint64_t dying) {
   if (is_storage_only(out)) return detail::pointwise_strided(op, x, n, out, loop, self, y);
   const std::byte* p[kMaxOperands];
-  std::int64_t step[kMaxOperands];
+  std::int64_t step[kMaxOperands], width[kMaxOperands];
   bool scalars = true;
   for (int i = 0; i < n; ++i) scalars = scalars && x[i] && x[i]->shape.rank() == 0 && !is_storage_only(x[i]->dtype);
   if (scalars && !dying) {  // the case where overhead is all there is
     for (int i = 0; i < n; ++i) {
       p[i] = x[i]->data;
-      step[i] = 0;
+      step[i] = width[i] = size_of(x[i]->dtype);
     }
     Ref<Array> r = Array::make(out, Shape{});
-    loop(self, r->data, p, step, 1);
+    LoopRun(loop, self, n, width, size_of(out))(r->data, p, step, 1);
     y[0] = std::move(r);
     return;
   }
@@ -206,13 +207,15 @@ inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, Loop
     if (!x[i]) {
       p[i] = reinterpret_cast<const std::byte*>(detail::kPoison);
       step[i] = 0;
+      width[i] = sizeof(detail::kPoison);
       continue;
     }
     p[i] = x[i]->data;
+    width[i] = size_of(x[i]->dtype);
     if (is_storage_only(x[i]->dtype))
       return detail::pointwise_strided(op, x, n, out, loop, self, y);
     else if (x[i] == big ? big->contiguous : x[i]->contiguous && x[i]->shape == big->shape)
-      step[i] = size_of(x[i]->dtype);
+      step[i] = width[i];
     else if (x[i]->numel() == 1)
       step[i] = 0;
     else
@@ -229,15 +232,15 @@ inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, Loop
     }
   }
   if (!r) r = Array::make(out, big->shape);
-  const std::int64_t width = size_of(out);
+  const LoopRun run(loop, self, n, width, size_of(out));
   if (count <= 2 * kPointwiseGrain) {
-    if (count) loop(self, r->data, p, step, count);
+    if (count) run(r->data, p, step, count);
   } else {
     std::byte* q = r->data;
     parallel_for(count, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
       const std::byte* at[kMaxOperands];
       for (int i = 0; i < n; ++i) at[i] = p[i] + begin * step[i];
-      loop(self, q + begin * width, at, step, end - begin);
+      run(q + begin * size_of(out), at, step, end - begin);
     });
   }
   y[0] = std::move(r);

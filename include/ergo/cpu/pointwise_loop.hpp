@@ -1,6 +1,6 @@
-// The loop of a pointwise operation: one body over packs, instantiated per operation, dtype and instruction set. What
-// is strided, broadcast or parallel is the engine's business (cpu/pointwise.hpp); here every operand is dense or one
-// value.
+// The loop of a pointwise operation: one body over whole packs, instantiated per operation, dtype and instruction set.
+// Whatever need not be is compiled once: values that stand for all elements and the rest of the last pack here in
+// `LoopRun`, strided, broadcast and parallel operands in the engine (cpu/pointwise.hpp).
 #pragma once
 
 #include <cstring>
@@ -10,15 +10,20 @@
 
 namespace ergo::inline ERGO_BUILD::cpu {
 
-// y[i] for i in [0, n) from operands whose step is 0 (one value for all) or the size of an element. `self` is the
-// operation's own data, if it has any. y may be the very memory of an operand.
-using Loop = void (*)(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* step,
-                      std::int64_t n);
+inline constexpr int kMaxOperands = 10;
+
+// Computes `packs` packs to y from operands that advance by that many bytes a pack (0: the same one again). `self` is
+// the operation's own data, if it has any. y may be the very memory of an operand.
+using PackLoop = IsaFunctions<const void* /*self*/, std::byte* /*y*/, const std::byte* const* /*x*/,
+                              const std::int64_t* /*advance*/, std::int64_t /*packs*/>;
+struct Loop {
+  PackLoop packs;
+  int widest;  // bytes of the type that decides how many lanes fit a register
+};
 
 namespace detail {
 
-// The type that decides how many lanes fit a register: the widest that is computed with; bools take what the others
-// need.
+// The widest type that is computed with; bools take what the others need.
 template <class... T>
 struct WidestOf {
   using type = std::uint8_t;
@@ -35,96 +40,124 @@ struct WidestOf<T, Rest...> {
 template <class T, class Widest, int W>
 using OperandOf = std::conditional_t<std::is_same_v<T, bool>, Mask<Widest, W>, Pack<Compute<T>, W>>;
 
-template <class T>
-ERGO_INLINE void replicate(std::byte* to, const std::byte* value, int lanes) {
-  for (int i = 0; i < lanes; ++i) std::memcpy(to + i * int(sizeof(T)), value, sizeof(T));
-}
-
-// The few bytes of a tail; one element, the common case of scalars, without a call.
-template <class T>
-ERGO_INLINE void copy_tail(std::byte* to, const std::byte* from, std::size_t count) {
-  if (count == 1)
-    std::memcpy(to, from, sizeof(T));
-  else
-    std::memcpy(to, from, count * sizeof(T));
-}
-
-// The tail and zeros behind it, W elements in all.
-template <class T, int W>
-ERGO_INLINE void pad_tail(std::byte* to, const std::byte* from, std::size_t count) {
-  std::memset(to, 0, W * sizeof(T));
-  copy_tail<T>(to, from, count);
-}
-
-// The n % W last elements take the same path through padded copies, so that an element does not depend on n and nothing
-// outside is read or written. `Unrolled` repeats the body fourfold: what an operation of one instruction needs to keep
-// up with the second-level cache, and four times the code.
+// `Unrolled` repeats the body fourfold: what an operation of one instruction needs to keep up with the second-level
+// cache, and four times the code.
 template <Isa I, bool Unrolled, class Out, class... In, class Eval, std::size_t... K>
-ERGO_INLINE void run_packs(const Eval& eval, std::byte* y, const std::byte* const* x, const std::int64_t* step,
-                           std::int64_t n, std::index_sequence<K...>) {
+ERGO_INLINE void run_packs(const Eval& eval, std::byte* y, const std::byte* const* x, const std::int64_t* advance,
+                           std::int64_t packs, std::index_sequence<K...>) {
   using Widest = typename WidestOf<Out, In...>::type;
   constexpr int W = kRegisterBytes<I> / int(sizeof(Widest));
-  constexpr int kOperands = int(sizeof...(In));
-  alignas(64) std::byte padded[kOperands][64];  // written before use: clearing it costs more than a short loop
-  alignas(64) std::byte last[64];
-  const std::byte* p[kOperands] = {x[K]...};
-  const std::int64_t advance[kOperands] = {step[K] * W...};
-  (((step[K] == 0) ? (replicate<In>(padded[K], x[K], W), void(p[K] = padded[K])) : void()), ...);
-  std::byte* q = y;
-  std::byte* tail = nullptr;
-  std::size_t whole = std::size_t(n) / W;
-  const std::size_t rest = std::size_t(n) % W;
+  const std::byte* p[] = {x[K]...};
+  const std::int64_t by[] = {advance[K]...};
   const auto one = [&]() __attribute__((always_inline)) {
-    store_as(reinterpret_cast<Out*>(q), eval(load_as<OperandOf<In, Widest, W>>(reinterpret_cast<const In*>(p[K]))...));
-    ((p[K] += advance[K]), ...);
-    q += W * int(sizeof(Out));
+    store_as(reinterpret_cast<Out*>(y), eval(load_as<OperandOf<In, Widest, W>>(reinterpret_cast<const In*>(p[K]))...));
+    ((p[K] += by[K]), ...);
+    y += W * int(sizeof(Out));
   };
   if constexpr (Unrolled) {
-    for (; whole >= 4; whole -= 4) {
+    for (; packs >= 4; packs -= 4) {
       one();
       one();
       one();
       one();
     }
   }
-  for (;;) {
-    for (; whole > 0; --whole) one();
-    if (tail) {
-      copy_tail<Out>(tail, last, rest);
-      return;
-    }
-    if (rest == 0) return;
-    ((step[K] ? (pad_tail<In, W>(padded[K], p[K], rest), void(p[K] = padded[K])) : void()), ...);
-    tail = q;
-    q = last;
-    whole = 1;
-  }
+  for (; packs > 0; --packs) one();
 }
 
 template <class F, class Out, class... In>
 struct StaticBody {  // F::value(x...), a stateless function of packs
   template <Isa I>
-  static ERGO_INLINE void run(const void*, std::byte* y, const std::byte* const* x, const std::int64_t* step,
-                              std::int64_t n) {
+  static ERGO_INLINE void run(const void*, std::byte* y, const std::byte* const* x, const std::int64_t* advance,
+                              std::int64_t packs) {
     const auto eval = [](const auto&... operand) __attribute__((always_inline)) { return F::value(operand...); };
     constexpr bool kLight = requires { typename F::light; };
-    run_packs<I, kLight, Out, In...>(eval, y, x, step, n, std::index_sequence_for<In...>{});
+    run_packs<I, kLight, Out, In...>(eval, y, x, advance, packs, std::index_sequence_for<In...>{});
   }
 };
+template <class Body, bool Everywhere, class Out, class... In>
+constexpr Loop make_loop() {
+  return {isa_functions<Body, Everywhere, const void*, std::byte*, const std::byte* const*, const std::int64_t*,
+                        std::int64_t>(),
+          int(sizeof(typename WidestOf<Out, In...>::type))};
+}
+
+// A value of 1, 2, 4 or 8 bytes, again and again, through 64 bytes.
+inline void replicate(std::byte* to, const std::byte* value, std::int64_t width) {
+  constexpr std::uint64_t kOnes[] = {0, 0x0101010101010101u, 0x0001000100010001u, 0, 0x0000000100000001u, 0, 0, 0, 1};
+  std::uint64_t word = 0;
+  std::memcpy(&word, value, std::size_t(width));
+  word *= kOnes[width];
+  for (int i = 0; i < 8; ++i) std::memcpy(to + 8 * i, &word, 8);
+}
 
 }  // namespace detail
 
-// The loop of `F::value`, for the instruction set in use, unrolled if F is `light` (an instruction or two); for the
-// compiler's own alone if F is `rare` (met in derivatives of second order, say), which takes a third of the time to
-// compile.
+// The loop of `F::value`, for every instruction set, unrolled if F is `light` (an instruction or two); for the
+// compiler's own set alone if F is `rare` (met in derivatives of second order, say), which takes a third of the time
+// to compile.
 template <class F, class Out, class... In>
-void pointwise_loop(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* step,
-                    std::int64_t n) {
-  using Body = detail::StaticBody<F, Out, In...>;
-  if constexpr (requires { typename F::rare; })
-    detail::run_sse2<Body>(self, y, x, step, n);
-  else
-    for_isa<Body>(self, y, x, step, n);
+inline constexpr Loop pointwise_loop = detail::make_loop < detail::StaticBody<F, Out, In...>,
+                      !requires {
+  typename F::rare;
 }
+, Out, In... > ();
+
+// A loop on operands of given widths (bytes of an element), for the instruction set in use.
+class LoopRun {
+ public:
+  LoopRun(const Loop& loop, const void* self, int operands, const std::int64_t* width, std::int64_t out_width)
+      : self_(self), operands_(operands), width_(width), out_width_(out_width) {
+    const Isa set = loop.packs.best(isa());
+    run_ = loop.packs.of[int(set)];
+    lanes_ = (16 << int(set)) / loop.widest;
+  }
+  // y[i] for i in [0, n) from operands whose step is 0 (one value for all) or their width. What is left after whole
+  // packs takes the same path through padded copies, so that an element does not depend on n and nothing outside is
+  // read or written.
+  void operator()(std::byte* y, const std::byte* const* x, const std::int64_t* step, std::int64_t n) const {
+    alignas(64) std::byte padded[kMaxOperands][64];
+    const std::byte* p[kMaxOperands];
+    std::int64_t advance[kMaxOperands];
+    const std::int64_t packs = n / lanes_, rest = n % lanes_;
+    for (int k = 0; k < operands_; ++k) {
+      advance[k] = step[k] * lanes_;
+      p[k] = x[k];
+      if (step[k] == 0) {
+        detail::replicate(padded[k], x[k], width_[k]);
+        p[k] = padded[k];
+      }
+    }
+    if (packs) run_(self_, y, p, advance, packs);
+    if (!rest) return;
+    alignas(64) std::byte last[64];
+    for (int k = 0; k < operands_; ++k) {
+      if (step[k] == 0) continue;
+      std::memset(padded[k], 0, 64);
+      copy_few(padded[k], x[k] + packs * advance[k], rest, width_[k]);
+      p[k] = padded[k];
+    }
+    run_(self_, last, p, advance, 1);
+    copy_few(y + packs * lanes_ * out_width_, last, rest, out_width_);
+  }
+
+ private:
+  // One element, the common case of scalars, without a call.
+  static void copy_few(std::byte* to, const std::byte* from, std::int64_t n, std::int64_t width) {
+    if (n > 1)
+      std::memcpy(to, from, std::size_t(n * width));
+    else if (width == 4)
+      std::memcpy(to, from, 4);
+    else if (width == 8)
+      std::memcpy(to, from, 8);
+    else
+      *to = *from;
+  }
+  void (*run_)(const void*, std::byte*, const std::byte* const*, const std::int64_t*, std::int64_t);
+  const void* self_;
+  int operands_, lanes_;
+  const std::int64_t* width_;
+  std::int64_t out_width_;
+};
 
 }  // namespace ergo::inline ERGO_BUILD::cpu

@@ -133,12 +133,4 @@ ERGO_INLINE void row_weight(const RowBlocks<P>& blocks, const T* x, std::int64_t
   *sum_of_row = sum;
 }
 
-// y = log of lifted sums.
-template <class P, class T>
-ERGO_INLINE void log_weights(const T* sum, T* y, std::int64_t n) {
-  const RowPacks<P> packs(n);  // rows are counted in whole registers of scratch memory
-  packs.template each<1>([&](auto, std::int64_t i, const auto&)
-                             __attribute__((always_inline)) { log(P::load(sum + i) * P(kUnlift<T>)).store(y + i); });
-}
-
 }  // namespace ergo::inline ERGO_BUILD::cpu::detail

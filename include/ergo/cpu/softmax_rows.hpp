@@ -1,5 +1,6 @@
 // Rows of softmax, log_softmax and logsumexp, and the first-order rules of the first two. Each exponential is computed
-// once; two passes over memory suffice whatever the length of a row.
+// once; two passes over memory suffice whatever the length of a row. Loops are shared: what holds an exponential or a
+// logarithm takes long to compile.
 //
 // A row with infinities has the limit's shares: +infinity shares equally, -infinity gets nothing. A row of -infinity
 // alone gives NaN, or nothing (0, or -infinity as a logarithm) where the caller says so.
@@ -33,57 +34,36 @@ ERGO_INLINE void softmax_terms(const RowBlocks<P>& blocks, const T* x, T* y, T* 
   *sum_of_row = all;
 }
 
+// What a caller of SoftmaxBody wants beside y; each may be null.
+template <class T>
+struct SoftmaxExtras {
+  const T* scale = nullptr;          // y is scale[r] softmax
+  T *top = nullptr, *sum = nullptr;  // the maximum of each row and the lifted sum
+};
+
 template <class T>
 struct SoftmaxBody {
   template <Isa I>
-  static ERGO_INLINE void run(const T* x, T* y, std::int64_t rows, std::int64_t n, bool empty_is_zero) {
+  static ERGO_INLINE void run(const T* x, T* y, std::int64_t rows, std::int64_t n, bool empty_is_zero,
+                              SoftmaxExtras<T> extras) {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
     constexpr std::int64_t kMost = RowBlocks<P>::kMost + 1;
     const RowBlocks<P> blocks(n);
     T top[kMost], sum[kMost], highest, all;
     for (std::int64_t r = 0; r < rows; ++r, x += n, y += n) {
       softmax_terms(blocks, x, y, top, sum, &highest, &all);
+      if (extras.top) {
+        extras.top[r] = highest;
+        extras.sum[r] = all;
+      }
       if (highest - highest != 0) [[unlikely]] {
         if (!infinite_row(x, y, n, highest) && !empty_is_zero)
           for (std::int64_t i = 0; i < n; ++i) y[i] = kNaN<T>;
         continue;
       }
-      const T q = T(1) / all;
+      const T q = (extras.scale ? extras.scale[r] : T(1)) / all;
       for (std::int64_t b = 0; b < blocks.count; ++b)
         scale_row(blocks[b], y + b * blocks.size, blocks.count == 1 ? q : q * top[b]);
-    }
-  }
-};
-
-// Rows in batches of 64: their weights, the logarithms of these in packs, then x - maximum - logarithm.
-template <class T>
-struct LogSoftmaxBody {
-  template <Isa I>
-  static ERGO_INLINE void run(const T* x, T* y, std::int64_t rows, std::int64_t n, bool empty_is_zero) {
-    using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
-    const RowBlocks<P> blocks(n);
-    const RowPacks<P> packs(n);
-    T top[64], sum[64] = {};
-    for (std::int64_t first = 0; first < rows; first += 64) {
-      const std::int64_t count = rows - first < 64 ? rows - first : 64;
-      const T* from = x + first * n;
-      for (std::int64_t r = 0; r < count; ++r) row_weight(blocks, from + r * n, n, top + r, sum + r);
-      log_weights<P>(sum, sum, 64);
-      for (std::int64_t r = 0; r < count; ++r) {
-        const T* p = from + r * n;
-        T* q = y + (first + r) * n;
-        if (top[r] - top[r] != 0) [[unlikely]] {
-          if (infinite_row(p, q, n, top[r]))
-            for (std::int64_t i = 0; i < n; ++i) q[i] = log_outside(q[i]);
-          else
-            for (std::int64_t i = 0; i < n; ++i) q[i] = empty_is_zero ? -kInfinity<T> : kNaN<T>;
-          continue;
-        }
-        const P shift(top[r]), logarithm(sum[r]);
-        packs.template each<4>([&](auto, std::int64_t i, const auto&) __attribute__((always_inline)) {
-          ((P::load(p + i) - shift) - logarithm).store(q + i);
-        });
-      }
     }
   }
 };
@@ -98,18 +78,59 @@ struct WeightBody {
     for (std::int64_t r = 0; r < rows; ++r) row_weight(blocks, x + r * n, n, top + r, sum + r);
   }
 };
-// y = top + log of the lifted sum, n of them in room for a register more; y may be top.
+// y = log of lifted sums, n of them in room for a register more; y may be sum.
 template <class T>
 struct LogWeightBody {
   template <Isa I>
-  static ERGO_INLINE void run(const T* top, const T* sum, T* y, std::int64_t n) {
+  static ERGO_INLINE void run(const T* sum, T* y, std::int64_t n) {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
-    RowPacks<P>(n).template each<1>([&](auto, std::int64_t i, const auto& valid) __attribute__((always_inline)) {
-      const P done = P::load(y + i);
-      where(valid, P::load(top + i) + log(P::load(sum + i) * P(kUnlift<T>)), done).store(y + i);
-    });
+    for (std::int64_t i = 0; i < n; i += P::kLanes) log(P::load(sum + i) * P(kUnlift<T>)).store(y + i);
   }
 };
+// y = (x - top) - logarithm, row by row.
+template <class T>
+struct ShiftBody {
+  template <Isa I>
+  static ERGO_INLINE void run(const T* x, T* y, const T* top, const T* logarithm, std::int64_t rows, std::int64_t n) {
+    using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
+    const RowPacks<P> packs(n);
+    for (std::int64_t r = 0; r < rows; ++r, x += n, y += n) {
+      const P shift(top[r]), less(logarithm[r]);
+      packs.template each<2>([&](auto, std::int64_t i, const auto&)
+                                 __attribute__((always_inline)) { ((P::load(x + i) - shift) - less).store(y + i); });
+    }
+  }
+};
+
+// f(first, count) for rows in batches that their figures are kept of on the stack.
+inline constexpr std::int64_t kRowBatch = 64;
+template <class F>
+void in_batches(std::int64_t rows, F&& f) {
+  for (std::int64_t first = 0; first < rows; first += kRowBatch)
+    f(first, rows - first < kRowBatch ? rows - first : kRowBatch);
+}
+
+// log softmax of rows: their weights, the logarithms of these in packs, then x - maximum - logarithm.
+template <class T>
+void log_softmax_rows(const T* x, T* y, std::int64_t rows, std::int64_t n, bool empty_is_zero) {
+  in_batches(rows, [&](std::int64_t first, std::int64_t count) {
+    const T* from = x + first * n;
+    T* to = y + first * n;
+    T top[kRowBatch], sum[kRowBatch] = {};
+    for_isa<WeightBody<T>>(from, top, sum, count, n);
+    for_isa<LogWeightBody<T>>(static_cast<const T*>(sum), sum, kRowBatch);
+    for_isa<ShiftBody<T>>(from, to, static_cast<const T*>(top), static_cast<const T*>(sum), count, n);
+    for (std::int64_t r = 0; r < count; ++r) {
+      if (top[r] - top[r] == 0) [[likely]]
+        continue;
+      T* q = to + r * n;
+      if (infinite_row(from + r * n, q, n, top[r]))
+        for (std::int64_t i = 0; i < n; ++i) q[i] = log_outside(q[i]);
+      else
+        for (std::int64_t i = 0; i < n; ++i) q[i] = empty_is_zero ? -kInfinity<T> : kNaN<T>;
+    }
+  });
+}
 
 // y[r] = log sum exp of row r of n elements.
 template <class T>
@@ -145,9 +166,8 @@ void log_sum_exp(const T* x, T* y, std::int64_t rows, std::int64_t n) {
       for (std::int64_t p = 1; p < parts; ++p) add_weight(tops[p], sums[p], top + r, sum + r);
     }
   }
-  T* result = top;  // y has no room behind it
-  for_isa<LogWeightBody<T>>(static_cast<const T*>(top), static_cast<const T*>(sum), result, rows);
-  std::memcpy(y, result, std::size_t(rows) * sizeof(T));
+  for_isa<LogWeightBody<T>>(static_cast<const T*>(sum), sum, rows);
+  for (std::int64_t r = 0; r < rows; ++r) y[r] = top[r] + sum[r];
 }
 
 // From the cotangent g and the result y of softmax: y (g - sum(g y)).

@@ -45,10 +45,10 @@ class BatchPlan {
     ergo::detail::check_one_key("batches", key_);
     if (rows < 0) fail("the number of rows is negative");
     const std::int64_t size = options.batch_size;
-    if (size < 1) fail("batch_size is " + std::to_string(size) + ", where at least 1 is needed");
+    if (size < 1) fail({"batch_size is ", size, ", where at least 1 is needed"});
     if (options.sampling == Sampling::with_replacement && rows == 0) fail("there is nothing to sample from");
     batches_ = options.drop_last ? rows / size : (rows + size - 1) / size;
-    if (batches_ == 0 && rows > 0) fail("batch_size " + std::to_string(size) + " with drop_last leaves no batch");
+    if (batches_ == 0 && rows > 0) fail({"batch_size ", size, " with drop_last leaves no batch"});
   }
   std::int64_t rows() const { return rows_; }
   std::int64_t batches() const { return batches_; }
@@ -66,9 +66,7 @@ class BatchPlan {
   }
 
  private:
-  [[noreturn, gnu::cold]] void fail(const std::string& why) const {
-    throw Error("[batches] " + std::to_string(rows_) + " rows: " + why);
-  }
+  [[noreturn, gnu::cold]] void fail(const Message& why) const { throw_error({"[batches] ", rows_, " rows: ", why}); }
   Key key_;
   std::int64_t rows_, batches_ = 0;
   BatchOptions options_;
@@ -119,8 +117,7 @@ class Batches {
     Iterator end() const { return {this, size()}; }
     Batch operator[](std::int64_t number) const {
       if (number < 0 || number >= size())
-        throw Error("[batches] batch " + std::to_string(number) + " is not in [0, " + std::to_string(size()) +
-                    ") of the epoch");
+        throw_error({"[batches] batch ", number, " is not in [0, ", size(), ") of the epoch"});
       return of_.gather(of_.plan_.batch(order_, epoch_, number), std::index_sequence_for<T...>{});
     }
 

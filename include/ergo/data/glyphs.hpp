@@ -236,7 +236,7 @@ inline std::int32_t draw_glyph(std::uint64_t key, float* image) {
 
 inline Glyphs glyphs(const Key& key, AnyInteger n) {
   ergo::detail::check_one_key("glyphs", key);
-  if (n < 0) throw Error("[glyphs] " + std::to_string(n) + " images: the number must not be negative");
+  if (n < 0) throw_error({"[glyphs] ", std::int64_t(n), " images: the number must not be negative"});
   const auto seed = std::uint64_t(key.material.item());
   auto images = ergo::detail::make_tensor<float>({std::int64_t(n), detail::kGlyphSize, detail::kGlyphSize, 1});
   auto labels = ergo::detail::make_tensor<std::int32_t>({std::int64_t(n)});

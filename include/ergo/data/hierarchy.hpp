@@ -13,10 +13,9 @@ namespace ergo::inline ERGO_BUILD::data::synthetic {
 // Features (2^levels, features) of +-1, item i the leaf that i's bits lead to. An Error for levels outside [1, 20] and
 // a probability outside [0, 1].
 inline Tensor<double> hierarchy(const Key& key, int levels, std::int64_t features, double flip = 0.1) {
-  if (levels < 1 || levels > 20) throw Error("[hierarchy] " + std::to_string(levels) + " levels: 1 to 20 are possible");
-  if (features < 1) throw Error("[hierarchy] " + std::to_string(features) + " features: at least 1");
-  if (!(flip >= 0 && flip <= 1))
-    throw Error("[hierarchy] the probability " + std::to_string(flip) + " is not in [0, 1]");
+  if (levels < 1 || levels > 20) throw_error({"[hierarchy] ", levels, " levels: 1 to 20 are possible"});
+  if (features < 1) throw_error({"[hierarchy] ", features, " features: at least 1"});
+  if (!(flip >= 0 && flip <= 1)) throw_error({"[hierarchy] the probability ", flip, " is not in [0, 1]"});
   const auto signs = [&](int level, std::int64_t nodes, double negative) {
     return where(uniform<double>(fold_in(key, level), {nodes, features}) < negative, -ones<double>({nodes, features}),
                  1);

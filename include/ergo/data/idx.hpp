@@ -72,17 +72,15 @@ class IdxFile {
     }
     return got;
   }
-  [[noreturn, gnu::cold]] void fail(std::int64_t at, const std::string& why) const {
-    throw Error("[load_idx] " + path_ + ", byte " + std::to_string(at) + (file_ ? "" : " of the decompressed data") +
-                ": " + why);
+  [[noreturn, gnu::cold]] void fail(std::int64_t at, const Message& why) const {
+    throw_error({"[load_idx] ", path_, ", byte ", at, (file_ ? "" : " of the decompressed data"), ": ", why});
   }
 
  private:
   std::int64_t read_some(unsigned char* to, std::int64_t n) {
     if (file_) {
       const auto part = std::int64_t(std::fread(to, 1, std::size_t(n), file_));
-      if (part == 0 && std::ferror(file_))
-        fail(offset_, "the file cannot be read: " + std::string(std::strerror(errno)));
+      if (part == 0 && std::ferror(file_)) fail(offset_, {"the file cannot be read: ", std::strerror(errno)});
       return part;
     }
 #if __has_include(<zlib.h>)
@@ -90,15 +88,13 @@ class IdxFile {
     int code = Z_OK;
     const char* text = gzerror(zipped_, &code);
     if (code == Z_BUF_ERROR) fail(offset_ + (part > 0 ? part : 0), "the compressed data end too early");
-    if (part < 0) fail(offset_, std::string("the compressed data are damaged: ") + text);
+    if (part < 0) fail(offset_, {"the compressed data are damaged: ", text});
     return part;
 #else
     return 0;
 #endif
   }
-  [[noreturn, gnu::cold]] void fail_plain(const std::string& why) const {
-    throw Error("[load_idx] " + path_ + ": " + why);
-  }
+  [[noreturn, gnu::cold]] void fail_plain(const Message& why) const { throw_error({"[load_idx] ", path_, ": ", why}); }
 
   std::string path_;
   std::FILE* file_ = nullptr;
@@ -114,13 +110,20 @@ inline std::string hexadecimal(unsigned byte) {
 }
 inline const char* idx_type(unsigned code) {
   switch (code) {
-    case 0x08: return "unsigned bytes";
-    case 0x09: return "signed bytes";
-    case 0x0b: return "16-bit integers";
-    case 0x0c: return "32-bit integers";
-    case 0x0d: return "floats";
-    case 0x0e: return "doubles";
-    default: return "no known type";
+    case 0x08:
+      return "unsigned bytes";
+    case 0x09:
+      return "signed bytes";
+    case 0x0b:
+      return "16-bit integers";
+    case 0x0c:
+      return "32-bit integers";
+    case 0x0d:
+      return "floats";
+    case 0x0e:
+      return "doubles";
+    default:
+      return "no known type";
   }
 }
 
@@ -130,24 +133,23 @@ inline Shape read_idx_header(IdxFile& file) {
   if (const std::int64_t got = file.read(magic, 4); got < 4)
     file.fail(got, "the file ends within the 4 bytes that begin an IDX file");
   for (int i = 0; i < 2; ++i)
-    if (magic[i] != 0) file.fail(i, hexadecimal(magic[i]) + " where an IDX file has 0x00");
+    if (magic[i] != 0) file.fail(i, {hexadecimal(magic[i]), " where an IDX file has 0x00"});
   if (magic[2] != 0x08)
-    file.fail(2, "elements of type " + hexadecimal(magic[2]) + " (" + idx_type(magic[2]) +
-                     "), where 0x08 (unsigned bytes) is expected");
-  if (magic[3] < 1 || magic[3] > kMaxRank) file.fail(3, std::to_string(magic[3]) + " axes, where 1 to 8 are expected");
+    file.fail(2, {"elements of type ", hexadecimal(magic[2]), " (", idx_type(magic[2]),
+                  "), where 0x08 (unsigned bytes) is expected"});
+  if (magic[3] < 1 || magic[3] > kMaxRank) file.fail(3, {magic[3], " axes, where 1 to 8 are expected"});
   Shape shape;
   std::int64_t n = 1;
   for (int d = 0; d < magic[3]; ++d) {
     unsigned char word[4];
     const std::int64_t at = file.offset();
-    if (file.read(word, 4) < 4)
-      file.fail(file.offset(), "the file ends within extent " + std::to_string(d) + " of " + std::to_string(magic[3]));
+    if (file.read(word, 4) < 4) file.fail(file.offset(), {"the file ends within extent ", d, " of ", magic[3]});
     const auto extent = std::int64_t(std::uint32_t(word[0]) << 24 | std::uint32_t(word[1]) << 16 |
                                      std::uint32_t(word[2]) << 8 | word[3]);
-    if (extent > INT32_MAX) file.fail(at, "extent " + std::to_string(extent) + ", where at most 2^31 - 1 is expected");
+    if (extent > INT32_MAX) file.fail(at, {"extent ", extent, ", where at most 2^31 - 1 is expected"});
     shape.push(extent);
     if (__builtin_mul_overflow(n, extent ? extent : 1, &n))
-      file.fail(at, "the extents " + to_string(shape) + " give more than 2^63 - 1 elements");
+      file.fail(at, {"the extents ", shape, " give more than 2^63 - 1 elements"});
   }
   return shape;
 }
@@ -160,12 +162,12 @@ inline Tensor<std::uint8_t> load_idx(const std::string& path) {
   const std::int64_t n = shape.numel(), from = file.offset();
   const std::string expected = to_string(shape) + " = " + std::to_string(n) + " elements follow the header";
   if (n > file.most() - from)
-    file.fail(from, expected + ", more than the file can hold");  // before memory is asked for
+    file.fail(from, {expected, ", more than the file can hold"});  // before memory is asked for
   auto x = ergo::detail::make_tensor<std::uint8_t>(shape);
   auto* bytes = ergo::detail::data_of<unsigned char>(x.array());
-  if (const std::int64_t got = file.read(bytes, n); got < n) file.fail(from + got, "the file ends here; " + expected);
+  if (const std::int64_t got = file.read(bytes, n); got < n) file.fail(from + got, {"the file ends here; ", expected});
   unsigned char more;
-  if (file.read(&more, 1) != 0) file.fail(from + n, "the file goes on; " + expected);
+  if (file.read(&more, 1) != 0) file.fail(from + n, {"the file goes on; ", expected});
   return x;
 }
 

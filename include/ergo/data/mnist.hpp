@@ -34,14 +34,13 @@ inline std::string find_idx(const std::string& folder, const std::string& part, 
   for (const char* separator : {"-", "."})
     for (const char* ending : {"", ".gz"})
       if (const std::string path = folder + "/" + part + separator + kind + ending; is_file(path)) return path;
-  throw Error("[mnist] " + folder + " has no file " + part + "-" + kind + " or " + part + "." + kind +
-              ", plain or .gz");
+  throw_error({"[mnist] ", folder, " has no file ", part, "-", kind, " or ", part, ".", kind, ", plain or .gz"});
 }
 
 inline Tensor<float> load_images(const std::string& path) {
   const Tensor<std::uint8_t> bytes = load_idx(path);
   if (bytes.rank() != 3)
-    throw Error("[mnist] " + path + ": images have 3 axes (N, H, W), not the shape " + to_string(bytes.shape()));
+    throw_error({"[mnist] ", path, ": images have 3 axes (N, H, W), not the shape ", bytes.shape()});
   auto x = ergo::detail::make_tensor<float>(bytes.shape() + Shape{1});
   const auto* from = ergo::detail::data_of<std::uint8_t>(bytes.array());
   auto* to = ergo::detail::data_of<float>(x.array());
@@ -52,18 +51,14 @@ inline Tensor<float> load_images(const std::string& path) {
 }
 inline Tensor<std::int32_t> load_labels(const std::string& path, std::int64_t images, int classes) {
   const Tensor<std::uint8_t> bytes = load_idx(path);
-  if (bytes.rank() != 1)
-    throw Error("[mnist] " + path + ": labels have 1 axis, not the shape " + to_string(bytes.shape()));
-  if (bytes.numel() != images)
-    throw Error("[mnist] " + path + ": " + std::to_string(bytes.numel()) + " labels for " + std::to_string(images) +
-                " images");
+  if (bytes.rank() != 1) throw_error({"[mnist] ", path, ": labels have 1 axis, not the shape ", bytes.shape()});
+  if (bytes.numel() != images) throw_error({"[mnist] ", path, ": ", bytes.numel(), " labels for ", images, " images"});
   auto labels = ergo::detail::make_tensor<std::int32_t>(bytes.shape());
   const auto* from = ergo::detail::data_of<std::uint8_t>(bytes.array());
   auto* to = ergo::detail::data_of<std::int32_t>(labels.array());
   for (std::int64_t i = 0; i < images; ++i) {
     if (from[i] >= classes)
-      throw Error("[mnist] " + path + ", byte " + std::to_string(8 + i) + ": label " + std::to_string(from[i]) +
-                  " is not in [0, " + std::to_string(classes) + ")");
+      throw_error({"[mnist] ", path, ", byte ", 8 + i, ": label ", from[i], " is not in [0, ", classes, ")"});
     to[i] = from[i];
   }
   return labels;
@@ -73,7 +68,7 @@ inline Tensor<std::int32_t> load_labels(const std::string& path, std::int64_t im
 
 inline ImageDataset mnist(const std::string& folder) {
   struct stat info;
-  if (stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) throw Error("[mnist] there is no folder " + folder);
+  if (stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) throw_error({"[mnist] there is no folder ", folder});
   std::string name = folder;
   while (name.size() > 1 && name.back() == '/') name.pop_back();
   name = name.substr(name.rfind('/') + 1);
@@ -88,8 +83,8 @@ inline ImageDataset mnist(const std::string& folder) {
   set.test_images = detail::load_images(test);
   set.test_labels = detail::load_labels(test_labels, set.test_images.shape()[0], set.classes);
   if (set.train_images.shape().last(3) != set.test_images.shape().last(3))
-    throw Error("[mnist] " + folder + ": training images " + to_string(set.train_images.shape()) + " and test images " +
-                to_string(set.test_images.shape()) + " differ in size");
+    throw_error({"[mnist] ", folder, ": training images ", set.train_images.shape(), " and test images ",
+                 set.test_images.shape(), " differ in size"});
   return set;
 }
 

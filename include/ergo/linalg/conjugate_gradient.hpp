@@ -29,12 +29,12 @@ ConjugateGradient<Tree> conjugate_gradient(const Op& op, const Tree& b, Conjugat
   using R = detail::WidestLeaf<Tree>;
   const detail::LeafList shapes = detail::plain_leaves("conjugate_gradient", b);
   if (!(options.tolerance >= 0) || options.max_iterations < 0)
-    throw Error("[conjugate_gradient] tolerance " + std::to_string(options.tolerance) + ", max_iterations " +
-                std::to_string(options.max_iterations) + ": neither may be negative");
+    throw_error({"[conjugate_gradient] tolerance ", options.tolerance, ", max_iterations ", options.max_iterations,
+                 ": neither may be negative"});
   const double tolerance = options.tolerance > 0 ? options.tolerance : sizeof(R) == 8 ? 1e-10 : 1e-5;
   const std::int64_t most = options.max_iterations > 0 ? options.max_iterations : 10 * tree::numel(b);
   const auto finite = [](double x, const char* what) {
-    if (x - x != 0) throw Error(std::string("[conjugate_gradient] ") + what + " has a NaN or infinity");
+    if (x - x != 0) throw_error({"[conjugate_gradient] ", what, " has a NaN or infinity"});
     return x;
   };
 

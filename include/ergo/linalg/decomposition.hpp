@@ -16,7 +16,7 @@ namespace detail {
 
 inline constexpr int kMostFactors = 3;
 
-struct Decomposition final : Op {
+struct Decomposition final : OpOf<Decomposition> {
   // Of an m x n matrix: the shapes of the results; and from row-major elements, which it may overwrite, the results.
   // False if the iteration did not converge.
   void (*shapes)(std::int64_t m, std::int64_t n, Shape* result);
@@ -24,23 +24,23 @@ struct Decomposition final : Op {
 
   constexpr Decomposition(const char* s, int results, void (*f)(std::int64_t, std::int64_t, Shape*),
                           bool (*g)(std::int64_t, std::int64_t, double*, double* const*))
-      : Op(s, 1), shapes(f), compute(g) {
+      : OpOf(s, 1), shapes(f), compute(g) {
     n_out = results;
     uses = Uses::nothing;
     has_vjp = has_jvp = false;
   }
-  int core(int) const override { return 2; }
-  void definition(Args x, Ref<Array>*) const override {
+  int core(int) const { return 2; }
+  void definition(Args x, Ref<Array>*) const {
     fail(name, x, 1, "it has no derivative yet in this version (stop_gradient(x) makes its argument a constant)");
   }
-  inline void value(Args x, Ref<Array>* y, std::uint64_t) const override;
+  inline void value(Args x, Ref<Array>* y, std::uint64_t) const;
 };
 
 // Checks what the shape shows.
 inline void check_matrix(const char* op, const Array& a, bool square) {
   if (a.shape.rank() < 2) fail(op, a, "a matrix has two axes");
   if (square && a.shape[-2] != a.shape[-1])
-    fail(op, a, "the matrix is not square: " + std::to_string(a.shape[-2]) + " and " + std::to_string(a.shape[-1]));
+    fail(op, a, {"the matrix is not square: ", a.shape[-2], " and ", a.shape[-1]});
 }
 
 // Checks what only the elements show.
@@ -50,7 +50,7 @@ inline void check_finite(const char* op, const Array& shaped, const double* p) {
     Shape at = shaped.shape;
     std::int64_t rest = i;
     for (int d = at.rank(); d-- > 0; rest /= shaped.shape[d]) at[d] = rest % shaped.shape[d];
-    fail(op, shaped, "it has a NaN or infinity at " + to_string(at));
+    fail(op, shaped, {"it has a NaN or infinity at ", at});
   }
 }
 

@@ -43,10 +43,8 @@ linalg::ExtremeEigenpairs<Tree> linalg::extreme_eigenpairs(const Op& op, const T
   const detail::LeafList shapes = detail::plain_leaves(name, like);
   const std::int64_t n = tree::numel(like), pairs = std::int64_t(k);
   if (pairs < 1 || pairs > n)
-    throw Error("[extreme_eigenpairs] " + std::to_string(pairs) + " pairs asked of an operator on " +
-                std::to_string(n) + " elements");
-  if (options.max_steps < 1)
-    throw Error("[extreme_eigenpairs] max_steps " + std::to_string(options.max_steps) + " is below 1");
+    throw_error({"[extreme_eigenpairs] ", pairs, " pairs asked of an operator on ", n, " elements"});
+  if (options.max_steps < 1) throw_error({"[extreme_eigenpairs] max_steps ", options.max_steps, " is below 1"});
   const double tolerance = options.tolerance > 0 ? options.tolerance : sizeof(R) == 8 ? 1e-10 : 1e-4;
   const bool top = options.end != End::bottom, bottom = options.end != End::top;
   const std::int64_t limit = options.max_steps < n ? options.max_steps : n;
@@ -67,8 +65,7 @@ linalg::ExtremeEigenpairs<Tree> linalg::extreme_eigenpairs(const Op& op, const T
     const bool full = steps >= limit;
     // Behind an invariant subspace lie further copies of multiple eigenvalues: go on from a fresh direction.
     if (!more && !full && !basis.restart(fresh()))
-      throw Error("[extreme_eigenpairs] no direction is left beside an invariant subspace of " + std::to_string(steps) +
-                  " vectors");
+      throw_error({"[extreme_eigenpairs] no direction is left beside an invariant subspace of ", steps, " vectors"});
     if (steps < look && !full) continue;
     look = steps + (steps / 8 > 4 ? steps / 8 : 4);
     const double last = basis.beta.back();

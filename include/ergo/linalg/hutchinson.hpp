@@ -17,7 +17,7 @@ struct HutchinsonTrace {
 // operator that gives a NaN, an infinity, or a tree of other shapes.
 template <class Op, class Tree, Integer I>
 HutchinsonTrace hutchinson_trace(const Key& key, const Op& op, const Tree& like, I n) {
-  if (n < 1) throw Error("[hutchinson_trace] " + std::to_string(n) + " probes, where at least one is needed");
+  if (n < 1) throw_error({"[hutchinson_trace] ", n, " probes, where at least one is needed"});
   const detail::LeafList shapes = detail::plain_leaves("hutchinson_trace", like);
   const auto probes = std::int64_t(n);
   double mean = 0, squares = 0;  // Welford's running mean and sum of squared deviations
@@ -26,8 +26,7 @@ HutchinsonTrace hutchinson_trace(const Key& key, const Op& op, const Tree& like,
     const Tree image = op(v);
     detail::check_like("hutchinson_trace", shapes, image);
     const double sample = double(tree::dot(v, image).item());
-    if (sample - sample != 0)
-      throw Error("[hutchinson_trace] the operator gave a NaN or infinity at probe " + std::to_string(i));
+    if (sample - sample != 0) throw_error({"[hutchinson_trace] the operator gave a NaN or infinity at probe ", i});
     const double off = sample - mean;
     mean += off / double(i + 1);
     squares += off * (sample - mean);

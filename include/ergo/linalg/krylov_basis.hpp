@@ -34,8 +34,7 @@ LeafList plain_leaves(const char* op, const A& a) {
 template <class A>
 void check_like(const char* op, const LeafList& shapes, const A& image) {
   const LeafList leaves = plain_leaves(op, image);
-  if (leaves.size() != shapes.size())
-    throw Error(std::string("[") + op + "] the operator gave a tree of another structure");
+  if (leaves.size() != shapes.size()) throw_error({"[", op, "] the operator gave a tree of another structure"});
   same_shapes(op, shapes, leaves);
 }
 
@@ -66,8 +65,8 @@ class KrylovBasis {
     R* q = data_of<R>(*basis_);
     copy_in(q, v);
     double squares = cpu::project(q, 0, n_, static_cast<const R*>(q), nullptr);
-    if (squares - squares != 0) throw Error(text() + "the start vector has a NaN or infinity");
-    if (squares == 0) throw Error(text() + "the start vector is zero");
+    if (squares - squares != 0) throw_error({text(), "the start vector has a NaN or infinity"});
+    if (squares == 0) throw_error({text(), "the start vector is zero"});
     cpu::scale_vector(q, n_, 1 / __builtin_sqrt(squares));
     squares = cpu::project(q, 0, n_, static_cast<const R*>(q), nullptr);  // once more: rounding of short types
     cpu::scale_vector(q, n_, 1 / __builtin_sqrt(squares));
@@ -96,8 +95,7 @@ class KrylovBasis {
       if (rows == 2) c[0] = beta.back();
       size = cpu::remove_and_project(static_cast<const R*>(q) + from * n_, rows, n_, next, c);
     }
-    if (size - size != 0 || a - a != 0)
-      throw Error(text() + "the operator gave a NaN or infinity in step " + std::to_string(k));
+    if (size - size != 0 || a - a != 0) throw_error({text(), "the operator gave a NaN or infinity in step ", k});
     double b = __builtin_sqrt(size);
     const double before = beta.empty() ? 0 : beta.back(), sum = __builtin_fabs(a) + b + before;
     if (sum > norm_) norm_ = sum;
@@ -182,7 +180,7 @@ inline TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<doub
   for (std::int64_t i = 0; i < k; ++i) x[std::size_t(i * (k + 1))] = 1;
   e.resize(alpha.size() + 1);
   if (!cpu::diagonalise_tridiagonal(d.data(), e.data(), k, x.data(), k))
-    throw Error(std::string("[") + op + "] the eigenvalues of the tridiagonal matrix did not converge");
+    throw_error({"[", op, "] the eigenvalues of the tridiagonal matrix did not converge"});
   sort_indices(d.data(), k, false, order.data());
   TridiagonalEigen r;
   for (const std::int64_t i : order) {

@@ -54,7 +54,7 @@ inline Tensor<double> vector_of(const std::vector<double>& v) { return from_span
 template <class Op, class Tree, Integer I>
 linalg::Lanczos<Tree> linalg::lanczos(const Op& op, const Tree& start, I k, LanczosOptions options) {
   using R = detail::WidestLeaf<Tree>;
-  if (k < 1) throw Error("[lanczos] " + std::to_string(k) + " steps, where at least one is needed");
+  if (k < 1) throw_error({"[lanczos] ", k, " steps, where at least one is needed"});
   const detail::LeafList shapes = detail::plain_leaves("lanczos", start);
   const std::int64_t n = tree::numel(start), wanted = std::int64_t(k) < n ? std::int64_t(k) : n;
   detail::KrylovBasis<R> basis("lanczos", n, wanted + 1);

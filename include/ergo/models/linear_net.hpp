@@ -16,7 +16,7 @@ struct LinearNet {
 
   // x (..., in) to (..., out).
   Tensor<T> operator()(const Tensor<T>& x) const {
-    if (weights.empty()) throw Error("[linear_net] a network without layers");
+    if (weights.empty()) throw_error("[linear_net] a network without layers");
     Tensor<T> h = x;
     for (std::size_t l = 0; l < weights.size(); ++l) {
       h = ergo::linear(h, weights[l]);

@@ -14,7 +14,7 @@ struct Mlp {
 
   // x (..., in) to (..., out).
   Tensor<T> operator()(const Tensor<T>& x) const {
-    if (layers.empty()) throw Error("[mlp] a network without layers");
+    if (layers.empty()) throw_error("[mlp] a network without layers");
     Tensor<T> h = x;
     for (std::size_t i = 0; i + 1 < layers.size(); ++i) h = layers[i](h, activation);
     return layers.back()(h);
@@ -41,8 +41,7 @@ std::vector<std::int64_t> chain_sizes(const char* op, const Sizes& sizes) {
     positive = positive && n > 0;
   }
   if (r.size() < 2 || !positive)
-    throw Error(std::string("[") + op + "] sizes {" + text +
-                "}: input, hidden layers, output; at least two, all positive");
+    throw_error({"[", op, "] sizes {", text, "}: input, hidden layers, output; at least two, all positive"});
   return r;
 }
 // The gain that keeps the mean square of activations: 2 for relu and its kin in the square, else 1 (He et al. 2015).

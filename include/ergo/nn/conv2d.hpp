@@ -44,11 +44,9 @@ Conv2d<T> conv2d(const Key& key, I c_in, O c_out, Spatial kernel, Conv2dOptions 
   const Shape channels{c_in, c_out};
   const std::int64_t groups = options.groups;
   if (channels[0] < 1 || channels[1] < 1 || kernel.h < 1 || kernel.w < 1)
-    throw Error("[nn.conv2d] kernel " + to_string(Shape{kernel.h, kernel.w}) + ", channels " + to_string(channels) +
-                ": a size is below 1");
+    throw_error({"[nn.conv2d] kernel ", Shape{kernel.h, kernel.w}, ", channels ", channels, ": a size is below 1"});
   if (groups < 1 || channels[0] % groups != 0 || channels[1] % groups != 0)
-    throw Error("[nn.conv2d] channels " + to_string(channels) + ": " + std::to_string(groups) +
-                " groups do not divide them");
+    throw_error({"[nn.conv2d] channels ", channels, ": ", groups, " groups do not divide them"});
   const Shape shape{kernel.h, kernel.w, channels[0] / groups, channels[1]};
   Conv2d<T> layer{init::scaled_normal<T>(key, shape, options.gain),
                   {},

@@ -26,7 +26,7 @@ struct EmbeddingOptions {
 template <Floating T = float, Integer N, Integer D>
 Embedding<T> embedding(const Key& key, N n, D d, EmbeddingOptions options = {}) {
   const Shape shape{n, d};
-  if (shape[0] < 1 || shape[1] < 1) throw Error("[nn.embedding] table " + to_string(shape) + ": an extent is below 1");
+  if (shape[0] < 1 || shape[1] < 1) throw_error({"[nn.embedding] table ", shape, ": an extent is below 1"});
   return {normal<T>(key, shape, 0, options.scale)};
 }
 

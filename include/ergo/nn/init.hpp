@@ -16,10 +16,9 @@ struct Fans {
 };
 inline Fans fans_of(const char* name, const Shape& shape) {
   if (shape.rank() < 2)
-    throw Error(std::string("[nn.init.") + name + "] " + to_string(shape) +
-                ": weights have at least two axes, (..., in, out)");
+    throw_error({"[nn.init.", name, "] ", shape, ": weights have at least two axes, (..., in, out)"});
   for (std::int64_t n : shape)
-    if (n < 1) throw Error(std::string("[nn.init.") + name + "] " + to_string(shape) + ": an extent is below 1");
+    if (n < 1) throw_error({"[nn.init.", name, "] ", shape, ": an extent is below 1"});
   const std::int64_t before = shape.first(shape.rank() - 2).numel();
   return {double(before * shape[-2]), double(before * shape[-1])};
 }

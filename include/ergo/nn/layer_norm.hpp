@@ -28,9 +28,8 @@ struct LayerNormOptions {
 template <Floating T = float, Integer N>
 LayerNorm<T> layer_norm(N n, LayerNormOptions options = {}) {
   const Shape shape{n};
-  if (shape[0] < 1)
-    throw Error("[nn.layer_norm] " + std::to_string(shape[0]) + " features: the number must be positive");
-  if (!(options.eps > 0)) throw Error("[nn.layer_norm] eps " + std::to_string(options.eps) + " is not above 0");
+  if (shape[0] < 1) throw_error({"[nn.layer_norm] ", shape[0], " features: the number must be positive"});
+  if (!(options.eps > 0)) throw_error({"[nn.layer_norm] eps ", options.eps, " is not above 0"});
   LayerNorm<T> layer{ones<T>(shape), {}, options.eps};
   if (options.bias) layer.bias = zeros<T>(shape);
   return layer;

@@ -12,9 +12,13 @@ struct Linear {
   std::optional<Tensor<T>> bias;  // (out,)
   ERGO_FIELDS(Linear, weight, bias)
 
-  // activation(x w + b): x (..., in) gives (..., out).
-  ERGO_INLINE Tensor<T> operator()(const Tensor<T>& x, Activation activation = Activation::none) const {
-    return activate(bias ? ergo::linear(x, weight, *bias) : ergo::linear(x, weight), activation);
+  // x w + b: x (..., in) gives (..., out).
+  Tensor<T> operator()(const Tensor<T>& x) const {
+    return bias ? ergo::linear(x, weight, *bias) : ergo::linear(x, weight);
+  }
+  // activation(x w + b).
+  ERGO_INLINE Tensor<T> operator()(const Tensor<T>& x, Activation activation) const {
+    return activate((*this)(x), activation);
   }
 };
 
@@ -27,7 +31,7 @@ struct LinearOptions {
 template <Floating T = float, Integer I, Integer O>
 Linear<T> linear(const Key& key, I in, O out, LinearOptions options = {}) {
   const Shape shape{in, out};
-  if (shape[0] < 1 || shape[1] < 1) throw Error("[nn.linear] weight " + to_string(shape) + ": an extent is below 1");
+  if (shape[0] < 1 || shape[1] < 1) throw_error({"[nn.linear] weight ", shape, ": an extent is below 1"});
   Linear<T> layer{init::scaled_normal<T>(key, shape, options.gain), {}};
   if (options.bias) layer.bias = zeros<T>(Shape{out});
   return layer;

@@ -22,7 +22,7 @@ class AnyInteger {
 namespace detail {
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_axis(const char* op, const Array& x, std::int64_t axis) {
-  fail(op, x, "axis " + std::to_string(axis) + " is out of range for rank " + std::to_string(x.shape.rank()));
+  fail(op, x, {"axis ", axis, " is out of range for rank ", x.shape.rank()});
 }
 
 // The axis counted from the front, 0 <= result < rank; negative ones count from the back.
@@ -45,7 +45,7 @@ inline AxisSet resolve_axes(const char* op, const Array& x, const Axes& axes) {
   AxisSet set;
   for (std::int64_t given : axes) {
     const int axis = resolve_axis(op, x, given);
-    if (set[axis]) fail(op, x, "axis " + std::to_string(axis) + " is given twice");
+    if (set[axis]) fail(op, x, {"axis ", axis, " is given twice"});
     set.mask |= 1u << axis;
   }
   return set;
@@ -55,8 +55,7 @@ inline AxisSet resolve_axes(const char* op, const Array& x, const Axes& axes) {
 inline void same_device(const char* op, Args x, int n) {
   for (int i = 1; i < n; ++i)
     if (x[i]->device != x[0]->device)
-      fail(op, x, n,
-           "operands on " + to_string(x[0]->device) + " and " + to_string(x[i]->device) + ": x.to(device) first");
+      fail(op, x, n, {"operands on ", x[0]->device, " and ", x[i]->device, ": x.to(device) first"});
 }
 
 }  // namespace detail

@@ -48,8 +48,7 @@ struct Categorical {
     }
     if (!valid || best < 0) [[unlikely]]
       fail(name, x,
-           "row " + std::to_string(row) +
-               (valid ? " has no category with a logit above -inf" : " has a logit that is NaN or +inf"));
+           {"row ", row, (valid ? " has no category with a logit above -inf" : " has a logit that is NaN or +inf")});
     return best;
   }
 };
@@ -66,8 +65,7 @@ Tensor<I> categorical(const Key& key, const Tensor<T>& logits) {
   if (x.shape[-1] == 0 && x.shape.first(x.shape.rank() - 1).numel() > 0)
     detail::fail("categorical", x, "there are no categories to draw from");
   if (x.shape[-1] > 0 && !std::in_range<I>(x.shape[-1] - 1))
-    detail::fail("categorical", x,
-                 "categories do not fit " + to_string(dtype_of<I>) + ": categorical<int64_t>(key, logits)");
+    detail::fail("categorical", x, {"categories do not fit ", dtype_of<I>, ": categorical<int64_t>(key, logits)"});
   return linear_op(detail::Categorical<I>{logits.rank()}, cast<Compute<T>>(logits), key.material);
 }
 

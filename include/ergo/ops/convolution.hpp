@@ -140,16 +140,15 @@ Tensor<T> Conv2dWeightGradient::transpose(const Tensor<T>& g, const Tensor<T>& o
 // The sizes of a convolution, checked.
 inline cpu::Conv2dShape conv2d_sizes(const char* op, Array& x, Array& w, const Conv2dOptions& options) {
   Array* in[] = {&x, &w};
-  const auto wrong = [&](const std::string& why) { fail(op, in, 2, why); };
+  const auto wrong = [&](const Message& why) { fail(op, in, 2, why); };
   if (x.shape.rank() != 4 || w.shape.rank() != 4)
     wrong("an image (N, H, W, C_in) or (H, W, C_in) and weights (KH, KW, C_in / groups, C_out) are expected");
-  if (options.groups < 1) wrong("groups is " + std::to_string(options.groups) + ", at least 1 is expected");
+  if (options.groups < 1) wrong({"groups is ", options.groups, ", at least 1 is expected"});
   if (x.shape[3] != w.shape[2] * options.groups)
-    wrong("channels " + std::to_string(x.shape[3]) + " and " + std::to_string(w.shape[2] * options.groups) +
-          " differ (weights are (KH, KW, C_in / groups, C_out))");
+    wrong({"channels ", x.shape[3], " and ", w.shape[2] * options.groups,
+           " differ (weights are (KH, KW, C_in / groups, C_out))"});
   if (w.shape[3] % options.groups != 0)
-    wrong("the " + std::to_string(w.shape[3]) + " output channels do not divide into " +
-          std::to_string(options.groups) + " groups");
+    wrong({"the ", w.shape[3], " output channels do not divide into ", options.groups, " groups"});
   if (w.shape[0] < 1 || w.shape[1] < 1) wrong("an empty kernel");
   if (!within_spatial(1, {options.stride.h, options.stride.w, options.dilation.h, options.dilation.w}))
     wrong("stride and dilation are at least 1 and at most 2^28");
@@ -169,9 +168,8 @@ inline cpu::Conv2dShape conv2d_sizes(const char* op, Array& x, Array& w, const C
   s.pad_right = columns.after;
   const std::int64_t high = s.dilation_h * (s.kh - 1) + 1, wide = s.dilation_w * (s.kw - 1) + 1;
   if (high > s.h + rows.before + rows.after || wide > s.w + columns.before + columns.after)
-    wrong("a kernel of " + std::to_string(high) + " by " + std::to_string(wide) +
-          " is larger than the padded image of " + std::to_string(s.h + rows.before + rows.after) + " by " +
-          std::to_string(s.w + columns.before + columns.after));
+    wrong({"a kernel of ", high, " by ", wide, " is larger than the padded image of ", s.h + rows.before + rows.after,
+           " by ", s.w + columns.before + columns.after});
   return s;
 }
 

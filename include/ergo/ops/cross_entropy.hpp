@@ -114,31 +114,30 @@ Tensor<T> cross_entropy_of(const Tensor<T>& logits, const Tensor<T>& target) {
 template <class T>
 struct CrossEntropyVjp;
 
-// On logits (..., K), labels (...), and, if there is one, weight (K). The last `rank` axes of logits are one problem.
+// On logits (..., K), labels (...) and weight (K), or () where all weigh the same. The last `rank` axes of logits are
+// one problem.
 template <class T>
 struct CrossEntropy {
   static constexpr auto name = "cross_entropy";
   static constexpr Uses uses = Uses::all;
   static constexpr bool has_vjp = true;
   int rank;
-  bool with_gradient;
+  bool weighted, with_gradient;
   Reduction reduction;
   std::optional<std::int64_t> ignored;
   double smoothing;
 
-  int core_of(int i) const { return i == 0 ? rank : i == 1 ? rank - 1 : 1; }
+  int core_of(int i) const { return i == 0 ? rank : i == 1 ? rank - 1 : int(weighted); }
   int result_rank() const { return reduction == Reduction::none ? rank - 1 : 0; }
-  auto computing() const { return CrossEntropy<Compute<T>>{rank, false, reduction, ignored, smoothing}; }
+  auto computing() const { return CrossEntropy<Compute<T>>{rank, weighted, false, reduction, ignored, smoothing}; }
 
   // The loss, and its gradient if that is wanted.
-  template <class... W>
-  std::tuple<Tensor<T>, Tensor<T>> cpu(const Tensor<T>& logits, const AnyTensor& labels, const W&... weight) const {
+  std::tuple<Tensor<T>, Tensor<T>> cpu(const Tensor<T>& logits, const AnyTensor& labels,
+                                       const Tensor<T>& weight) const {
     using namespace ergo::cpu::detail;
     using C = Compute<T>;
-    constexpr int N = 2 + int(sizeof...(W));
-    const Aligned<N> all({&logits.array(), &labels.array(), &weight.array()...},
-                         {rank, rank - 1, (void(weight), 1)...});
-    const Ref<Array> x = computable(*all.array[0]), weights = N > 2 ? computable(*all.array[N - 1]) : Ref<Array>();
+    const Aligned<3> all({&logits.array(), &labels.array(), &weight.array()}, {rank, rank - 1, int(weighted)});
+    const Ref<Array> x = computable(*all.array[0]), weights = weighted ? computable(*all.array[2]) : Ref<Array>();
     const std::int64_t classes = logits.shape()[-1], rows = labels.shape().last(rank - 1).numel();
     const Ref<Array> label = read_labels(*all.array[1], all.array[0].get(), classes, ignored ? &*ignored : nullptr);
     const bool none = reduction == Reduction::none, mean = reduction == Reduction::mean;
@@ -163,13 +162,12 @@ struct CrossEntropy {
     return {Tensor<T>(stored_as(loss, dtype_of<T>)), dx ? Tensor<T>(stored_as(dx, dtype_of<T>)) : Tensor<T>()};
   }
 
-  template <class... W>
-  Tensor<T> definition(const Tensor<T>& logits, const AnyTensor& labels, const W&... weight) const {
+  Tensor<T> definition(const Tensor<T>& logits, const AnyTensor& labels, const Tensor<T>& weight) const {
     using C = Compute<T>;
     if constexpr (!std::is_same_v<T, C>) {
-      return cast<T>(computing().definition(cast<C>(logits), labels, cast<C>(weight)...));
+      return cast<T>(computing().definition(cast<C>(logits), labels, cast<C>(weight)));
     } else {
-      const auto [target, own] = targets(logits, labels, weight...);
+      const auto [target, own] = targets(logits, labels, weight);
       const Tensor<T> rows = cross_entropy_of(pointwise_op(OfCounted{}, logits, sum(target, -1, true)), target);
       if (reduction == Reduction::none) return rows;
       const Tensor<T> total = sum_of_last(rows, rank - 1);
@@ -177,38 +175,36 @@ struct CrossEntropy {
     }
   }
   // The gradient by the formula: g (sum(target) softmax - target), 0 for rows without target.
-  template <class... W>
-  Tensor<T> gradient(const Tensor<T>& g, const Tensor<T>& logits, const AnyTensor& labels, const W&... weight) const {
+  Tensor<T> gradient(const Tensor<T>& g, const Tensor<T>& logits, const AnyTensor& labels,
+                     const Tensor<T>& weight) const {
     using C = Compute<T>;
     if constexpr (!std::is_same_v<T, C>) {
-      return cast<T>(computing().gradient(cast<C>(g), cast<C>(logits), labels, cast<C>(weight)...));
+      return cast<T>(computing().gradient(cast<C>(g), cast<C>(logits), labels, cast<C>(weight)));
     } else {
-      const auto [target, own] = targets(logits, labels, weight...);
+      const auto [target, own] = targets(logits, labels, weight);
       const Tensor<T> all = sum(target, -1, true), share = softmax(pointwise_op(OfCounted{}, logits, all));
       const Tensor<T> scale =
           reduction == Reduction::mean ? g * or_zero<SafeReciprocal>(sum_of_last(own, rank - 1)) : g;
       return with_ones(scale, rank - result_rank()) * (all * share - target);
     }
   }
-  template <class Y, std::same_as<Tensor<T>>... W>
-  Tensor<T> vjp(const Tensor<T>& g, const Y& y, const Tensor<T>& logits, const AnyTensor& labels,
-                const W&... weight) const {
+  Tensor<T> vjp(const Tensor<T>& g, const std::tuple<Tensor<T>, Tensor<T>>& y, const Tensor<T>& logits,
+                const AnyTensor& labels, const Tensor<T>& weight) const {
     const Tensor<T>& ready = std::get<1>(y);
-    if (!ready.defined()) return gradient(g, logits, labels, weight...);
-    return fused_op(CrossEntropyVjp<T>{*this}, g, ready, logits, labels, weight...);
+    if (!ready.defined()) return gradient(g, logits, labels, weight);
+    return fused_op(CrossEntropyVjp<T>{*this}, g, ready, logits, labels, weight);
   }
 
  private:
   // With the weights: the target (..., K), and of each row the weight of its label.
-  template <class... W>
-  std::pair<Tensor<T>, Tensor<T>> targets(const Tensor<T>& logits, const AnyTensor& labels, const W&... weight) const {
+  std::pair<Tensor<T>, Tensor<T>> targets(const Tensor<T>& logits, const AnyTensor& labels,
+                                          const Tensor<T>& weight) const {
     const std::int64_t classes = logits.shape()[-1];
     const Tensor<T> target = linear_op(Targets<T>{classes, ignored, smoothing}, labels);
     const Tensor<T> label = smoothing == 0 ? target : linear_op(Targets<T>{classes, ignored, 0}, labels);
-    if constexpr (sizeof...(W) == 0)
-      return {target, sum(label, -1)};
-    else
-      return {target * (beside_rows(weight) * ...), sum(label * (beside_rows(weight) * ...), -1)};
+    if (!weighted) return {target, sum(label, -1)};
+    const Tensor<T> beside = beside_rows(weight);
+    return {target * beside, sum(label * beside, -1)};
   }
   // weight (lead..., K) as (lead..., 1, ..., K), which broadcasts against the logits.
   Tensor<T> beside_rows(const Tensor<T>& weight) const {
@@ -245,20 +241,19 @@ inline bool in_reverse(const Array& a) {
 inline void check_cross_entropy(const AnyTensor& logits, const AnyTensor& labels, bool probabilities,
                                 const CrossEntropyOptions& options) {
   Array* in[] = {&logits.array(), &labels.array()};
-  const auto refuse = [&](const std::string& why) { fail("cross_entropy", in, 2, why); };
+  const auto refuse = [&](const Message& why) { fail("cross_entropy", in, 2, why); };
   same_device("cross_entropy", in, 2);
   if (logits.rank() == 0) refuse("logits need an axis of classes");
   const Shape rows = logits.shape().first(logits.rank() - 1);
   if (probabilities && labels.shape() != logits.shape()) refuse("probabilities must have the shape of the logits");
   if (probabilities && options.ignore_label) refuse(".ignore_label needs integer labels");
   if (!probabilities && labels.shape() != rows)
-    refuse("labels must have the shape " + to_string(rows) + " of logits without the classes");
+    refuse({"labels must have the shape ", rows, " of logits without the classes"});
   if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1))
-    refuse(".label_smoothing = " + std::to_string(options.label_smoothing) + " is not in [0, 1]");
+    refuse({".label_smoothing = ", options.label_smoothing, " is not in [0, 1]"});
   const AnyTensor& w = options.weight;
   if (w.defined() && (w.shape() != logits.shape().last(1) || w.dtype() != logits.dtype()))
-    refuse(".weight " + to_string(w.shape()) + " of " + to_string(w.dtype()) + " must be " +
-           to_string(logits.shape().last(1)) + " of " + to_string(logits.dtype()));
+    refuse({".weight ", w.shape(), " of ", w.dtype(), " must be ", logits.shape().last(1), " of ", logits.dtype()});
 }
 
 }  // namespace detail
@@ -284,10 +279,10 @@ Tensor<T> cross_entropy(const Tensor<T>& logits, const Tensor<L>& labels, const 
              : options.reduction == Reduction::mean ? mean(loss)
                                                     : sum(loss);
     } else {
-      const detail::CrossEntropy<T> op{logits.rank(), detail::in_reverse(logits.array()), options.reduction,
-                                       options.ignore_label, options.label_smoothing};
+      const detail::CrossEntropy<T> op{logits.rank(),     weight.defined(),     detail::in_reverse(logits.array()),
+                                       options.reduction, options.ignore_label, options.label_smoothing};
       const AnyTensor& any = labels;
-      return weight.defined() ? fused_op(op, logits, any, Tensor<T>(weight)) : fused_op(op, logits, any);
+      return fused_op(op, logits, any, weight.defined() ? Tensor<T>(weight) : zeros<T>({}, logits.device()));
     }
   } else {
     return logits;

@@ -78,8 +78,7 @@ struct Dropout {
 template <Floating T>
 Tensor<T> dropout(const Key& key, const Tensor<T>& x, double p) {
   detail::check_one_key("dropout", key);
-  if (!(p >= 0 && p <= 1))
-    detail::fail("dropout", x.array(), "the probability " + detail::digits_of("%.*g", 6, p) + " is not in [0, 1]");
+  if (!(p >= 0 && p <= 1)) detail::fail("dropout", x.array(), {"the probability ", p, " is not in [0, 1]"});
   if (p == 0) return x;
   if (p == 1) return zeros<T>(x.shape(), x.device());
   return linear_op(detail::Dropout{p, x.rank()}, x, key.material);

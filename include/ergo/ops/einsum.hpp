@@ -47,9 +47,7 @@ struct NamedAxes {
       if (j == std::string::npos) continue;
       const char c = names[i];
       if (x->shape[int(i)] != x->shape[int(j)])
-        fail(op, *x,
-             std::string("axis ") + c + " has extents " + std::to_string(x->shape[int(i)]) + " and " +
-                 std::to_string(x->shape[int(j)]));
+        fail(op, *x, {"axis ", c, " has extents ", x->shape[int(i)], " and ", x->shape[int(j)]});
       std::int8_t order[kMaxRank];
       int k = 0;
       std::string left;
@@ -111,8 +109,8 @@ struct EinsumPlan {
   std::string result;
 };
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_einsum(const std::string& spec, Args x, int n,
-                                                               const std::string& why) {
-  fail("einsum", x, n, "\"" + spec + "\": " + why);
+                                                               const Message& why) {
+  fail("einsum", x, n, {"\"", spec, "\": ", why});
 }
 inline bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
@@ -129,8 +127,7 @@ inline EinsumPlan plan_einsum(const std::string& given, Args x, int n) {
       terms.emplace_back();
     else
       terms.back() += c;
-  if (int(terms.size()) != n)
-    fail_einsum(given, x, n, std::to_string(terms.size()) + " terms for " + std::to_string(n) + " operands");
+  if (int(terms.size()) != n) fail_einsum(given, x, n, {terms.size(), " terms for ", n, " operands"});
 
   int widest = 0;  // axes under an ellipsis
   const auto expand = [&](std::string term, int rank, bool is_result) {
@@ -139,19 +136,16 @@ inline EinsumPlan plan_einsum(const std::string& given, Args x, int n) {
     if (dots != std::string::npos) {
       const int own = is_result ? widest : rank - int(term.size() - 3);
       if (own < 0)
-        fail_einsum(given, x, n,
-                    "term " + term + " names more axes than its operand of rank " + std::to_string(rank) + " has");
+        fail_einsum(given, x, n, {"term ", term, " names more axes than its operand of rank ", rank, " has"});
       if (!is_result && own > widest) widest = own;
       std::string ellipsis;
       for (int d = own; d > 0; --d) ellipsis += char(d);
       names = term.substr(0, dots) + ellipsis + term.substr(dots + 3);
     }
     for (char c : names)
-      if (!is_letter(c) && c > 8) fail_einsum(given, x, n, std::string("'") + c + "' is no letter");
+      if (!is_letter(c) && c > 8) fail_einsum(given, x, n, {"'", c, "' is no letter"});
     if (!is_result && int(names.size()) != rank)
-      fail_einsum(given, x, n,
-                  "term " + term + " names " + std::to_string(names.size()) + " axes of an operand of rank " +
-                      std::to_string(rank));
+      fail_einsum(given, x, n, {"term ", term, " names ", names.size(), " axes of an operand of rank ", rank});
     return names;
   };
   EinsumPlan plan;
@@ -166,15 +160,15 @@ inline EinsumPlan plan_einsum(const std::string& given, Args x, int n) {
       for (char c : a.names)
         if (b.has(c) && a.extent(c) != b.extent(c) && a.extent(c) != 1 && b.extent(c) != 1)
           fail_einsum(given, x, n,
-                      (is_letter(c) ? std::string("axis ") + c : std::string("an axis of ...")) + " has extents " +
-                          std::to_string(a.extent(c)) + " and " + std::to_string(b.extent(c)));
+                      {(is_letter(c) ? std::string("axis ") + c : std::string("an axis of ...")), " has extents ",
+                       a.extent(c), " and ", b.extent(c)});
   if (arrow != std::string::npos) {
     plan.result = expand(spec.substr(arrow + 2), 0, true);
     for (std::size_t i = 0; i < plan.result.size(); ++i) {
       if (!contains(all, plan.result[i]))
-        fail_einsum(given, x, n, std::string("the result's axis ") + plan.result[i] + " is in no operand");
+        fail_einsum(given, x, n, {"the result's axis ", plan.result[i], " is in no operand"});
       if (plan.result.find(plan.result[i], i + 1) != std::string::npos)
-        fail_einsum(given, x, n, std::string("the result names axis ") + plan.result[i] + " twice");
+        fail_einsum(given, x, n, {"the result names axis ", plan.result[i], " twice"});
     }
   } else {
     for (int d = widest; d > 0; --d) plan.result += char(d);

@@ -120,8 +120,7 @@ Tensor<Out> arg_over(const char* op, const Tensor<T>& x, const Over& over) {
   const std::int64_t n = over.count(x.shape());
   if (n == 0 && last.rows().shape().first(last.rows().rank() - 1).numel() != 0) fail_extremum(op, x);
   if (n > 0 && !std::in_range<Out>(n - 1))
-    fail(op, x.array(),
-         std::to_string(n) + " positions do not fit " + to_string(dtype_of<Out>) + ": " + op + "<int64_t>(x)");
+    fail(op, x.array(), {n, " positions do not fit ", dtype_of<Out>, ": ", op, "<int64_t>(x)"});
   return last.result(linear_op(ArgExtremum<M, Out>{}, last.rows<T>()));
 }
 

@@ -128,7 +128,7 @@ inline AnyTensor taken(const IndexNames& names, const AnyTensor& x, const AnyTen
   Array* in[] = {&x.array(), &indices.array()};
   const int at = resolve_axis(names.op, *in[0], axis), rank = x.rank() - 1 + indices.rank();
   same_device(names.op, in, 2);
-  if (rank > kMaxRank) fail(names.op, in, 2, "the result's " + std::to_string(rank) + " axes are more than 8");
+  if (rank > kMaxRank) fail(names.op, in, 2, {"the result's ", rank, " axes are more than 8"});
   return linear_op(Take{&names, x.rank() - at, indices.rank(), x.shape()[at]}, x, indices);
 }
 inline void check_table(const AnyTensor& table) {
@@ -140,11 +140,11 @@ inline AnyTensor added_at(const AnyTensor& x, const AnyTensor& indices, const An
   const int at = resolve_axis("scatter_add", *in[0], axis), behind = x.rank() - 1 - at;
   same_device("scatter_add", in, 3);
   const int rank = x.rank() - 1 + indices.rank();
-  if (rank > kMaxRank) fail("scatter_add", in, 3, std::to_string(rank) + " axes are more than 8");
+  if (rank > kMaxRank) fail("scatter_add", in, 3, {rank, " axes are more than 8"});
   const Shape s = x.shape().first(at) + indices.shape() + x.shape().last(behind);
   Shape both = s;
   if (!broadcast(both, y.shape()) || both != s)
-    fail("scatter_add", in, 3, "the last does not broadcast to the places of the first, " + to_string(s));
+    fail("scatter_add", in, 3, {"the last does not broadcast to the places of the first, ", s});
   const Ref<Array> wide = broadcast_to(y.ref(), s);
   const Take take{&kScatterAdd, behind + 1, indices.rank(), x.shape()[at]};
   return AnyTensor(update(ScatterAdd{take}, in[0], wide.get(), in[1]));
@@ -190,7 +190,7 @@ inline AnyTensor taken_along(const AnyTensor& x, const AnyTensor& indices, std::
   if (x.rank() != indices.rank()) fail(kTakeAlong.op, in, 2, "ranks differ");
   Shape a = x.shape(), b = indices.shape();
   a[at] = b[at] = 1;
-  if (!broadcast(a, b)) fail(kTakeAlong.op, in, 2, "shapes do not broadcast on axes other than " + std::to_string(at));
+  if (!broadcast(a, b)) fail(kTakeAlong.op, in, 2, {"shapes do not broadcast on axes other than ", at});
   return linear_op(TakeAlong{x.rank() - at, x.shape()[at]}, x, indices);
 }
 

@@ -73,12 +73,12 @@ std::vector<Tensor<T>> split(const Tensor<T>& x, const std::vector<I>& sizes, An
 namespace detail {
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_parts(const char* op, const Arrays& parts, std::size_t i,
-                                                              const std::string& why) {
+                                                              const Message& why) {
   Array* in[] = {parts[0].get(), parts[i].get()};
-  fail(op, in, 2, "tensors 0 and " + std::to_string(i) + " " + why);
+  fail(op, in, 2, {"tensors 0 and ", i, " ", why});
 }
 inline void check_parts(const char* op, const Arrays& parts) {
-  if (parts.empty()) throw Error(std::string("[") + op + "] no tensors are given");
+  if (parts.empty()) throw_error({"[", op, "] no tensors are given"});
   for (std::size_t i = 1; i < parts.size(); ++i) {
     Array* in[] = {parts[0].get(), parts[i].get()};
     same_device(op, in, 2);
@@ -92,8 +92,7 @@ inline AnyTensor concatenated(const Arrays& parts, std::int64_t axis) {
   for (std::size_t i = 0; i < parts.size(); ++i) {
     for (int d = 0; d < rank; ++d)
       if (d != at && parts[i]->shape[d] != parts[0]->shape[d])
-        fail_parts("concatenate", parts, i,
-                   "differ on axis " + std::to_string(d) + " (only axis " + std::to_string(at) + " may)");
+        fail_parts("concatenate", parts, i, {"differ on axis ", d, " (only axis ", at, " may)"});
     if (__builtin_add_overflow(total, parts[i]->shape[at], &total))
       fail_parts("concatenate", parts, i, "have more than 2^63 - 1 elements together");
   }
@@ -105,8 +104,7 @@ inline AnyTensor stacked(const Arrays& parts, std::int64_t axis) {
   if (s.rank() == kMaxRank) fail("stack", *parts[0], "9 axes are more than 8");
   const std::int64_t at = axis < 0 ? axis + s.rank() + 1 : axis;
   if (at < 0 || at > s.rank())
-    fail("stack", *parts[0],
-         "axis " + std::to_string(axis) + " is out of range for a result of rank " + std::to_string(s.rank() + 1));
+    fail("stack", *parts[0], {"axis ", axis, " is out of range for a result of rank ", s.rank() + 1});
   const Shape row = s.first(int(at)) + Shape{1} + s.last(s.rank() - int(at));
   Arrays rows;
   rows.reserve(parts.size());
@@ -120,7 +118,7 @@ inline AnyTensor stacked(const Arrays& parts, std::int64_t axis) {
 // A list of more tensors than this is a mistake: one alone takes some 200 bytes.
 inline constexpr std::int64_t kMostPieces = std::int64_t(1) << 24;
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_pieces(const char* op, const Array& x, std::int64_t pieces) {
-  fail(op, x, std::to_string(pieces) + " tensors: at most 2^24 are made");
+  fail(op, x, {pieces, " tensors: at most 2^24 are made"});
 }
 inline Arrays unstacked(const AnyTensor& x, std::int64_t axis) {
   Array* in[] = {&x.array()};
@@ -147,9 +145,7 @@ inline Arrays split_evenly(const AnyTensor& x, std::int64_t pieces, std::int64_t
   Array& a = x.array();
   const int at = resolve_axis("split", a, axis);
   if (pieces < 1 || a.shape[at] % pieces)
-    fail("split", a,
-         "axis " + std::to_string(at) + " does not divide into " + std::to_string(pieces) +
-             " equal pieces (sizes go in braces)");
+    fail("split", a, {"axis ", at, " does not divide into ", pieces, " equal pieces (sizes go in braces)"});
   if (pieces > kMostPieces) fail_pieces("split", a, pieces);
   return split_at(a, std::vector<std::int64_t>(std::size_t(pieces), a.shape[at] / pieces), at);
 }
@@ -158,13 +154,10 @@ inline Arrays split_by_sizes(const AnyTensor& x, const std::vector<std::int64_t>
   const int at = resolve_axis("split", a, axis);
   std::int64_t total = 0;
   for (std::int64_t n : sizes) {
-    if (n < 0) fail("split", a, "a piece of size " + std::to_string(n));
+    if (n < 0) fail("split", a, {"a piece of size ", n});
     if (__builtin_add_overflow(total, n, &total)) fail("split", a, "sizes beyond 2^63 - 1 together");
   }
-  if (total != a.shape[at])
-    fail("split", a,
-         "sizes add up to " + std::to_string(total) + ", axis " + std::to_string(at) + " has extent " +
-             std::to_string(a.shape[at]));
+  if (total != a.shape[at]) fail("split", a, {"sizes add up to ", total, ", axis ", at, " has extent ", a.shape[at]});
   return split_at(a, sizes, at);
 }
 

@@ -46,7 +46,7 @@ Key fold_in(const Key& key, const Tensor<T>& numbers);
 namespace detail {
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_empty_key(const char* op) {
-  throw Error(std::string("[") + op + "] this key is empty: make one, Key{seed}");
+  throw_error({"[", op, "] this key is empty: make one, Key{seed}"});
 }
 inline void check_key(const char* op, const Key& key) {
   if (!key.defined()) [[unlikely]]
@@ -101,7 +101,7 @@ inline std::pair<Key, Key> split(const Key& key) {
 }
 inline Key split(const Key& key, AnyInteger n) {
   detail::check_one_key("split", key);
-  if (n < 0) throw Error("[split] " + std::to_string(n) + " keys: the number must not be negative");
+  if (n < 0) throw_error({"[split] ", std::int64_t(n), " keys: the number must not be negative"});
   return detail::derive(key, RandomUse::split, arange<std::int64_t>(0, std::int64_t(n), 1, Device::cpu()));
 }
 inline Key fold_in(const Key& key, AnyInteger number) {

@@ -92,7 +92,7 @@ struct Affine {
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_inner(const char* op, Array& a, Array& b, std::int64_t m,
                                                               std::int64_t n) {
   Array* in[] = {&a, &b};
-  fail(op, in, 2, "inner sizes " + std::to_string(m) + " and " + std::to_string(n) + " differ");
+  fail(op, in, 2, {"inner sizes ", m, " and ", n, " differ"});
 }
 
 }  // namespace detail
@@ -144,7 +144,7 @@ ERGO_INLINE Tensor<T> activate(Tensor<T> x, Activation activation) {
     case Activation::softplus:
       return softplus(std::move(x));
   }
-  throw Error("[activate] unknown activation " + std::to_string(int(activation)));
+  throw_error({"[activate] unknown activation ", int(activation)});
 }
 
 struct LinearOptions {
@@ -158,12 +158,9 @@ Tensor<T> affine(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b) {
   if (x.rank() == 0 || w.rank() != 2 || b.rank() != 1)
     fail("linear", in, 3, "x (..., in), weight (in, out) and bias (out,) are expected");
   if (x.shape()[-1] != w.shape()[0])
-    fail("linear", in, 3,
-         "inner sizes " + std::to_string(x.shape()[-1]) + " and " + std::to_string(w.shape()[0]) + " differ");
+    fail("linear", in, 3, {"inner sizes ", x.shape()[-1], " and ", w.shape()[0], " differ"});
   if (b.shape()[0] != w.shape()[1])
-    fail("linear", in, 3,
-         "the bias has " + std::to_string(b.shape()[0]) + " entries, the weight " + std::to_string(w.shape()[1]) +
-             " columns");
+    fail("linear", in, 3, {"the bias has ", b.shape()[0], " entries, the weight ", w.shape()[1], " columns"});
   if (x.rank() > 1) return fused_op(Affine{}, x, w, b);
   const Tensor<T> y = fused_op(Affine{}, Tensor<T>(reshape(x.ref(), Shape{1, x.shape()[0]})), w, b);
   return Tensor<T>(reshape(y.ref(), Shape{w.shape()[1]}));
@@ -177,14 +174,23 @@ Tensor<T> without_bias(const Tensor<T>& x, const Tensor<T>& w) {
 }
 }  // namespace detail
 
-// activation(x w + b): x (..., in), w (in, out), b (out,) gives (..., out).
+// x w + b: x (..., in), w (in, out), b (out,) gives (..., out).
 template <Floating T>
-ERGO_INLINE Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b, LinearOptions options = {}) {
-  return activate(detail::affine(x, w, b), options.activation);
+Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b) {
+  return detail::affine(x, w, b);
 }
 // Without bias.
 template <Floating T>
-ERGO_INLINE Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, LinearOptions options = {}) {
+Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w) {
+  return detail::without_bias(x, w);
+}
+// activation(x w + b) and activation(x w).
+template <Floating T>
+ERGO_INLINE Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b, LinearOptions options) {
+  return activate(detail::affine(x, w, b), options.activation);
+}
+template <Floating T>
+ERGO_INLINE Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, LinearOptions options) {
   return activate(detail::without_bias(x, w), options.activation);
 }
 

@@ -93,18 +93,17 @@ inline AnyTensor reshaped(const AnyTensor& x, Shape to) {
   for (int d = 0; d < to.rank(); ++d) {
     if (to[d] >= 0) continue;
     if (to[d] != -1 || inferred >= 0)
-      fail("reshape", a, to_string(given) + " is no shape (one extent may be -1, the others count)");
+      fail("reshape", a, {given, " is no shape (one extent may be -1, the others count)"});
     inferred = d;
     to[d] = 1;
   }
   const std::int64_t have = a.numel(), known = to.numel();
   if (inferred >= 0) {
-    if (known == 0) fail("reshape", a, "the -1 of " + to_string(given) + " cannot be inferred beside an extent of 0");
-    if (have % known) fail("reshape", a, std::to_string(have) + " elements do not divide into " + to_string(given));
+    if (known == 0) fail("reshape", a, {"the -1 of ", given, " cannot be inferred beside an extent of 0"});
+    if (have % known) fail("reshape", a, {have, " elements do not divide into ", given});
     to[inferred] = have / known;
   } else if (known != have) {
-    fail("reshape", a,
-         std::to_string(have) + " elements do not fill " + to_string(given) + " of " + std::to_string(known));
+    fail("reshape", a, {have, " elements do not fill ", given, " of ", known});
   }
   return AnyTensor(reshape(x.ref(), to));
 }
@@ -124,8 +123,7 @@ inline AnyTensor permuted(const char* op, const AnyTensor& x, const Axes& axes) 
   const Array& a = x.array();
   resolve_axes(op, a, axes);
   if (axes.rank() != a.shape.rank())
-    fail(op, a,
-         std::to_string(axes.rank()) + " axes given for rank " + std::to_string(a.shape.rank()) + " (all are needed)");
+    fail(op, a, {axes.rank(), " axes given for rank ", a.shape.rank(), " (all are needed)"});
   std::int8_t axis[kMaxRank];
   for (int d = 0; d < axes.rank(); ++d) axis[d] = std::int8_t(resolve_axis(op, a, axes[d]));
   return permuted_by(x, axis);
@@ -144,8 +142,7 @@ inline AnyTensor swapped(const AnyTensor& x, std::int64_t a, std::int64_t b) {
 inline AnyTensor axes_moved(const AnyTensor& x, const Axes& from, const Axes& to) {
   const Array& a = x.array();
   const AxisSet taken = resolve_axes("move_axis", a, from), placed = resolve_axes("move_axis", a, to);
-  if (from.rank() != to.rank())
-    fail("move_axis", a, std::to_string(from.rank()) + " axes move to " + std::to_string(to.rank()) + " places");
+  if (from.rank() != to.rank()) fail("move_axis", a, {from.rank(), " axes move to ", to.rank(), " places"});
   std::int8_t axis[kMaxRank];
   for (int i = 0; i < from.rank(); ++i)
     axis[resolve_axis("move_axis", a, to[i])] = std::int8_t(resolve_axis("move_axis", a, from[i]));
@@ -162,8 +159,7 @@ inline AnyTensor squeezed(const AnyTensor& x, const Axes* axes) {
   const AxisSet given = axes ? resolve_axes("squeeze", a, *axes) : AxisSet{};
   Shape to;
   for (int d = 0; d < a.shape.rank(); ++d) {
-    if (given[d] && a.shape[d] != 1)
-      fail("squeeze", a, "axis " + std::to_string(d) + " has extent " + std::to_string(a.shape[d]) + ", not 1");
+    if (given[d] && a.shape[d] != 1) fail("squeeze", a, {"axis ", d, " has extent ", a.shape[d], ", not 1"});
     if (!given[d] && (axes || a.shape[d] != 1)) to.push(a.shape[d]);
   }
   return AnyTensor(reshape(x.ref(), to));
@@ -171,14 +167,13 @@ inline AnyTensor squeezed(const AnyTensor& x, const Axes* axes) {
 inline AnyTensor expanded(const AnyTensor& x, const Axes& axes) {
   const Array& a = x.array();
   const int rank = a.shape.rank() + axes.rank();
-  if (rank > kMaxRank) fail("expand_dims", a, std::to_string(rank) + " axes are more than 8");
+  if (rank > kMaxRank) fail("expand_dims", a, {rank, " axes are more than 8"});
   AxisSet added;
   for (std::int64_t given : axes) {
     if (given < -rank || given >= rank)
-      fail("expand_dims", a,
-           "axis " + std::to_string(given) + " is out of range for a result of rank " + std::to_string(rank));
+      fail("expand_dims", a, {"axis ", given, " is out of range for a result of rank ", rank});
     const int axis = int(given < 0 ? given + rank : given);
-    if (added[axis]) fail("expand_dims", a, "axis " + std::to_string(axis) + " is given twice");
+    if (added[axis]) fail("expand_dims", a, {"axis ", axis, " is given twice"});
     added.mask |= 1u << axis;
   }
   Shape to;
@@ -190,7 +185,7 @@ inline AnyTensor broadcasted(const AnyTensor& x, const Shape& to) {
   const Array& a = x.array();
   Shape both = a.shape;
   to.numel();  // an Error if it is no shape
-  if (!broadcast(both, to) || both != to) fail("broadcast_to", a, "does not broadcast to " + to_string(to));
+  if (!broadcast(both, to) || both != to) fail("broadcast_to", a, {"does not broadcast to ", to});
   return AnyTensor(broadcast_to(x.ref(), to));
 }
 template <class T>

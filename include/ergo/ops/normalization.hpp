@@ -141,8 +141,7 @@ Tensor<T> layer_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>
     if (x.rank() == 0) detail::fail("layer_norm", in, 3, "x needs an axis to normalise along");
     const Shape s{x.shape()[-1]};
     if (gamma.shape() != s || beta.shape() != s)
-      detail::fail("layer_norm", in, 3,
-                   "gamma and beta must have the extent " + std::to_string(s[0]) + " of the last axis");
+      detail::fail("layer_norm", in, 3, {"gamma and beta must have the extent ", s[0], " of the last axis"});
     if (!(options.eps >= 0)) detail::fail("layer_norm", in, 3, ".eps is negative");
     return fused_op(detail::LayerNorm{options.eps}, x, gamma, beta);
   } else {

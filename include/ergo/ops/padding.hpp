@@ -92,17 +92,17 @@ struct PadOp final : CopiedOp<PadOp> {
   PadZeros zeros;
   std::uint64_t bits;  // of the constant
   PadOp(const Frame& f, std::uint64_t b) : CopiedOp("pad", 1), zeros{f}, bits(b) { uses = Uses::nothing; }
-  int core(int) const override { return zeros.frame.n; }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override {
+  int core(int) const { return zeros.frame.n; }
+  void value(Args x, Ref<Array>* y, std::uint64_t) const {
     Ref<Array> r = Array::make(x[0]->dtype, zeros.frame.around(x[0]->shape));
     fill_bytes(*r, &bits);
     copy_strided(*zeros.frame.within(*r), *x[0]);
     y[0] = std::move(r);
   }
-  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const override {
+  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const {
     if (wanted[0]) dx[0] = linear_op(Crop{zeros.frame}, AnyTensor(Ref<Array>::share(g[0]))).ref();
   }
-  void jvp(Args t, Args, Args, Ref<Array>* ty) const override {
+  void jvp(Args t, Args, Args, Ref<Array>* ty) const {
     if (t[0]) ty[0] = linear_op(zeros, AnyTensor(Ref<Array>::share(t[0]))).ref();
   }
 };
@@ -125,25 +125,23 @@ inline AnyTensor pad_sources(Pad mode, std::int64_t before, std::int64_t n, std:
 inline AnyTensor padded(const AnyTensor& x, const std::vector<PadWidth>& widths, Pad mode, const void* value) {
   Array& a = x.array();
   if (int(widths.size()) != a.shape.rank())
-    fail("pad", a, std::to_string(widths.size()) + " pairs of widths for rank " + std::to_string(a.shape.rank()));
+    fail("pad", a, {widths.size(), " pairs of widths for rank ", a.shape.rank()});
   Frame f{a.shape.rank(), {}, {}, {}};
   bool any = false;
   for (int d = 0; d < f.n; ++d) {
     const std::int64_t before = widths[std::size_t(d)].before, after = widths[std::size_t(d)].after, n = a.shape[d];
     const std::string axis = "axis " + std::to_string(d);
-    if (before < 0 || after < 0) fail("pad", a, axis + ": widths must not be negative (slice takes away)");
+    if (before < 0 || after < 0) fail("pad", a, {axis, ": widths must not be negative (slice takes away)"});
     f.before[d] = before;
     f.count[d] = n;
     if (__builtin_add_overflow(before, n, &f.extent[d]) || __builtin_add_overflow(f.extent[d], after, &f.extent[d]))
-      fail("pad", a, axis + ": more than 2^63 - 1 places");
+      fail("pad", a, {axis, ": more than 2^63 - 1 places"});
     if (before + after == 0) continue;
     any = true;
     const std::int64_t most = before > after ? before : after;
     if (mode == Pad::reflect && most > n - 1)
-      fail("pad", a,
-           axis + " of extent " + std::to_string(n) + " reflects at most " + std::to_string(n > 0 ? n - 1 : 0) +
-               " places, not " + std::to_string(most));
-    if (mode != Pad::constant && n == 0) fail("pad", a, axis + " is empty: there is nothing to repeat");
+      fail("pad", a, {axis, " of extent ", n, " reflects at most ", n > 0 ? n - 1 : 0, " places, not ", most});
+    if (mode != Pad::constant && n == 0) fail("pad", a, {axis, " is empty: there is nothing to repeat"});
   }
   if (!any) return x;
   if (mode == Pad::constant) {

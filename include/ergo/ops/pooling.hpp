@@ -123,12 +123,10 @@ Tensor<T> PoolGather::transpose(const Tensor<T>& g, const Shape&, const Tensor<s
 inline std::int64_t pooled_extent(const char* op, const Array& x, std::int64_t n, std::int64_t kernel,
                                   std::int64_t stride, Ends padding, bool ceil_mode) {
   if (padding.before < 0 || padding.after < 0 || 2 * padding.before > kernel || 2 * padding.after > kernel)
-    fail(op, x, "padding is at most half the kernel of " + std::to_string(kernel));
+    fail(op, x, {"padding is at most half the kernel of ", kernel});
   const std::int64_t room = n + padding.before + padding.after - kernel;
   if (room < 0)
-    fail(op, x,
-         "a kernel of " + std::to_string(kernel) + " is larger than the padded axis of " +
-             std::to_string(n + padding.before + padding.after));
+    fail(op, x, {"a kernel of ", kernel, " is larger than the padded axis of ", n + padding.before + padding.after});
   std::int64_t out = room / stride + 1;
   if (ceil_mode && room % stride != 0 && out * stride < n + padding.before) ++out;
   return out;

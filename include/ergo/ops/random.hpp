@@ -17,8 +17,7 @@ Tensor<T> uniform(const Key& key, const Shape& shape, const A& lo = 0, const B& 
   if constexpr (!is_tensor<A> && !is_tensor<B>) {
     const C low = C(convert<T>(lo)), high = C(convert<T>(hi));
     if (!(low < high) || !(high - low < C(__builtin_inf())))
-      throw Error("[uniform] bounds " + detail::digits_of("%.*g", 6, low) + " and " +
-                  detail::digits_of("%.*g", 6, high) + ": the first must be below the second, both finite");
+      throw_error({"[uniform] bounds ", low, " and ", high, ": the first must be below the second, both finite"});
     if (sizeof(T) >= 4 || (low == 0 && high == 1))
       return detail::draw<T>("uniform", cpu::UniformDraw<C, detail::uniform_bits<T>>{low, high}, key, shape);
   }
@@ -34,8 +33,7 @@ Tensor<T> normal(const Key& key, const Shape& shape, const A& mean = 0, const B&
   using C = Compute<T>;
   if constexpr (!is_tensor<A> && !is_tensor<B>) {
     const C m = C(convert<T>(mean)), d = C(convert<T>(deviation));
-    if (!(d >= 0))
-      throw Error("[normal] the standard deviation " + detail::digits_of("%.*g", 6, d) + " is negative or NaN");
+    if (!(d >= 0)) throw_error({"[normal] the standard deviation ", d, " is negative or NaN"});
     return detail::draw<T>("normal", cpu::NormalDraw<C>{m, d}, key, shape);
   } else {
     const Tensor<T> z = detail::draw<T>("normal", cpu::NormalDraw<C>{}, key, shape);

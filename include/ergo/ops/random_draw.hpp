@@ -51,7 +51,7 @@ struct RequireOp final : CopiedOp<RequireOp> {
   RequireOp(const char* op, Requirement r, const char* q) : CopiedOp(op, 1), what(r), quantity(q) {
     uses = Uses::nothing;
   }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override {
+  void value(Args x, Ref<Array>* y, std::uint64_t) const {
     const Ref<Array> a = readable(name, *x[0]);
     with_floating(a->dtype, [&]<class T>(T) {
       const T* p = data_of<T>(*a);
@@ -60,20 +60,24 @@ struct RequireOp final : CopiedOp<RequireOp> {
     });
     y[0] = Ref<Array>::share(x[0]);
   }
-  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const override {
+  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const {
     if (wanted[0]) dx[0] = Ref<Array>::share(g[0]);
   }
-  void jvp(Args t, Args, Args, Ref<Array>* ty) const override {
+  void jvp(Args t, Args, Args, Ref<Array>* ty) const {
     if (t[0]) ty[0] = Ref<Array>::share(t[0]);
   }
 
  private:
   bool holds(double v) const {
     switch (what) {
-      case Requirement::positive: return v > 0;
-      case Requirement::positive_finite: return v > 0 && v < __builtin_inf();
-      case Requirement::not_negative: return v >= 0 && v < __builtin_inf();
-      case Requirement::probability: return v >= 0 && v <= 1;
+      case Requirement::positive:
+        return v > 0;
+      case Requirement::positive_finite:
+        return v > 0 && v < __builtin_inf();
+      case Requirement::not_negative:
+        return v >= 0 && v < __builtin_inf();
+      case Requirement::probability:
+        return v >= 0 && v <= 1;
     }
     return false;
   }
@@ -81,12 +85,11 @@ struct RequireOp final : CopiedOp<RequireOp> {
     Shape at = a.shape;
     for (int d = at.rank(); d-- > 0; i /= a.shape[d]) at[d] = i % a.shape[d];
     fail(name, a,
-         std::string(quantity) + " is " + digits_of("%.*g", 6, v) + (at.rank() ? " at " + to_string(at) : "") +
-             ", not " +
-             (what == Requirement::positive          ? "positive"
-              : what == Requirement::positive_finite ? "positive and finite"
-              : what == Requirement::not_negative    ? "finite and at least 0"
-                                                     : "in [0, 1]"));
+         {quantity, " is ", v, (at.rank() ? " at " + to_string(at) : ""), ", not ",
+          (what == Requirement::positive          ? "positive"
+           : what == Requirement::positive_finite ? "positive and finite"
+           : what == Requirement::not_negative    ? "finite and at least 0"
+                                                  : "in [0, 1]")});
   }
 };
 template <class T>
@@ -101,7 +104,7 @@ Tensor<T> parameter(const char* op, const P& p, const Shape& shape) {
   if constexpr (is_tensor<P>) {
     Shape s = shape;
     if (!broadcast(s, p.shape()) || s != shape)
-      fail(op, p.array(), "this parameter does not broadcast to the shape " + to_string(shape));
+      fail(op, p.array(), {"this parameter does not broadcast to the shape ", shape});
     return p;
   } else {
     return Tensor<T>(convert<T>(p));

@@ -101,11 +101,9 @@ Tensor<T> randint(const Key& key, const Shape& shape, A lo, B hi) {
   detail::check_one_key("randint", key);
   shape.numel();
   if (!std::cmp_less(lo, hi))
-    throw Error("[randint] bounds " + std::to_string(lo) + " and " + std::to_string(hi) +
-                ": the first must be below the second");
+    throw_error({"[randint] bounds ", lo, " and ", hi, ": the first must be below the second"});
   if (!std::in_range<T>(lo) || !std::in_range<T>(hi - 1))
-    throw Error("[randint] bounds " + std::to_string(lo) + " and " + std::to_string(hi) + " do not fit " +
-                to_string(dtype_of<T>) + ": randint<int64_t>(...)");
+    throw_error({"[randint] bounds ", lo, " and ", hi, " do not fit ", dtype_of<T>, ": randint<int64_t>(...)"});
   const detail::RandomIntegers<T> op{std::int64_t(lo), std::uint64_t(hi) - std::uint64_t(lo), shape};
   return linear_op(op, key.material);
 }
@@ -114,10 +112,10 @@ Tensor<T> randint(const Key& key, const Shape& shape, A lo, B hi) {
 template <Index T = std::int32_t>
 Tensor<T> permutation(const Key& key, AnyInteger n) {
   detail::check_one_key("permutation", key);
-  if (n < 0) throw Error("[permutation] " + std::to_string(n) + " elements: the number must not be negative");
+  if (n < 0) throw_error({"[permutation] ", std::int64_t(n), " elements: the number must not be negative"});
   if (n > 0 && !std::in_range<T>(n - 1))
-    throw Error("[permutation] " + std::to_string(n) + " elements do not fit " + to_string(dtype_of<T>) +
-                ": permutation<int64_t>(key, n)");
+    throw_error(
+        {"[permutation] ", std::int64_t(n), " elements do not fit ", dtype_of<T>, ": permutation<int64_t>(key, n)"});
   return linear_op(detail::Permutation<T>{n}, key.material);
 }
 

@@ -72,7 +72,7 @@ inline AnyTensor copied(const char* op, const AnyTensor& x, int axis, std::int64
   const std::int64_t n = x.shape()[axis];
   std::int64_t together;
   if (times < 0 || __builtin_mul_overflow(n, times, &together))
-    fail(op, x.array(), "cannot be repeated " + std::to_string(times) + " times along axis " + std::to_string(axis));
+    fail(op, x.array(), {"cannot be repeated ", times, " times along axis ", axis});
   return times == 1 ? x : linear_op(Copies{x.rank() - axis, n, times, in_place}, x);
 }
 inline AnyTensor tiled(const AnyTensor& x, const Shape& times) {

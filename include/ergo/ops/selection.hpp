@@ -101,12 +101,11 @@ template <class A, class B>
 void check_bounds(const A& lo, const B& hi) {
   if constexpr (Number<A> && Number<B>)
     if (!(double(lo) <= double(hi)))
-      throw Error("[clip] bounds " + std::to_string(lo) + " and " + std::to_string(hi) +
-                  ": the first must not exceed the second");
+      throw_error({"[clip] bounds ", lo, " and ", hi, ": the first must not exceed the second"});
   if constexpr (Number<A>)
-    if (lo != lo) throw Error("[clip] the lower bound is NaN");
+    if (lo != lo) throw_error("[clip] the lower bound is NaN");
   if constexpr (Number<B>)
-    if (hi != hi) throw Error("[clip] the upper bound is NaN");
+    if (hi != hi) throw_error("[clip] the upper bound is NaN");
 }
 }  // namespace detail
 

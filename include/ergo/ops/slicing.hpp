@@ -120,7 +120,7 @@ inline AnyTensor slice_set(const AnyTensor& x, const AnyTensor& y, std::int64_t 
   part[-op.axis] = op.count;
   Shape both = part;
   if (!broadcast(both, in[1]->shape) || both != part)
-    fail("set_slice", in, 2, "the second does not broadcast to the slice, " + to_string(part));
+    fail("set_slice", in, 2, {"the second does not broadcast to the slice, ", part});
   const Ref<Array> wide = broadcast_to(y.ref(), part);
   return AnyTensor(update(SetSlice{op, in[0]->shape[-op.axis]}, in[0], wide.get()));
 }
@@ -177,8 +177,7 @@ struct Roll {
 };
 inline AnyTensor rolled(const AnyTensor& x, const Axes& shifts, const Axes& axes) {
   resolve_axes("roll", x.array(), axes);
-  if (shifts.rank() != axes.rank())
-    fail("roll", x.array(), std::to_string(shifts.rank()) + " shifts for " + std::to_string(axes.rank()) + " axes");
+  if (shifts.rank() != axes.rank()) fail("roll", x.array(), {shifts.rank(), " shifts for ", axes.rank(), " axes"});
   AnyTensor y = x;
   for (int i = 0; i < axes.rank(); ++i) {
     const int axis = resolve_axis("roll", x.array(), axes[i]);

@@ -56,13 +56,9 @@ inline AnyTensor Window::transpose(const AnyTensor& g, const Shape&) const { ret
 inline AnyTensor windows(const AnyTensor& x, std::int64_t axis, std::int64_t size, std::int64_t step) {
   const Array& a = x.array();
   const int at = resolve_axis("sliding_window", a, axis);
-  if (size < 1 || step < 1)
-    fail("sliding_window", a,
-         "size " + std::to_string(size) + ", step " + std::to_string(step) + ": both are at least 1");
+  if (size < 1 || step < 1) fail("sliding_window", a, {"size ", size, ", step ", step, ": both are at least 1"});
   if (size > a.shape[at])
-    fail("sliding_window", a,
-         "a window of " + std::to_string(size) + " exceeds axis " + std::to_string(at) + " of extent " +
-             std::to_string(a.shape[at]));
+    fail("sliding_window", a, {"a window of ", size, " exceeds axis ", at, " of extent ", a.shape[at]});
   if (a.shape.rank() == kMaxRank) fail("sliding_window", a, "9 axes are more than 8");
   return linear_op(Window{a.shape.rank() - at, size, step, a.shape[at]}, x);
 }

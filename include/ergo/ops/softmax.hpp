@@ -87,18 +87,17 @@ Tensor<T> below_maximum(const Tensor<T>& x, bool empty_is_zero) {
   return pointwise_op(BelowMaximum{}, x, linear_op(RowMax{empty_is_zero}, stop_gradient(x)));
 }
 
-// The rows of a kernel on 1 or 2 operands of one shape, computed in float or double.
-template <class Body, class T, class... A>
-Tensor<T> run_kernel(const Tensor<T>& x, A... attribute) {
+// The rows of kernels on 1 or 2 operands of one shape, computed in float or double; f(from, to, rows, n).
+template <class T, class F>
+Tensor<T> run_kernel(const Tensor<T>& x, const F& f) {
   using C = Compute<T>;
   const Ref<Array> from = cpu::detail::computable(x.array()), y = Array::make(dtype_of<C>, x.shape());
   const std::int64_t n = x.shape()[-1];
   const C* const in[] = {data_of<C>(*from)};
   C* const out[] = {data_of<C>(*y)};
-  cpu::detail::for_rows(in, out, n ? y->numel() / n : 0, n,
-                        [&](const C* const* p, C* const* q, std::int64_t, std::int64_t rows) {
-                          cpu::for_isa<Body>(p[0], q[0], rows, n, attribute...);
-                        });
+  cpu::detail::for_rows(
+      in, out, n ? y->numel() / n : 0, n,
+      [&](const C* const* p, C* const* q, std::int64_t, std::int64_t rows) { f(p[0], q[0], rows, n); });
   return Tensor<T>(cpu::detail::stored_as(y, dtype_of<T>));
 }
 template <class Body, class T>
@@ -150,7 +149,11 @@ struct Softmax {
   bool empty_is_zero;
   template <class T>
   Tensor<T> cpu(const Tensor<T>& x) const {
-    return run_kernel<ergo::cpu::detail::SoftmaxBody<Compute<T>>>(x, empty_is_zero);
+    using C = Compute<T>;
+    return run_kernel(x, [&](const C* from, C* to, std::int64_t rows, std::int64_t n) {
+      using namespace ergo::cpu::detail;
+      ergo::cpu::for_isa<SoftmaxBody<C>>(from, to, rows, n, empty_is_zero, SoftmaxExtras<C>{});
+    });
   }
   template <class T>
   Tensor<T> definition(const Tensor<T>& x) const {
@@ -175,7 +178,10 @@ struct LogSoftmax {
   bool empty_is_zero;
   template <class T>
   Tensor<T> cpu(const Tensor<T>& x) const {
-    return run_kernel<ergo::cpu::detail::LogSoftmaxBody<Compute<T>>>(x, empty_is_zero);
+    using C = Compute<T>;
+    return run_kernel(x, [&](const C* from, C* to, std::int64_t rows, std::int64_t n) {
+      ergo::cpu::detail::log_softmax_rows(from, to, rows, n, empty_is_zero);
+    });
   }
   template <class T>
   Tensor<T> definition(const Tensor<T>& x) const {

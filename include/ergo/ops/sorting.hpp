@@ -45,7 +45,7 @@ inline AnyTensor argsorted(const char* op, const AnyTensor& x, std::int64_t axis
   const int at = resolve_axis(op, a, axis);
   const std::int64_t n = a.shape[at];
   const std::int64_t most = index == DType::uint8 ? 256 : index == DType::int32 ? std::int64_t(1) << 31 : n;
-  if (n > most) fail(op, a, "indices of " + std::to_string(n) + " places do not fit " + to_string(index));
+  if (n > most) fail(op, a, {"indices of ", n, " places do not fit ", index});
   return linear_op(Argsort{a.shape.rank() - at, options.descending, index}, x);
 }
 

@@ -117,7 +117,7 @@ Tensor<T> norm_over(const Tensor<T>& x, const Over& over, const NormOptions& opt
     if (options.ord == 2) return last.result(fused_op(Norm{}, rows));
     if (options.ord == 1) return last.result(sum(abs(rows), -1));
     if (options.ord != __builtin_inf())
-      fail("norm", x.array(), ".ord = " + std::to_string(options.ord) + ": the orders are 1, 2 and infinity");
+      fail("norm", x.array(), {".ord = ", options.ord, ": the orders are 1, 2 and infinity"});
     if (rows.shape()[-1] == 0) return last.result(sum(rows, -1));
     return last.result(fused_op(Extremum<cpu::MaxOf>{}, abs(rows)));
   } else {

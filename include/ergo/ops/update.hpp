@@ -20,13 +20,13 @@ struct UpdateOp final : CopiedOp<UpdateOp<F>> {
   explicit UpdateOp(F s) : CopiedOp<UpdateOp>(F::name, F::indexed ? 3 : 2), f(std::move(s)) {
     this->uses = F::indexed ? Uses::others : Uses::nothing;
   }
-  int core(int i) const override { return f.core_of(i); }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const override { y[0] = f.value(x[0], x[1], places(x)); }
-  void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const override {
+  int core(int i) const { return f.core_of(i); }
+  void value(Args x, Ref<Array>* y, std::uint64_t) const { y[0] = f.value(x[0], x[1], places(x)); }
+  void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const {
     if (wanted[0]) dx[0] = sum_to(f.of_x(*g[0], places(x)), shape_of(x[0], *g[0]));
     if (wanted[1]) dx[1] = sum_to(f.of_y(*g[0], places(x)), shape_of(x[1], *g[0]));
   }
-  void jvp(Args t, Args y, Args x, Ref<Array>* ty) const override {
+  void jvp(Args t, Args y, Args x, Ref<Array>* ty) const {
     if (!t[0] && !t[1]) return;
     Array* in[] = {t[0], t[1], places(x)};
     // The input without a tangent may have had more leading axes than the other.

@@ -12,7 +12,7 @@ namespace ergo::inline ERGO_BUILD::optim {
 // bit for bit; and that norm (rank 0). A NaN or infinite norm makes the result NaN. An Error unless max_norm > 0.
 template <class Tree>
 auto clip_by_global_norm(const Tree& gradient, double max_norm) {
-  if (!(max_norm > 0)) throw Error("[clip_by_global_norm] max_norm " + std::to_string(max_norm) + " is not above 0");
+  if (!(max_norm > 0)) throw_error({"[clip_by_global_norm] max_norm ", max_norm, " is not above 0"});
   using R = ergo::detail::WidestLeaf<Tree>;
   std::vector<Tensor<R>> of_leaf;  // a norm of norms does not overflow before the norm itself does
   tree::for_each([&](const auto& x) { of_leaf.push_back(ergo::norm(cast<R>(x))); }, gradient);

@@ -9,7 +9,7 @@
 namespace ergo::inline ERGO_BUILD {
 namespace detail {
 inline void check_schedule(const char* name, bool holds, const char* why) {
-  if (!holds) throw Error(std::string("[schedule.") + name + "] " + why);
+  if (!holds) throw_error({"[schedule.", name, "] ", why});
 }
 }  // namespace detail
 

@@ -12,7 +12,7 @@ namespace detail {
 // "[sgd] lr -1 ...": a number of the options that makes no sense.
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_option(const char* op, const char* option, double value,
                                                                const char* why) {
-  throw Error(std::string("[") + op + "] " + option + " " + std::to_string(value) + " " + why);
+  throw_error({"[", op, "] ", option, " ", value, " ", why});
 }
 inline void check_option(const char* op, const char* option, double value, bool holds, const char* why) {
   if (!holds) fail_option(op, option, value, why);
@@ -37,12 +37,12 @@ struct Written {
 };
 
 inline void check_updated(const char* op, const Path& path, Array& p, Array& g) {
-  const auto fail_at = [&](const std::string& why) {
+  const auto fail_at = [&](const Message& why) {
     const std::string at = path.text();
-    throw Error(std::string("[") + op + "] " + (at.empty() ? "the model" : at) + ": " + why);
+    throw_error({"[", op, "] ", (at.empty() ? "the model" : at), ": ", why});
   };
   if (p.depth > 0 || g.depth > 0) fail_at("a step cannot be taken inside a transform (tree::axpy can)");
-  if (p.shape != g.shape) fail_at("gradient " + to_string(g.shape) + " for a parameter " + to_string(p.shape));
+  if (p.shape != g.shape) fail_at({"gradient ", g.shape, " for a parameter ", p.shape});
   if (!p.device.is_cpu() || !g.device.is_cpu()) fail_at("parameters and gradients must be on the CPU");
 }
 
