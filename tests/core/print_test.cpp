@@ -262,4 +262,11 @@ TEST_CASE("what the ellipsis hides has no say in the format") {
   CHECK(to_string(x) == "[1. 1. 1. ... 1. 1. 1.]");
 }
 
+TEST_CASE("a view of more elements than memory holds is printed") {
+  const Tensor<float> x(detail::broadcast_to(full<float>({}, 2.5).ref(), Shape{std::int64_t(1) << 40, 1 << 20}));
+  const std::string row = "[2.5 2.5 2.5 ... 2.5 2.5 2.5]";
+  const std::string three = row + "\n " + row + "\n " + row;
+  CHECK(to_string(x) == "[" + three + "\n ...\n " + three + "]");
+}
+
 }  // namespace core_print_test

@@ -59,8 +59,13 @@ class CheckpointOp final : public CopiedOp<CheckpointOp<F, Y, X...>> {
     }
   }
   void vjp(Args g, Args, Args x, Wanted, Ref<Array>* dx) const {
-    LeafList out, seed;
-    const auto r = record(inputs(x), out, [&](LeafList v) { return run(v); });
+    Ref<Record> r;
+    {
+      Recording recording(inputs(x));
+      LeafList out = run(recording.traced);
+      r = recording.end(out);
+    }
+    LeafList seed;
     for (int k = 0; k < this->n_out; ++k) seed.push_back(Ref<Array>::share(g[k]));
     for (std::size_t i = 0; i < r->in.size(); ++i) r->in[i].g = std::move(dx[i]);
     LeafList d = r->pull(std::move(seed), true);

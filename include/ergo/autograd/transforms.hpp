@@ -29,7 +29,7 @@ struct Record {
   static void destroy(Record* r) { delete r; }
 
   // Cotangents of the inputs from those of the outputs (null: zero).
-  LeafList pull(LeafList g, bool consume) {
+  [[gnu::noinline]] LeafList pull(LeafList g, bool consume) {
     try {
       for (std::size_t k = 0; k < out.size(); ++k)
         if (out[k] && g[k]) out[k]->g = out[k]->g ? add(std::move(out[k]->g), std::move(g[k])) : std::move(g[k]);
@@ -48,7 +48,7 @@ struct Record {
 };
 
 // Lowers what this level traced; `slot`, if given, gets where each leaf's cotangent gathers.
-inline void lower(const OpenLevel& level, LeafList& leaves, std::vector<Slot*>* slots) {
+[[gnu::noinline]] inline void lower(const OpenLevel& level, LeafList& leaves, std::vector<Slot*>* slots) {
   for (auto& leaf : leaves) {
     const bool own = leaf && level.owns(*leaf);
     if (slots) slots->push_back(own ? leaf->slot : nullptr);
@@ -59,18 +59,91 @@ inline void lower(const OpenLevel& level, LeafList& leaves, std::vector<Slot*>* 
   }
 }
 
-// Runs `call` (traced leaves in, all leaves of the result out) one level up; `out` is lowered.
-template <class Call>
-Ref<Record> record(const LeafList& x, LeafList& out, Call&& call) {
-  Ref<Record> r = Ref<Record>::adopt(new Record);
-  r->in.resize(x.size());
-  for (const auto& a : x) r->like.push_back(Array::husk(a->dtype, a->shape, a->device));
-  const OpenLevel level(Mode::reverse, &r->tape);
-  LeafList v;
-  for (std::size_t i = 0; i < x.size(); ++i) v.push_back(level.trace(x[i], x[i]->shape, &r->in[i], {}));
-  out = call(std::move(v));
-  lower(level, out, &r->out);
-  return r;
+// A level that records what a function does with the leaves x.
+class Recording {
+ public:
+  [[gnu::noinline]] explicit Recording(const LeafList& x)
+      : record_(Ref<Record>::adopt(new Record)), level_(Mode::reverse, &record_->tape) {
+    record_->in.resize(x.size());
+    for (const auto& a : x) record_->like.push_back(Array::husk(a->dtype, a->shape, a->device));
+    for (std::size_t i = 0; i < x.size(); ++i) traced.push_back(level_.trace(x[i], x[i]->shape, &record_->in[i], {}));
+  }
+  // With all leaves of the result, which are lowered.
+  [[gnu::noinline]] Ref<Record> end(LeafList& out) {
+    lower(level_, out, &record_->out);
+    return record_;
+  }
+
+ private:
+  Ref<Record> record_;
+  OpenLevel level_;
+
+ public:
+  LeafList traced;  // x as the function sees it
+};
+// f(x, rest...), recorded; x is what f was given, traced.
+template <class Y, class F, class X, class... Rest>
+std::pair<Y, Ref<Record>> record(const F& f, X& x, const Rest&... rest) {
+  Recording recording(leaves_of(x));
+  assign_leaves(x, std::move(recording.traced));
+  Y y = f(std::as_const(x), rest...);
+  LeafList out = leaves_of<tree::Leaves::all>(y);
+  Ref<Record> r = recording.end(out);
+  assign_leaves<tree::Leaves::all>(y, std::move(out));
+  return {std::move(y), std::move(r)};
+}
+// The gradient of a loss of one element, the first of the recorded results.
+[[gnu::noinline]] inline LeafList gradient_of(const AnyTensor& loss, Record& r) {
+  if (loss.numel() != 1)
+    fail("grad", loss.array(),
+         "the function must return one element (sum or mean it; vjp and jacobian take any shape)");
+  LeafList seed(r.out.size());
+  seed[0] = one_of(loss.array());
+  return r.pull(std::move(seed), true);
+}
+
+// Forward: x with its tangents as f sees it; of what f gave, the tangents.
+[[gnu::noinline]] inline void trace_with_tangents(const OpenLevel& level, LeafList& x, LeafList t) {
+  same_shapes("jvp", x, t);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const Shape shape = x[i]->shape;
+    x[i] = level.trace(std::move(x[i]), shape, nullptr, std::move(t[i]));
+  }
+}
+[[gnu::noinline]] inline LeafList tangents_of(const OpenLevel& level, const LeafList& y) {
+  LeafList d;
+  for (const auto& leaf : y) d.push_back(level.owns(*leaf) && leaf->tangent ? leaf->tangent : zeros_of(*leaf));
+  return d;
+}
+
+// Batch: the extent of the leading axis of all leaves; that axis hidden; and shown again in what f gave.
+[[gnu::noinline]] inline std::int64_t mapped_extent(const LeafList& x) {
+  if (x.empty()) throw_error("[vmap] no argument has a tensor to map over");
+  for (const auto& a : x) {
+    if (!a) throw_error("[vmap] an argument holds an empty tensor");
+    Array* in[] = {x[0].get(), a.get()};
+    if (a->shape.rank() == 0) fail("vmap", *a, "a tensor of rank 0 has no leading axis to map over");
+    if (a->shape[0] != x[0]->shape[0]) fail("vmap", in, 2, "leading axes differ");
+  }
+  return x[0]->shape[0];
+}
+[[gnu::noinline]] inline void hide_axis(const OpenLevel& level, LeafList& x) {
+  for (auto& a : x) {
+    const Shape s = a->shape.last(a->shape.rank() - 1);
+    a = level.trace(std::move(a), s, nullptr, {});
+  }
+}
+[[gnu::noinline]] inline void show_axis(const OpenLevel& level, LeafList& y, std::int64_t n) {
+  for (auto& a : y) {
+    if (!a) continue;  // a carried leaf that f left empty
+    if (level.owns(*a)) {
+      Ref<Array> value = a->value;
+      a = std::move(value);
+    } else {
+      const Shape s = Shape{n} + a->shape;
+      a = broadcast_to(std::move(a), s);
+    }
+  }
 }
 
 // A loss: a floating tensor, or a pair or tuple that begins with one.
@@ -127,23 +200,10 @@ auto value_and_grad(F f) {
       if constexpr (!detail::is_loss<Y>) {
         return std::pair{x, x};
       } else {
-        X traced = x;
-        std::optional<Y> y;
-        detail::LeafList out;
-        const auto r = detail::record(detail::leaves_of(x), out, [&](detail::LeafList v) {
-          detail::assign_leaves(traced, std::move(v));
-          y.emplace(f(std::as_const(traced), rest...));
-          return detail::leaves_of<tree::Leaves::all>(*y);
-        });
-        detail::assign_leaves<tree::Leaves::all>(*y, std::move(out));
-        const auto& loss = detail::loss_in(*y);
-        if (loss.numel() != 1)
-          detail::fail("grad", loss.array(),
-                       "the function must return one element (sum or mean it; vjp and jacobian take any shape)");
-        detail::LeafList seed(r->out.size());
-        seed[0] = detail::one_of(loss.array());
-        detail::assign_leaves(traced, r->pull(std::move(seed), true));
-        return std::pair<Y, X>{std::move(*y), std::move(traced)};
+        X dx = x;
+        auto recorded = detail::record<Y>(f, dx, rest...);
+        detail::assign_leaves(dx, detail::gradient_of(detail::loss_in(recorded.first), *recorded.second));
+        return std::pair<Y, X>{std::move(recorded.first), std::move(dx)};
       }
     }
   };
@@ -160,15 +220,8 @@ template <class F, class X, class... Rest>
 auto vjp(F f, const X& x, const Rest&... rest) {
   using Y = std::remove_cvref_t<decltype(f(x, rest...))>;
   X traced = x;
-  std::optional<Y> y;
-  detail::LeafList out;
-  auto r = detail::record(detail::leaves_of(x), out, [&](detail::LeafList v) {
-    detail::assign_leaves(traced, std::move(v));
-    y.emplace(f(std::as_const(traced), rest...));
-    return detail::leaves_of<tree::Leaves::all>(*y);
-  });
-  detail::assign_leaves<tree::Leaves::all>(*y, std::move(out));
-  auto pullback = [r = std::move(r), like = x, result = *y](const Y& g) {
+  auto recorded = detail::record<Y>(f, traced, rest...);
+  auto pullback = [r = std::move(recorded.second), like = x, result = recorded.first](const Y& g) {
     // Cotangents belong to learned leaves; the record has a slot for each leaf, null for the others.
     tree::zip([](const auto&, const auto&) {}, result, g);  // structures must agree
     detail::same_shapes("vjp", detail::leaves_of(result), detail::leaves_of(g));
@@ -179,7 +232,7 @@ auto vjp(F f, const X& x, const Rest&... rest) {
     detail::assign_leaves(dx, r->pull(detail::leaves_of<tree::Leaves::all>(marked), false));
     return dx;
   };
-  return std::pair<Y, decltype(pullback)>{std::move(*y), std::move(pullback)};
+  return std::pair<Y, decltype(pullback)>{std::move(recorded.first), std::move(pullback)};
 }
 
 // {y, dy} with dy = J dx, in one forward sweep.
@@ -191,19 +244,13 @@ auto jvp(F f) {
     using Y = std::remove_cvref_t<decltype(f(x, rest...))>;
     X traced = x;
     tree::zip([](const auto&, const auto&) {}, x, dx);  // structures must agree
-    detail::LeafList p = detail::leaves_of(x), t = detail::leaves_of(dx);
-    detail::same_shapes("jvp", p, t);
+    detail::LeafList p = detail::leaves_of(x);
     const detail::OpenLevel level(detail::Mode::forward, nullptr);
-    for (std::size_t i = 0; i < p.size(); ++i) {
-      const Shape shape = p[i]->shape;
-      p[i] = level.trace(std::move(p[i]), shape, nullptr, std::move(t[i]));
-    }
+    detail::trace_with_tangents(level, p, detail::leaves_of(dx));
     detail::assign_leaves(traced, std::move(p));
     Y y = f(std::as_const(traced), rest...);
     Y dy = y;
-    detail::LeafList d;
-    for (const auto& leaf : detail::leaves_of(y))
-      d.push_back(level.owns(*leaf) && leaf->tangent ? leaf->tangent : detail::zeros_of(*leaf));
+    detail::LeafList d = detail::tangents_of(level, detail::leaves_of(y));
     detail::LeafList out = detail::leaves_of<tree::Leaves::all>(y);
     detail::lower(level, out, nullptr);
     detail::LeafList carried = out;
@@ -222,32 +269,13 @@ auto vmap(F f) {
     auto args = std::make_tuple(xs...);
     constexpr auto all = tree::Leaves::all;
     detail::LeafList v = detail::leaves_of<all>(args);
-    if (v.empty()) throw_error("[vmap] no argument has a tensor to map over");
-    for (const auto& a : v) {
-      if (!a) throw_error("[vmap] an argument holds an empty tensor");
-      detail::Array* in[] = {v[0].get(), a.get()};
-      if (a->shape.rank() == 0) detail::fail("vmap", *a, "a tensor of rank 0 has no leading axis to map over");
-      if (a->shape[0] != v[0]->shape[0]) detail::fail("vmap", in, 2, "leading axes differ");
-    }
-    const std::int64_t n = v[0]->shape[0];
+    const std::int64_t n = detail::mapped_extent(v);
     const detail::OpenLevel level(detail::Mode::batch, nullptr, n);
-    for (auto& a : v) {
-      const Shape s = a->shape.last(a->shape.rank() - 1);
-      a = level.trace(std::move(a), s, nullptr, {});
-    }
+    detail::hide_axis(level, v);
     detail::assign_leaves<all>(args, std::move(v));
     auto y = std::apply([&](const auto&... a) { return f(a...); }, args);
     detail::LeafList out = detail::leaves_of<all>(y);
-    for (auto& a : out) {
-      if (!a) continue;  // a carried leaf that f left empty
-      if (level.owns(*a)) {
-        detail::Ref<detail::Array> value = a->value;
-        a = std::move(value);
-      } else {
-        const Shape s = Shape{n} + a->shape;
-        a = detail::broadcast_to(std::move(a), s);
-      }
-    }
+    detail::show_axis(level, out, n);
     detail::assign_leaves<all>(y, std::move(out));
     return y;
   };

@@ -151,6 +151,14 @@ namespace tree {
 // Which leaves a walk visits: the learned ones, or all tensors.
 enum class Leaves { learned, all };
 
+template <Leaves W, class F, class A, class... B>
+void walk(const detail::Path& path, F&& f, A& a, B&... b);
+// Member J of each, of tuples of references or plain ones.
+template <Leaves W, std::size_t J, class F, class... Fields>
+void walk_field(const detail::Path& path, F&& f, Fields&&... fields) {
+  walk<W>(path, f, std::get<J>(fields)...);
+}
+
 // f(path, a, b...) on corresponding leaves; the first tree names the types. Different structures are an Error.
 template <Leaves W, class F, class A, class... B>
 void walk(const detail::Path& path, F&& f, A& a, B&... b) {
@@ -160,14 +168,8 @@ void walk(const detail::Path& path, F&& f, A& a, B&... b) {
   } else if constexpr (detail::is_state<X>) {
     if constexpr (W == Leaves::all) walk<W>(detail::Path{&path, nullptr, 0, true}, f, a.value, b.value...);
   } else if constexpr (detail::HasFields<X>) {
-    auto parts = std::make_tuple(a.ergo_fields(), b.ergo_fields()...);
     [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (std::apply(
-           [&](auto&... p) {
-             constexpr std::size_t J = I;
-             walk<W>(detail::Path{&path, X::ergo_field_names(), int(J)}, f, std::get<J>(p)...);
-           },
-           parts),
+      (walk_field<W, I>(detail::Path{&path, X::ergo_field_names(), int(I)}, f, a.ergo_fields(), b.ergo_fields()...),
        ...);
     }
     (std::make_index_sequence<std::tuple_size_v<decltype(a.ergo_fields())>>{});
@@ -183,12 +185,7 @@ void walk(const detail::Path& path, F&& f, A& a, B&... b) {
     }
   } else if constexpr (detail::TupleLike<X>) {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (
-          [&] {
-            constexpr std::size_t J = I;  // one pack at a time: b expands here, I outside
-            walk<W>(detail::Path{&path, nullptr, int(J)}, f, std::get<J>(a), std::get<J>(b)...);
-          }(),
-          ...);
+      (walk_field<W, I>(detail::Path{&path, nullptr, int(I)}, f, a, b...), ...);
     }
     (std::make_index_sequence<std::tuple_size_v<X>>{});
   } else {
@@ -239,11 +236,19 @@ A map(F&& f, const A& a, const B&... b) {
 namespace detail {
 
 // The erased form: every transform reads leaves as arrays and writes them back, so it is compiled once.
-using LeafList = std::vector<Ref<Array>>;
+struct LeafList : std::vector<Ref<Array>> {
+  using std::vector<Ref<Array>>::vector;
+  LeafList(const LeafList&) = default;
+  LeafList(LeafList&&) = default;
+  LeafList& operator=(const LeafList&) = default;
+  LeafList& operator=(LeafList&&) = default;
+  [[gnu::noinline]] ~LeafList() {}  // out of line, as `add` is: every transform of every function has some
+  [[gnu::noinline]] void add(const Ref<Array>& leaf) { push_back(leaf); }
+};
 template <tree::Leaves W = tree::Leaves::learned, class A>
 LeafList leaves_of(const A& a) {
   LeafList v;
-  tree::zip<W>([&](const auto& x) { v.push_back(x.ref()); }, a);
+  tree::zip<W>([&](const auto& x) { v.add(x.ref()); }, a);
   return v;
 }
 // Takes the leaves of `v` in order. Those of `a` may be anything, empty included.

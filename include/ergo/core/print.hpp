@@ -74,15 +74,34 @@ inline std::string print_scalar(double x, int digits, double large) {
   return digits_of("%.*f", decimals < 1 ? 1 : decimals, std::strtod(shortest.c_str(), nullptr));
 }
 
+// What is shown of `a`, which lies on the CPU, row-major: all of it, or where there are more than 1000 elements the
+// first and the last three along axes over 6 long.
+inline Ref<Array> shown_part(const Array& a) {
+  Shape s = a.shape;
+  if (a.numel() > 1000)
+    for (int d = 0; d < s.rank(); ++d) s[d] = s[d] > 6 ? 6 : s[d];
+  Ref<Array> part = Array::make(a.dtype, s);
+  const auto width = std::size_t(size_of(a.dtype));
+  for (std::int64_t i = 0, n = part->numel(); i < n; ++i) {
+    const std::byte* from = a.data;
+    std::int64_t rest = i;
+    for (int d = s.rank(); d-- > 0; rest /= s[d]) {
+      const std::int64_t k = rest % s[d];
+      from += (s[d] < a.shape[d] && k >= 3 ? k + a.shape[d] - s[d] : k) * a.stride[d];
+    }
+    std::memcpy(part->data + std::size_t(i) * width, from, width);
+  }
+  return part;
+}
+
+// Lays out the texts of the shown part of a tensor.
 class Printer {
  public:
-  Printer(const Array& a, const std::vector<std::string>& elements) : shape_(a.shape), elements_(elements) {}
+  Printer(const Shape& whole, const Shape& shown, const std::vector<std::string>& elements)
+      : whole_(whole), shape_(shown), elements_(elements) {}
   std::string print() {
     walk(0, 0, shape_.numel());
     return std::move(text_);
-  }
-  static bool shown(const Shape& s, std::int64_t n, int axis, std::int64_t i) {
-    return n <= 1000 || s[axis] <= 6 || i < 3 || i >= s[axis] - 3;
   }
 
  private:
@@ -91,16 +110,13 @@ class Printer {
     if (axis == shape_.rank() - 1) column_ = indent();
     text_ += "[";
     const std::int64_t n = shape_[axis], inner = n ? block / n : 0;
-    bool gap = false;
     for (std::int64_t i = 0; i < n; ++i) {
-      const bool visible = shown(shape_, shape_.numel(), axis, i);
-      if (!visible && gap) continue;
       if (i) separate(axis);
-      if (visible)
-        walk(axis + 1, at + i * inner, inner);
-      else
+      if (i == 3 && n < whole_[axis]) {
         put("...");
-      gap = !visible;
+        separate(axis);
+      }
+      walk(axis + 1, at + i * inner, inner);
     }
     text_ += "]";
   }
@@ -122,7 +138,7 @@ class Printer {
       text_ += std::string(std::size_t(below), '\n') + std::string(std::size_t(axis) + 1, ' ');
   }
   std::size_t indent() const { return std::size_t(shape_.rank()); }
-  Shape shape_;
+  Shape whole_, shape_;
   const std::vector<std::string>& elements_;
   std::string text_;
   std::size_t column_ = 0;
@@ -152,19 +168,11 @@ inline void align(std::vector<Printed>& parts) {
 template <class T>
 std::vector<std::string> print_elements(const Array& a) {
   const T* p = data_of<T>(a);
-  const std::int64_t n = a.numel();
-  const auto visible = [&](std::int64_t i) {  // what the ellipsis hides has no say in the format
-    for (int d = a.shape.rank(); d-- > 0; i /= a.shape[d])
-      if (!Printer::shown(a.shape, n, d, i % a.shape[d])) return false;
-    return true;
-  };
-  std::vector<std::int64_t> at;
-  for (std::int64_t i = 0; i < n; ++i)
-    if (visible(i)) at.push_back(i);
-  std::vector<std::string> out{std::size_t(n)};
+  const auto n = std::size_t(a.numel());
+  std::vector<std::string> out(n);
   if constexpr (Floating<T>) {
     double largest = 0, smallest = 0;
-    for (std::int64_t i : at) {
+    for (std::size_t i = 0; i < n; ++i) {
       const double x = double(p[i]), m = x < 0 ? -x : x;
       if (!is_finite(m) || m == 0) continue;
       if (m > largest) largest = m;
@@ -174,33 +182,31 @@ std::vector<std::string> print_elements(const Array& a) {
     const bool scientific = largest >= large || (largest > 0 && (smallest < 1e-4 || largest / smallest > 1000));
     std::vector<int> digits;
     int decimals = 0;
-    for (std::int64_t i : at) {
+    for (std::size_t i = 0; i < n; ++i) {
       digits.push_back(is_finite(double(p[i])) ? shortest_digits(p[i]) : 0);
       const int own = digits.back() < 8 ? digits.back() : 8;
       if (own > decimals) decimals = own;
     }
     std::vector<Printed> parts;
-    for (std::size_t k = 0; k < at.size(); ++k) {
-      const auto x = double(p[at[k]]);
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto x = double(p[i]);
       if (!is_finite(x))
         parts.push_back({print_special(x), "", ""});
       else
-        parts.push_back(scientific ? print_scientific(x, decimals) : print_positional(x, digits[k]));
+        parts.push_back(scientific ? print_scientific(x, decimals) : print_positional(x, digits[i]));
     }
     align(parts);
-    for (std::size_t k = 0; k < at.size(); ++k)
-      out[std::size_t(at[k])] = parts[k].whole + parts[k].fraction + parts[k].exponent;
+    for (std::size_t i = 0; i < n; ++i) out[i] = parts[i].whole + parts[i].fraction + parts[i].exponent;
   } else {
     std::size_t width = std::is_same_v<T, bool> && a.shape.rank() ? 5 : 0;  // " True" beside "False", or alone
-    for (std::int64_t i : at) {
-      std::string& s = out[std::size_t(i)];
+    for (std::size_t i = 0; i < n; ++i) {
       if constexpr (std::is_same_v<T, bool>)
-        s = p[i] ? "True" : "False";
+        out[i] = p[i] ? "True" : "False";
       else
-        s = std::to_string(p[i]);
-      if (s.size() > width) width = s.size();
+        out[i] = std::to_string(p[i]);
+      if (out[i].size() > width) width = out[i].size();
     }
-    for (std::int64_t i : at) out[std::size_t(i)].insert(0, width - out[std::size_t(i)].size(), ' ');
+    for (std::string& s : out) s.insert(0, width - s.size(), ' ');
   }
   return out;
 }
@@ -209,8 +215,10 @@ std::vector<std::string> print_elements(const Array& a) {
 
 template <TensorScalar T>
 std::string to_string(const Tensor<T>& x) {
-  const auto a = detail::readable("to_string", x.array());
-  if (a->numel() == 0) return "[]";
+  const detail::Array& whole = detail::concrete("to_string", x.array());
+  if (whole.numel() == 0) return "[]";
+  const auto a =
+      whole.device.is_cpu() ? detail::shown_part(whole) : detail::shown_part(*detail::readable("to_string", whole));
   if constexpr (Floating<T>) {
     const T v = *detail::data_of<T>(*a);
     if (a->shape.rank() == 0)
@@ -218,7 +226,7 @@ std::string to_string(const Tensor<T>& x) {
                                   detail::exponent_from<T>);
   }
   const std::vector<std::string> elements = detail::print_elements<T>(*a);
-  return detail::Printer(*a, elements).print();
+  return detail::Printer(whole.shape, a->shape, elements).print();
 }
 template <class Traits, TensorScalar T>
 std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const Tensor<T>& x) {

@@ -4,6 +4,8 @@
 // one fork.
 #pragma once
 
+#include <cstring>
+#include <utility>
 #include <vector>
 
 #include "ergo/core/parallel.hpp"
@@ -95,23 +97,43 @@ struct UpdateBody {
     using P = Pack<Compute<T>, W>;
     const Rule rule = *given;
     const T *in = reinterpret_cast<const T*>(r->in), *gradient = reinterpret_cast<const T*>(r->gradient);
-    T* out = reinterpret_cast<T*>(r->out);
-    P s[kStates];
-    std::int64_t i = begin;
-    for (; i + W <= end; i += W) {
-      P p = load_as<P>(in + i);
-      for (int k = 0; k < Rule::states; ++k) s[k] = load_as<P>(reinterpret_cast<const T*>(r->s_in[k]) + i);
-      rule.update(p, load_as<P>(gradient + i), s);
-      store_as(out + i, p);
-      for (int k = 0; k < Rule::states; ++k) store_as(reinterpret_cast<T*>(r->s_out[k]) + i, s[k]);
+    const T* s_in[kStates];
+    T *out = reinterpret_cast<T*>(r->out), *s_out[kStates];
+    for (int k = 0; k < Rule::states; ++k) {
+      s_in[k] = reinterpret_cast<const T*>(r->s_in[k]);
+      s_out[k] = reinterpret_cast<T*>(r->s_out[k]);
     }
-    if (i < end) {
-      const int part = int(end - i);
-      P p = load_part_as<P>(in + i, part);
-      for (int k = 0; k < Rule::states; ++k) s[k] = load_part_as<P>(reinterpret_cast<const T*>(r->s_in[k]) + i, part);
-      rule.update(p, load_part_as<P>(gradient + i, part), s);
-      store_part_as(out + i, p, part);
-      for (int k = 0; k < Rule::states; ++k) store_part_as(reinterpret_cast<T*>(r->s_out[k]) + i, s[k], part);
+    // The last elements take the same loop in room of their own, one pack more.
+    T room[3 + 2 * kStates][W], *to[1 + kStates];
+    std::size_t left = 0;
+    for (std::int64_t i = begin;;) {
+      for (; i + W <= end; i += W) {
+        P p = load_as<P>(in + i), s[kStates];
+        for (int k = 0; k < Rule::states; ++k) s[k] = load_as<P>(s_in[k] + i);
+        rule.update(p, load_as<P>(gradient + i), s);
+        store_as(out + i, p);
+        for (int k = 0; k < Rule::states; ++k) store_as(s_out[k] + i, s[k]);
+      }
+      if (left) {
+        std::memcpy(to[0], out, left);
+        for (int k = 0; k < Rule::states; ++k) std::memcpy(to[1 + k], s_out[k], left);
+        return;
+      }
+      if (i == end) return;
+      left = std::size_t(end - i) * sizeof(T);
+      std::memset(room, 0, sizeof room);
+      std::memcpy(room[0], in + i, left);
+      std::memcpy(room[1], gradient + i, left);
+      in = room[0];
+      gradient = room[1];
+      to[0] = std::exchange(out, room[2]) + i;
+      for (int k = 0; k < Rule::states; ++k) {
+        std::memcpy(room[3 + k], s_in[k] + i, left);
+        s_in[k] = room[3 + k];
+        to[1 + k] = std::exchange(s_out[k], room[3 + kStates + k]) + i;
+      }
+      i = 0;
+      end = W;
     }
   }
 };

@@ -154,8 +154,8 @@ struct Gelu {
   }
   template <int, class A>
   static ERGO_INLINE constexpr A partial(const A&, const A& given) {
-    const A x = above_floor(given);
-    return distribution(x) + x * exp(A(-0.5) * (x * x)) * A(0.39894228040143267794);  // 1 / sqrt(2 pi)
+    const A x = above_floor(given), t = where(x > A(40), A(40), x);  // beyond, the density is 0: no infinity times it
+    return distribution(x) + t * exp(A(-0.5) * (t * t)) * A(0.39894228040143267794);  // 1 / sqrt(2 pi)
   }
 
  private:
