@@ -187,10 +187,10 @@ inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, cons
   if (scalars && !dying) {  // the case where overhead is all there is
     for (int i = 0; i < n; ++i) {
       p[i] = x[i]->data;
-      step[i] = width[i] = size_of(x[i]->dtype);
+      width[i] = size_of(x[i]->dtype);
     }
     Ref<Array> r = Array::make(out, Shape{});
-    LoopRun(loop, self, n, width, size_of(out))(r->data, p, step, 1);
+    LoopRun(loop, self, n, width, size_of(out))(r->data, p);
     y[0] = std::move(r);
     return;
   }
@@ -233,7 +233,9 @@ inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, cons
   }
   if (!r) r = Array::make(out, big->shape);
   const LoopRun run(loop, self, n, width, size_of(out));
-  if (count <= 2 * kPointwiseGrain) {
+  if (count == 1) {
+    run(r->data, p);
+  } else if (count <= 2 * kPointwiseGrain) {
     if (count) run(r->data, p, step, count);
   } else {
     std::byte* q = r->data;

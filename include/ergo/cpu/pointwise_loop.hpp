@@ -82,13 +82,24 @@ constexpr Loop make_loop() {
           int(sizeof(typename WidestOf<Out, In...>::type))};
 }
 
-// A value of 1, 2, 4 or 8 bytes, again and again, through 64 bytes.
+// A value of 1, 2, 4 or 8 bytes, again and again through 64 bytes.
 inline void replicate(std::byte* to, const std::byte* value, std::int64_t width) {
-  constexpr std::uint64_t kOnes[] = {0, 0x0101010101010101u, 0x0001000100010001u, 0, 0x0000000100000001u, 0, 0, 0, 1};
-  std::uint64_t word = 0;
-  std::memcpy(&word, value, std::size_t(width));
-  word *= kOnes[width];
-  for (int i = 0; i < 8; ++i) std::memcpy(to + 8 * i, &word, 8);
+  std::uint64_t word;
+  if (width == 4) {
+    std::uint32_t v;
+    std::memcpy(&v, value, 4);
+    word = v * std::uint64_t(0x0000000100000001u);
+  } else if (width == 8) {
+    std::memcpy(&word, value, 8);
+  } else if (width == 1) {
+    word = std::uint8_t(*value) * std::uint64_t(0x0101010101010101u);
+  } else {
+    std::uint16_t v;
+    std::memcpy(&v, value, 2);
+    word = v * std::uint64_t(0x0001000100010001u);
+  }
+  const Pack<std::uint64_t, 2> pair(word);
+  for (int i = 0; i < 8; i += 2) pair.store(reinterpret_cast<std::uint64_t*>(to) + i);
 }
 
 }  // namespace detail
@@ -110,7 +121,7 @@ class LoopRun {
       : self_(self), operands_(operands), width_(width), out_width_(out_width) {
     const Isa set = loop.packs.best(isa());
     run_ = loop.packs.of[int(set)];
-    lanes_ = (16 << int(set)) / loop.widest;
+    lanes_log2_ = 4 + int(set) - __builtin_ctz(unsigned(loop.widest));
   }
   // y[i] for i in [0, n) from operands whose step is 0 (one value for all) or their width. What is left after whole
   // packs takes the same path through padded copies, so that an element does not depend on n and nothing outside is
@@ -119,9 +130,9 @@ class LoopRun {
     alignas(64) std::byte padded[kMaxOperands][64];
     const std::byte* p[kMaxOperands];
     std::int64_t advance[kMaxOperands];
-    const std::int64_t packs = n / lanes_, rest = n % lanes_;
+    const std::int64_t packs = n >> lanes_log2_, rest = n & ((std::int64_t(1) << lanes_log2_) - 1);
     for (int k = 0; k < operands_; ++k) {
-      advance[k] = step[k] * lanes_;
+      advance[k] = step[k] << lanes_log2_;
       p[k] = x[k];
       if (step[k] == 0) {
         detail::replicate(padded[k], x[k], width_[k]);
@@ -138,11 +149,23 @@ class LoopRun {
       p[k] = padded[k];
     }
     run_(self_, last, p, advance, 1);
-    copy_few(y + packs * lanes_ * out_width_, last, rest, out_width_);
+    copy_few(y + (packs << lanes_log2_) * out_width_, last, rest, out_width_);
+  }
+  // One element: scalars, where overhead is all there is.
+  void operator()(std::byte* y, const std::byte* const* x) const {
+    alignas(64) std::byte padded[kMaxOperands][64], last[64];
+    const std::byte* p[kMaxOperands];
+    constexpr std::int64_t kStay[kMaxOperands] = {};
+    for (int k = 0; k < operands_; ++k) {
+      detail::replicate(padded[k], x[k], width_[k]);
+      p[k] = padded[k];
+    }
+    run_(self_, last, p, kStay, 1);
+    copy_few(y, last, 1, out_width_);
   }
 
  private:
-  // One element, the common case of scalars, without a call.
+  // One element without a call.
   static void copy_few(std::byte* to, const std::byte* from, std::int64_t n, std::int64_t width) {
     if (n > 1)
       std::memcpy(to, from, std::size_t(n * width));
@@ -155,7 +178,7 @@ class LoopRun {
   }
   void (*run_)(const void*, std::byte*, const std::byte* const*, const std::int64_t*, std::int64_t);
   const void* self_;
-  int operands_, lanes_;
+  int operands_, lanes_log2_;
   const std::int64_t* width_;
   std::int64_t out_width_;
 };
