@@ -76,7 +76,7 @@ void cross_entropy_batch(const CrossEntropyRows<T>& rows, const T* x, T* dx, con
   } else {
     for_isa<WeightBody<T>>(x, top, sum, count, n);
   }
-  for_isa<LogWeightBody<T>>(static_cast<const T*>(sum), sum, kRowBatch);
+  for_isa<LogWeightBody<T>>(static_cast<const T*>(sum), sum, count);
   for (std::int64_t r = 0; r < count; ++r, x += n) {
     const std::int64_t y = label[r];
     T* to = dx ? dx + r * n : nullptr;

@@ -118,7 +118,7 @@ void log_softmax_rows(const T* x, T* y, std::int64_t rows, std::int64_t n, bool 
     T* to = y + first * n;
     T top[kRowBatch], sum[kRowBatch] = {};
     for_isa<WeightBody<T>>(from, top, sum, count, n);
-    for_isa<LogWeightBody<T>>(static_cast<const T*>(sum), sum, kRowBatch);
+    for_isa<LogWeightBody<T>>(static_cast<const T*>(sum), sum, count);
     for_isa<ShiftBody<T>>(from, to, static_cast<const T*>(top), static_cast<const T*>(sum), count, n);
     for (std::int64_t r = 0; r < count; ++r) {
       if (top[r] - top[r] == 0) [[likely]]
