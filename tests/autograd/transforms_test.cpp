@@ -138,9 +138,9 @@ TEST_CASE("forward mode on a tree, and vjp of one with a tree of results") {
     CHECK(d.list[1].item() == 100);
     CHECK(d.name == "every");
   }
-  CHECK(message_of([&, p = pull] { return p(Result{Vec(1.0), r.ids, {Vec(1.0), Vec(1.0)}}); }) ==
+  CHECK(message_of([p = pull, ids = r.ids] { return p(Result{Vec(1.0), ids, {Vec(1.0), Vec(1.0)}}); }) ==
         "[vjp] (2,) x (): leaves of the two trees differ in shape");
-  CHECK(message_of([&, p = pull] { return p(Result{r.a, r.ids, {Vec(1.0)}}); }) == "[tree] more: lists of 2 and 1 elements");
+  CHECK(message_of([p = pull, a = r.a, ids = r.ids] { return p(Result{a, ids, {Vec(1.0)}}); }) == "[tree] more: lists of 2 and 1 elements");
   CHECK(pull(Result{tensor<double>({1, 10}), r.ids, {Vec(100.0), Vec(5.0)}}).w.to_vector() == List{202, 40});
 }
 
