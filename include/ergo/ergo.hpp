@@ -50,6 +50,7 @@
 #include "ergo/ops/sorting.hpp"
 #include "ergo/ops/spatial.hpp"
 #include "ergo/ops/statistics.hpp"
+#include "ergo/ops/tree_norm.hpp"
 #include "ergo/ops/trigonometric.hpp"
 #include "ergo/ops/truncated_normal.hpp"
 #include "ergo/ops/update.hpp"

@@ -16,6 +16,7 @@
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/key.hpp"
 #include "ergo/ops/reduction.hpp"
+#include "ergo/ops/tree_norm.hpp"
 #include "support/fresh.hpp"
 #include "support/message.hpp"
 
@@ -154,6 +155,7 @@ TEST_CASE("dot and norm give the widest leaf type, at least float, and are diffe
   CHECK(allclose(grad(norm)(x), tensor<double>({0.6, 0.8}), {.rtol = 1e-15}));
   CHECK(grad(norm)(zero).to_vector() == std::vector<double>{0, 0, 0});  // at the origin 0, of every order
   CHECK(hvp(norm)(zero, ones<double>({3})).to_vector() == std::vector<double>{0, 0, 0});
+  CHECK(tree::norm(std::pair{tensor<float>({3e30f}), tensor<float>({0, 4e30f})}).item() == doctest::Approx(5e30f));
   CHECK(grad([](const Vec& s) { return sum(tree::scale(s, tensor<double>({1, 2}))); })(Vec(5.0)).item() == 3);
   CHECK(grad([](const Vec& s) { return tree::norm(tree::axpy(s, Vec(3.0), Vec(1.0))); })(Vec(2.0)).item() == 3);
   struct None {};

@@ -14,17 +14,9 @@
 
 #include <doctest/doctest.h>
 
-namespace core_parallel_test {
+#include "support/skip.hpp"
 
-// The tests that fork are left out under the sanitizers that do not survive it: threads started in a forked child
-// (thread sanitizer), a small address space (address sanitizer).
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define ERGO_TEST_NO_FORK 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define ERGO_TEST_NO_FORK 1
-#endif
-#endif
+namespace core_parallel_test {
 
 namespace {
 
@@ -222,8 +214,9 @@ TEST_CASE("more threads than cores finish fast, awake or asleep") {
   }
 }
 
-#if !defined(ERGO_TEST_NO_FORK)
+// No sanitizer survives what these two do: start threads in a forked child, live in a small address space.
 TEST_CASE("a forked child starts its own workers") {
+  if (ergo::detail::kSanitized) return skip("a forked child's workers", "a sanitizer does not survive them");
   const ThreadsScope scope(3);
   ergo::parallel_for(8, 1, [](std::int64_t, std::int64_t) { work_for(0.001); });
   const pid_t child = fork();
@@ -246,6 +239,7 @@ TEST_CASE("a forked child starts its own workers") {
 }
 
 TEST_CASE("a process that may not create threads runs its loops alone") {
+  if (ergo::detail::kSanitized) return skip("a process without threads", "a sanitizer does not survive it");
   const pid_t child = fork();
   if (child == 0) {
     alarm(20);
@@ -264,6 +258,5 @@ TEST_CASE("a process that may not create threads runs its loops alone") {
   CHECK(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 0);
 }
-#endif
 
 }  // namespace core_parallel_test

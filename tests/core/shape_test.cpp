@@ -67,7 +67,7 @@ TEST_CASE("bad axes and bad lists") {
   CHECK(message_of([&] { return Shape{}[0]; }) == "[shape] (): axis 0 is out of range");
   CHECK(message_of([] { return Shape{1, 2, 3, 4, 5, 6, 7, 8, 9}; }) == "[shape] more than 8 axes");
   CHECK(message_of([] { return Shape(std::vector<int>(9, 1)); }) == "[shape] more than 8 axes");
-  CHECK(message_of([] { return Shape{UINT64_MAX}; }) == "[shape] a size beyond 2^63 - 1");
+  CHECK(message_of([] { return Shape{UINT64_MAX}; }) == "[shape] an integer beyond 2^63 - 1");
   CHECK(message_of([] { return Shape{1, 2, 3, 4} + Shape{1, 2, 3, 4, 5}; }) == "[shape] more than 8 axes");
 }
 

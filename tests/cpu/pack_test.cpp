@@ -164,11 +164,11 @@ template <class T>
 void every_width() {
   arithmetic<T, int(16 / sizeof(T))>();
   arithmetic<T, int(64 / sizeof(T))>();
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  arithmetic<T, int(32 / sizeof(T))>();
-  arithmetic<T, 2>();
-  if constexpr (sizeof(T) != 4) arithmetic<T, 4>();
-#endif
+  if constexpr (!ergo::detail::kSanitized) {
+    arithmetic<T, int(32 / sizeof(T))>();
+    arithmetic<T, 2>();
+    if constexpr (sizeof(T) != 4) arithmetic<T, 4>();
+  }
 }
 
 template <class T, class U, int W>

@@ -6,6 +6,7 @@
 #include "ergo/linalg/conjugate_gradient.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/matmul.hpp"
+#include "ergo/ops/tree_norm.hpp"
 #include "support/matrices.hpp"
 #include "support/message.hpp"
 

@@ -5,6 +5,7 @@
 #include "ergo/linalg/extreme_eigenpairs.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/matmul.hpp"
+#include "ergo/ops/tree_norm.hpp"
 #include "support/matrices.hpp"
 #include "support/message.hpp"
 

@@ -8,6 +8,7 @@
 #include "ergo/linalg/lanczos.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/exponential.hpp"
+#include "ergo/ops/tree_norm.hpp"
 #include "support/matrices.hpp"
 #include "support/message.hpp"
 

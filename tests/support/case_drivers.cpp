@@ -10,6 +10,7 @@
 #include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/selection.hpp"
+#include "ergo/ops/tree_norm.hpp"
 #include "support/parallel_use.hpp"
 #include "support/seed.hpp"
 

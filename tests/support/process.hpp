@@ -7,17 +7,9 @@
 #include <cstdint>
 #include <cstdio>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kSanitized = true;  // memory and time are not what they are
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr bool kSanitized = true;
-#else
-inline constexpr bool kSanitized = false;
-#endif
-#else
-inline constexpr bool kSanitized = false;
-#endif
+#include "ergo/core/config.hpp"
+
+using ergo::detail::kSanitized;
 
 inline std::int64_t resident_bytes() {
   long long pages = 0, resident = 0;

@@ -1,5 +1,5 @@
-// Trees as vectors: dot, axpy, scale, add, sub, norm, zeros, casts, and the flat form. All are differentiable; all
-// visit the learned leaves (`to`: all).
+// Trees as vectors: dot, axpy, scale, add, sub, zeros, casts, and the flat form (norm: ops/tree_norm.hpp). All
+// are differentiable; all visit the learned leaves (`to`: all).
 #pragma once
 
 #include "ergo/autograd/concatenate.hpp"
@@ -8,42 +8,6 @@
 
 namespace ergo::inline ERGO_BUILD {
 namespace detail {
-
-inline Ref<Array> minus_twice_square(const Ref<Array>& h) {
-  const Ref<Array> square = multiply(h, h);
-  return negate(add(square, square));
-}
-// sqrt for norms: its derivatives at 0 are 0, of every order (SEMANTICS section 4).
-struct HalfReciprocal {  // 1 / (2 y), at 0: 0
-  static constexpr auto name = "norm";
-  static constexpr Uses uses = Uses::output;
-  template <class A>
-  static constexpr A value(const A& y) {
-    return where(y == A(0), A(0), A(0.5) / where(y == A(0), A(1), y));
-  }
-  template <int, class A>
-  static constexpr A partial(const A& h, const A&) {  // -2 h^2, on tensors without the operators of the layer above
-    if constexpr (is_tensor<A>)
-      return A(minus_twice_square(h.ref()));
-    else
-      return A(-2) * h * h;
-  }
-};
-struct NormRoot {
-  static constexpr auto name = "norm";
-  static constexpr Uses uses = Uses::output;
-  template <class A>
-  static constexpr A value(const A& x) {
-    return math::sqrt(x);
-  }
-  template <int, class A>
-  static constexpr A partial(const A& y, const A&) {
-    if constexpr (is_tensor<A>)
-      return pointwise_op(HalfReciprocal{}, y);
-    else
-      return HalfReciprocal::value(y);
-  }
-};
 
 // A number, or a rank-0 tensor, as a scalar of T.
 template <class T, class S>
@@ -128,14 +92,6 @@ auto dot(const A& a, const A& b) {
       },
       a, b);
   return s ? Tensor<R>(std::move(s)) : Tensor<R>(R(0));
-}
-// The Euclidean norm of all elements; its gradient at 0 is 0.
-template <class A>
-auto norm(const A& a) {
-  using R = detail::WidestLeaf<A>;
-  const Tensor<R> s = tree::dot(a, a);
-  detail::Array* in[] = {&s.array()};
-  return Tensor<R>(detail::dispatch1(detail::pointwise_of<detail::NormRoot, R, R>, in));
 }
 // s x + y; static members and State come from y.
 template <class S, class A>

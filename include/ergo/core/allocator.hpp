@@ -22,18 +22,7 @@
 
 namespace ergo::inline ERGO_BUILD::detail {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kReuseBlocks = false;  // let the sanitizer see every block
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr bool kReuseBlocks = false;
-#else
-inline constexpr bool kReuseBlocks = true;
-#endif
-#else
-inline constexpr bool kReuseBlocks = true;
-#endif
-
+inline constexpr bool kReuseBlocks = !kSanitized;       // let a sanitizer see every block
 inline constexpr std::size_t kLocalBytes = 32 << 10;    // classes up to this are cached by threads
 inline constexpr std::size_t kHugeBytes = 1 << 20;      // and from this on backed by 2 MiB pages
 inline constexpr std::int64_t kReportBytes = 64 << 10;  // a thread reports its balance of small blocks in such steps

@@ -21,6 +21,17 @@
 #error "ergo needs g++ 12, clang++ 14 or nvcc 13, or newer: it uses their vector extensions."
 #endif
 
+namespace ergo::inline ERGO_BUILD::detail {
+// Whether the address or the thread sanitizer watches this build: memory and time are then not what they are.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+inline constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+inline constexpr bool kSanitized = false;
+#endif
+}  // namespace ergo::inline ERGO_BUILD::detail
+
 // For everything below an outermost loop that carries a target attribute (cpu/isa.hpp): inlined there, it is compiled
 // for that instruction set, at -O0 too.
 #define ERGO_INLINE inline __attribute__((always_inline))

@@ -25,11 +25,6 @@ constexpr T scalar_of(const char* op, N n) {
   }
   return convert<T>(n);
 }
-// An index given as any integer; what 64 signed bits cannot hold is beyond every axis.
-template <Integer I>
-constexpr std::int64_t as_index(I i) {
-  return std::in_range<std::int64_t>(i) ? std::int64_t(i) : INT64_MAX;
-}
 
 }  // namespace detail
 
@@ -95,10 +90,7 @@ class Tensor : public AnyTensor {
     return value;
   }
   // One of the leading axis, a view; negative counts from the back.
-  template <Integer I>
-  Tensor operator[](I i) const {
-    return Tensor(AnyTensor(detail::select(array(), detail::as_index(i))));
-  }
+  Tensor operator[](AnyInteger i) const { return Tensor(AnyTensor(detail::select(array(), i))); }
   // All elements in row-major order.
   std::vector<T> to_vector() const {
     const auto a = detail::readable("to_vector", array());

@@ -20,7 +20,22 @@ concept Integer = std::integral<I> && !std::same_as<I, bool> && !std::same_as<I,
 
 namespace detail {
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_shape(const Message& why) { throw Error({"[shape] ", why}); }
+}  // namespace detail
 
+// An argument that any integer type may give: one axis, a size, an index, a position.
+class AnyInteger {
+ public:
+  template <Integer I>
+  constexpr AnyInteger(I n) : value_(std::int64_t(n)) {
+    if (!std::in_range<std::int64_t>(n)) detail::fail_shape("an integer beyond 2^63 - 1");
+  }
+  constexpr operator std::int64_t() const { return value_; }
+
+ private:
+  std::int64_t value_;
+};
+
+namespace detail {
 // A list of at most eight integers; the common part of Shape and Axes.
 class IntegerList {
  public:
@@ -37,11 +52,9 @@ class IntegerList {
   constexpr bool operator!=(const IntegerList& o) const { return !(*this == o); }
 
  protected:
-  template <Integer I>
-  constexpr void append(I n) {
+  constexpr void append(AnyInteger n) {
     if (rank_ == kMaxRank) fail_shape("more than 8 axes");
-    if (!std::in_range<std::int64_t>(n)) fail_shape("a size beyond 2^63 - 1");
-    at_[rank_++] = std::int64_t(n);
+    at_[rank_++] = n;
   }
   std::int64_t at_[kMaxRank] = {};
   int rank_ = 0;

@@ -1,23 +1,10 @@
-// What operations share in reading their arguments: axes that count from either end, sizes of any integer type,
-// operands on one device.
+// What operations share in reading their arguments: axes that count from either end, operands on one
+// device.
 #pragma once
 
 #include "ergo/core/handle.hpp"
 
 namespace ergo::inline ERGO_BUILD {
-
-// An argument that any integer type may give (neither bool nor a character): one axis, a size, a position.
-class AnyInteger {
- public:
-  template <Integer I>
-  constexpr AnyInteger(I n) : value_(std::int64_t(n)) {
-    if (!std::in_range<std::int64_t>(n)) detail::fail_shape("a size beyond 2^63 - 1");
-  }
-  constexpr operator std::int64_t() const { return value_; }
-
- private:
-  std::int64_t value_;
-};
 
 namespace detail {
 

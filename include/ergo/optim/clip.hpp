@@ -1,10 +1,8 @@
 // optim::clip_by_global_norm: a gradient scaled down where it is longer than allowed. Differentiable.
 #pragma once
 
-#include "ergo/autograd/tree_algebra.hpp"
-#include "ergo/ops/joining.hpp"
 #include "ergo/ops/selection.hpp"
-#include "ergo/ops/statistics.hpp"
+#include "ergo/ops/tree_norm.hpp"
 
 namespace ergo::inline ERGO_BUILD::optim {
 
@@ -13,10 +11,8 @@ namespace ergo::inline ERGO_BUILD::optim {
 template <class Tree>
 auto clip_by_global_norm(const Tree& gradient, double max_norm) {
   if (!(max_norm > 0)) throw_error({"[clip_by_global_norm] max_norm ", max_norm, " is not above 0"});
-  using R = ergo::detail::WidestLeaf<Tree>;
-  std::vector<Tensor<R>> of_leaf;  // a norm of norms does not overflow before the norm itself does
-  tree::for_each([&](const auto& x) { of_leaf.push_back(ergo::norm(cast<R>(x))); }, gradient);
-  const Tensor<R> norm = of_leaf.empty() ? zeros<R>({}) : ergo::norm(stack(of_leaf));
+  const auto norm = tree::norm(gradient);
+  using R = typename decltype(norm)::value_type;
   const Tensor<R> factor = R(max_norm) / maximum(norm, R(max_norm)) + (norm - norm);  // NaN unless the norm is finite
   return std::pair{tree::scale(factor, gradient), norm};
 }
