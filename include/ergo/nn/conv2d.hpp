@@ -20,11 +20,15 @@ struct Conv2d {
   ergo::Conv2dOptions options;    // stride, padding, dilation, groups
   ERGO_FIELDS(Conv2d, weight, bias, options)
 
-  // activation(x * w + b): x (N, H, W, C_in) gives (N, OH, OW, C_out); without N one image.
-  ERGO_INLINE Tensor<T> operator()(const Tensor<T>& x, Activation activation = Activation::none) const {
+  // x * w + b: x (N, H, W, C_in) gives (N, OH, OW, C_out); without N one image.
+  Tensor<T> operator()(const Tensor<T>& x) const {
     Tensor<T> y = ergo::conv2d(x, weight, options);
     if (bias) y = std::move(y) + *bias;
-    return activate(std::move(y), activation);
+    return y;
+  }
+  // activation(x * w + b).
+  ERGO_INLINE Tensor<T> operator()(const Tensor<T>& x, Activation activation) const {
+    return activate((*this)(x), activation);
   }
 };
 
