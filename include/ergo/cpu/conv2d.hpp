@@ -189,13 +189,14 @@ void conv2d(const Conv2dShape& s, const S* x, const S* w, S* y, const S* bias) {
   const PaddedRows<T> padded(s);
   PixelProduct<T> g = forward_product<T>(s, taps.data(), padded.width());
   const bool depthwise = is_depthwise(s);
-  const PixelMemory<T> memory(g.tap_count, depthwise ? s.c_in : g.k, depthwise ? 1 : g.columns, threads);
+  const DepthwiseMemory<T> apart(depthwise ? g.tap_count : 0, s.c_in, threads, false);
+  const PixelMemory<T> memory(depthwise ? 0 : g.tap_count, g.k, g.columns, threads);
   const T* source = padded.get(wide_x.get(threads), threads);
   const T* bias_source = wide_bias.get(threads);
   if (depthwise) {
     g.x = source, g.y = result.get(), g.bias = bias_source;
     g.k = g.columns = s.c_in;
-    run_depthwise(g, w, memory, threads);
+    run_depthwise(g, w, apart, threads);
   }
   for (std::int64_t group = 0; !depthwise && group < s.groups; ++group) {
     g.x = source + group * g.k;
@@ -223,7 +224,8 @@ void conv2d_input_gradient(const Conv2dShape& s, const S* dy, const S* w, S* dx)
   const Widened<S> wide_dy(dy, out_pixels * s.c_out);
   const Result<S> result(dx, in_pixels * s.c_in);
   const std::int64_t k = s.c_out / s.groups, columns = s.c_in / s.groups;
-  const PixelMemory<T> memory(s.kh * s.kw, depthwise ? s.c_in : k, depthwise ? 1 : columns, threads);
+  const DepthwiseMemory<T> apart(depthwise ? s.kh * s.kw : 0, s.c_in, threads, false);
+  const PixelMemory<T> memory(depthwise ? 0 : s.kh * s.kw, k, columns, threads);
   const T* source = wide_dy.get(threads);
   PixelProduct<T> g{};
   g.images = s.n;
@@ -250,7 +252,7 @@ void conv2d_input_gradient(const Conv2dShape& s, const S* dy, const S* w, S* dx)
     if (depthwise) {
       g.x = source, g.y = result.get();
       g.k = g.columns = s.c_in;
-      run_depthwise(g, w, memory, threads);
+      run_depthwise(g, w, apart, threads);
     }
     for (std::int64_t group = 0; !depthwise && group < s.groups; ++group) {
       g.x = source + group * k;
@@ -273,11 +275,10 @@ void conv2d_weight_gradient(const Conv2dShape& s, const S* x, const S* dy, S* dw
   if (is_depthwise(s)) {
     const Scratch<Tap> taps(s.kh * s.kw);
     PixelProduct<T> forward = forward_product<T>(s, taps.data(), s.w);
-    const PixelMemory<T> memory(forward.tap_count, s.c_in, 1, threads);
-    const Scratch<T> sums(kDepthwiseParts * elements);
+    const DepthwiseMemory<T> memory(forward.tap_count, s.c_in, threads, true);
     forward.k = s.c_in;
     forward.x = wide_x.get(threads);
-    run_depthwise_weights(forward, wide_dy.get(threads), result.get(), memory, sums, threads);
+    run_depthwise_weights(forward, wide_dy.get(threads), result.get(), memory, threads);
   } else {
     const PaddedRows<T> padded(s);
     const bool merged = merges_taps(s);

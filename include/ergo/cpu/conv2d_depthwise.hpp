@@ -1,5 +1,7 @@
 // Depthwise convolution, one input channel to each output channel: no matrix product, but for each pixel a sum over
-// taps of input times weight, with the channels on the lanes.
+// taps of input times weight, with the channels on the lanes. A row of pixels is cut where a tap enters or leaves the
+// image: within such a run all pixels have the same taps, a fixed distance apart, and nothing is checked. Sums stay in
+// registers, over all taps for a few pixels at once, or for the weights' gradient over all pixels of the run.
 #pragma once
 
 #include <cstdint>
@@ -9,110 +11,254 @@
 
 namespace ergo::inline ERGO_BUILD::cpu::detail {
 
-// One grid pixel: where the input of each tap lies behind x; weights are (taps, channels).
+// A tap of a run's first pixel: its input lies `x` elements behind that of the images, its weights `weight` behind
+// those of the first tap.
+struct DepthwiseTap {
+  std::int64_t x, weight;
+};
+
+// Pixels beside each other that have the same taps inside the image.
 template <class T>
-struct DepthwisePixel {
-  std::int64_t taps, channels;
+struct DepthwiseRun {
+  std::int64_t pixels, channels;
+  const DepthwiseTap* taps;
+  std::int64_t tap_count;
   const T* x;
-  const std::int64_t* offsets;
-  const T* weights;
-  const T* bias;
+  std::int64_t x_step;  // elements from one pixel to the next
+  const T* weights;     // (taps, channels)
+  const T* bias;        // or null
   T* y;
+  std::int64_t y_step;
 };
 
-// y[c] = sum over taps of x[tap][c] weights[tap][c] (+ bias[c]).
+// y[pixel][c] = sum over taps of x[pixel, tap][c] weights[tap][c] (+ bias[c]).
 struct MultiplyDepthwise {
-  template <Isa I, class T>
-  static ERGO_INLINE void run(const DepthwisePixel<T>* pixel) {
-    constexpr int kLanes = kRegisterBytes<I> / int(sizeof(T));
-    using P = Pack<T, kLanes>;
-    const DepthwisePixel<T>& g = *pixel;
-    std::int64_t c = 0;
-    for (; c + kLanes <= g.channels; c += kLanes) {
-      P sum;
-      for (std::int64_t t = 0; t < g.taps; ++t) {
-        sum = fma(P::load(g.x + g.offsets[t] + c), P::load(g.weights + t * g.channels + c), sum);
+  // `Pixels` pixels from `pixel` on, `Vectors` packs of channels from c on.
+  template <class P, int Pixels, int Vectors, class T>
+  static ERGO_INLINE void block(const DepthwiseRun<T>& g, std::int64_t pixel, std::int64_t c) {
+    decltype(P::v) sum[Pixels][Vectors] = {};
+    const std::int64_t x_step = g.x_step, y_step = g.y_step;
+    const T* x = g.x + pixel * x_step + c;
+    const T* weights = g.weights + c;
+    const DepthwiseTap* const end = g.taps + g.tap_count;
+    for (const DepthwiseTap* tap = g.taps; tap != end; ++tap) {
+      const T* from = x + tap->x;
+      const T* w_from = weights + tap->weight;
+      P w[Vectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) w[v] = P::load(w_from + v * P::kLanes);
+#pragma GCC unroll 5
+      for (int r = 0; r < Pixels; ++r, from += x_step) {
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v) sum[r][v] = P::load(from + v * P::kLanes).v * w[v].v + sum[r][v];
       }
-      (g.bias ? P::load(g.bias + c) + sum : sum).store(g.y + c);
     }
-    for (; c < g.channels; ++c) {
-      T sum = T(0);
-      for (std::int64_t t = 0; t < g.taps; ++t) sum = sum + g.x[g.offsets[t] + c] * g.weights[t * g.channels + c];
-      g.y[c] = g.bias ? g.bias[c] + sum : sum;
+    if (g.bias) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) {
+        const P bias = P::load(g.bias + c + v * P::kLanes);
+#pragma GCC unroll 5
+        for (int r = 0; r < Pixels; ++r) sum[r][v] = bias.v + sum[r][v];
+      }
+    }
+    T* y = g.y + pixel * y_step + c;
+#pragma GCC unroll 5
+    for (int r = 0; r < Pixels; ++r, y += y_step) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) {
+        P whole;
+        whole.v = sum[r][v];
+        whole.store(y + v * P::kLanes);
+      }
+    }
+  }
+
+  // All channels and pixels. The last blocks reach back to where they are whole, and compute the same again.
+  template <class P, int Vectors, class T>
+  static ERGO_INLINE void all(const DepthwiseRun<T>& g) {
+    constexpr int kPixels = 5, kWidth = Vectors * P::kLanes;
+    std::int64_t p = 0;
+    for (; p < g.pixels && g.pixels >= kPixels; p += kPixels) {
+      const std::int64_t pixel = p < g.pixels - kPixels ? p : g.pixels - kPixels;
+      for (std::int64_t c = 0; c < g.channels; c += kWidth) {
+        block<P, kPixels, Vectors>(g, pixel, c < g.channels - kWidth ? c : g.channels - kWidth);
+      }
+    }
+    for (; p < g.pixels; ++p) {
+      for (std::int64_t c = 0; c < g.channels; c += kWidth) {
+        block<P, 1, Vectors>(g, p, c < g.channels - kWidth ? c : g.channels - kWidth);
+      }
+    }
+  }
+
+  template <Isa I, class T>
+  static ERGO_INLINE void run(const DepthwiseRun<T>* run) {
+    constexpr int kLanes = kRegisterBytes<I> / int(sizeof(T));
+    if (run->channels >= 2 * kLanes) {
+      all<Pack<T, kLanes>, 2>(*run);
+    } else if (run->channels >= kLanes) {
+      all<Pack<T, kLanes>, 1>(*run);
+    } else {
+      all<Pack<T, 1>, 1>(*run);
     }
   }
 };
 
-// dw[tap][c] += x[tap of the pixel][c] dy[pixel][c].
+// dw[tap][c] += sum over pixels of x[pixel, tap][c] dy[pixel][c], where dy is the run's y. The number of taps is a
+// multiple of kTapsAtOnce.
 struct AddDepthwise {
-  template <Isa I, class T>
-  static ERGO_INLINE void run(const DepthwisePixel<T>* pixel, const T* dy, T* dw) {
-    constexpr int kLanes = kRegisterBytes<I> / int(sizeof(T));
-    using P = Pack<T, kLanes>;
-    const DepthwisePixel<T>& g = *pixel;
-    for (std::int64_t t = 0; t < g.taps; ++t, dw += g.channels) {
-      const T* x = g.x + g.offsets[t];
-      std::int64_t c = 0;
-      for (; c + kLanes <= g.channels; c += kLanes) {
-        fma(P::load(x + c), P::load(dy + c), P::load(dw + c)).store(dw + c);
+  static constexpr int kTapsAtOnce = 3;
+
+  template <class P, int Vectors, class T>
+  static ERGO_INLINE void block(const DepthwiseRun<T>& g, const DepthwiseTap* taps, std::int64_t c, T* dw) {
+    decltype(P::v) sum[kTapsAtOnce][Vectors] = {};
+    const std::int64_t x_step = g.x_step, y_step = g.y_step;
+    const T* x = g.x + c;
+    const T* dy = g.y + c;
+    for (std::int64_t p = g.pixels; p > 0; --p, x += x_step, dy += y_step) {
+      P d[Vectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) d[v] = P::load(dy + v * P::kLanes);
+#pragma GCC unroll 3
+      for (int t = 0; t < kTapsAtOnce; ++t) {
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v) sum[t][v] = P::load(x + taps[t].x + v * P::kLanes).v * d[v].v + sum[t][v];
       }
-      for (; c < g.channels; ++c) dw[c] = dw[c] + x[c] * dy[c];
+    }
+#pragma GCC unroll 3
+    for (int t = 0; t < kTapsAtOnce; ++t) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) {
+        T* to = dw + taps[t].weight + c + v * P::kLanes;
+        P whole = P::load(to);
+        whole.v = whole.v + sum[t][v];
+        whole.store(to);
+      }
+    }
+  }
+
+  template <Isa I, class T>
+  static ERGO_INLINE void run(const DepthwiseRun<T>* run, T* dw) {
+    constexpr int kLanes = kRegisterBytes<I> / int(sizeof(T));
+    const DepthwiseRun<T>& g = *run;
+    for (std::int64_t t = 0; t < g.tap_count; t += kTapsAtOnce) {
+      std::int64_t c = 0;
+      for (; c + 2 * kLanes <= g.channels; c += 2 * kLanes) block<Pack<T, kLanes>, 2>(g, g.taps + t, c, dw);
+      for (; c + kLanes <= g.channels; c += kLanes) block<Pack<T, kLanes>, 1>(g, g.taps + t, c, dw);
+      for (; c < g.channels; ++c) block<Pack<T, 1>, 1>(g, g.taps + t, c, dw);
     }
   }
 };
+
+inline constexpr std::int64_t kDepthwiseParts = 8;  // of the rows, whose weight gradients are summed apart
+
+// The scratch memory of a product, taken before it writes anything: its weights, the grid columns that have each tap
+// inside the image, the taps of a run for each thread, and the sums of a weight gradient.
+template <class T>
+class DepthwiseMemory {
+ public:
+  // For the largest of the products that will use it.
+  DepthwiseMemory(std::int64_t tap_count, std::int64_t channels, int threads, bool of_weights)
+      : list_size_(tap_count + AddDepthwise::kTapsAtOnce),
+        size_((tap_count + 1) * channels),
+        weights_(of_weights ? 0 : size_),
+        sums_(of_weights ? kDepthwiseParts * size_ : 0),
+        columns_(tap_count),
+        lists_(list_size_ * threads) {}
+  T* weights() const { return weights_.data(); }
+  // A part's sums (taps, channels), and one more tap that is not wanted.
+  T* sums(std::int64_t part) const { return sums_.data() + part * size_; }
+  std::int64_t size() const { return size_; }
+  Inside* columns() const { return columns_.data(); }
+  DepthwiseTap* list(int slot) const { return lists_.data() + slot * list_size_; }
+
+ private:
+  std::int64_t list_size_, size_;
+  Scratch<T> weights_, sums_;
+  Scratch<Inside> columns_;
+  Scratch<DepthwiseTap> lists_;
+};
+
+template <class T>
+void find_columns(const PixelProduct<T>& g, Inside* columns) {
+  for (std::int64_t t = 0; t < g.tap_count; ++t) columns[t] = inside(g.taps[t].w, g.step_w, g.w, g.grid_w);
+}
+
+// Calls f(run, first) for each run of row `row` (of all images' grid rows), where `first` is its first column and the
+// run's y is not set.
+template <class T, class F>
+void for_each_run(const PixelProduct<T>& g, std::int64_t row, const Inside* columns, DepthwiseTap* list, const F& f) {
+  const std::int64_t image = row / g.grid_h, i = row % g.grid_h;
+  for (std::int64_t j = 0, end = 0; j < g.grid_w; j = end) {
+    std::int64_t count = 0;
+    end = g.grid_w;
+    for (std::int64_t t = 0; t < g.tap_count; ++t) {
+      const std::int64_t h = i * g.step_h + g.taps[t].h;
+      if (h < 0 || h >= g.h || j >= columns[t].end) continue;
+      const bool enters = j < columns[t].begin;
+      const std::int64_t change = enters ? columns[t].begin : columns[t].end;
+      if (change < end) end = change;
+      if (enters) continue;
+      list[count++] = {((image * g.h + h) * g.w + j * g.step_w + g.taps[t].w) * g.x_pixel, t * g.k};
+    }
+    f(DepthwiseRun<T>{end - j, g.k, list, count, g.x, g.step_w * g.x_pixel, nullptr, nullptr, nullptr, 0}, j);
+  }
+}
 
 // A product of run_pixels' form whose weights are (taps, channels) at tap.weight: g.k = g.columns = channels.
 template <class S, class T>
-void run_depthwise(const PixelProduct<T>& g, const S* w, const PixelMemory<T>& memory, int threads) {
+void run_depthwise(const PixelProduct<T>& g, const S* w, const DepthwiseMemory<T>& memory, int threads) {
   for (std::int64_t t = 0; t < g.tap_count; ++t) {
     for (std::int64_t c = 0; c < g.k; ++c) memory.weights()[t * g.k + c] = T(w[g.taps[t].weight + c]);
   }
+  find_columns(g, memory.columns());
   parallel_for(
-      g.pixels(), kGridPixels,
+      g.images * g.grid_h, 1 + kGridPixels / g.grid_w,
       [&](std::int64_t begin, std::int64_t end, int slot) {
-        std::int64_t* offsets = memory.table(slot);
-        for (std::int64_t pixel = begin; pixel < end; ++pixel) {
-          const std::int64_t image = pixel / (g.grid_h * g.grid_w), i = pixel / g.grid_w % g.grid_h,
-                             j = pixel % g.grid_w;
-          for (std::int64_t t = 0; t < g.tap_count; ++t) {
-            offsets[t] = pixel_offset(g, memory.zeros(), image, i * g.step_h + g.taps[t].h, j * g.step_w + g.taps[t].w);
-          }
-          const std::int64_t out_row = image * g.out_h + i * g.y_step_h + g.y_h;
-          T* y = g.y + (out_row * g.out_w + j * g.y_step_w + g.y_w) * g.y_pixel;
-          const DepthwisePixel<T> one{g.tap_count, g.k, g.x, offsets, memory.weights(), g.bias, y};
-          for_isa<MultiplyDepthwise, const DepthwisePixel<T>*>(&one);
+        for (std::int64_t row = begin; row < end; ++row) {
+          const std::int64_t out_row = row / g.grid_h * g.out_h + row % g.grid_h * g.y_step_h + g.y_h;
+          for_each_run(g, row, memory.columns(), memory.list(slot), [&](DepthwiseRun<T> run, std::int64_t first) {
+            run.weights = memory.weights();
+            run.bias = g.bias;
+            run.y = g.y + (out_row * g.out_w + first * g.y_step_w + g.y_w) * g.y_pixel;
+            run.y_step = g.y_step_w * g.y_pixel;
+            for_isa<MultiplyDepthwise, const DepthwiseRun<T>*>(&run);
+          });
         }
       },
       threads);
 }
 
-// The weights' gradient (taps, channels) for the forward product g, whose y is not used. Parts of the pixels are summed
-// apart, in `sums` (kDepthwiseParts of them), and added in order.
-inline constexpr std::int64_t kDepthwiseParts = 8;
+// The weights' gradient (taps, channels) for the forward product g, whose y is not used. A fixed number of parts of the
+// rows are summed apart, and added in order.
 template <class T>
-void run_depthwise_weights(const PixelProduct<T>& g, const T* dy, T* dw, const PixelMemory<T>& memory,
-                           const Scratch<T>& sums, int threads) {
-  const std::int64_t size = g.tap_count * g.k, pixels = g.pixels(), parts = kDepthwiseParts;
+void run_depthwise_weights(const PixelProduct<T>& g, const T* dy, T* dw, const DepthwiseMemory<T>& memory,
+                           int threads) {
+  const std::int64_t rows = g.images * g.grid_h, parts = kDepthwiseParts;
+  find_columns(g, memory.columns());
   parallel_for(
       parts, 1,
       [&](std::int64_t part, std::int64_t, int slot) {
-        std::int64_t* offsets = memory.table(slot);
-        T* sum = sums.data() + part * size;
-        for (std::int64_t q = 0; q < size; ++q) sum[q] = T(0);
-        for (std::int64_t pixel = pixels * part / parts; pixel < pixels * (part + 1) / parts; ++pixel) {
-          const std::int64_t image = pixel / (g.grid_h * g.grid_w), i = pixel / g.grid_w % g.grid_h,
-                             j = pixel % g.grid_w;
-          for (std::int64_t t = 0; t < g.tap_count; ++t) {
-            offsets[t] = pixel_offset(g, memory.zeros(), image, i * g.step_h + g.taps[t].h, j * g.step_w + g.taps[t].w);
-          }
-          const DepthwisePixel<T> one{g.tap_count, g.k, g.x, offsets, nullptr, nullptr, nullptr};
-          for_isa<AddDepthwise, const DepthwisePixel<T>*, const T*, T*>(&one, dy + pixel * g.y_pixel, sum);
+        T* sum = memory.sums(part);
+        DepthwiseTap* list = memory.list(slot);
+        for (std::int64_t q = 0; q < memory.size(); ++q) sum[q] = T(0);
+        for (std::int64_t row = rows * part / parts; row < rows * (part + 1) / parts; ++row) {
+          for_each_run(g, row, memory.columns(), list, [&](DepthwiseRun<T> run, std::int64_t first) {
+            if (run.tap_count == 0) return;
+            for (; run.tap_count % AddDepthwise::kTapsAtOnce != 0; ++run.tap_count) {
+              list[run.tap_count] = {list[0].x, g.tap_count * g.k};
+            }
+            // The gradient is only read.
+            run.y = const_cast<T*>(dy) + (row * g.grid_w + first) * g.y_pixel;
+            run.y_step = g.y_pixel;
+            for_isa<AddDepthwise, const DepthwiseRun<T>*, T*>(&run, sum);
+          });
         }
       },
       threads);
-  for (std::int64_t q = 0; q < size; ++q) {
-    T sum = sums.data()[q];
-    for (std::int64_t part = 1; part < parts; ++part) sum += sums.data()[part * size + q];
+  for (std::int64_t q = 0; q < g.tap_count * g.k; ++q) {
+    T sum = memory.sums(0)[q];
+    for (std::int64_t part = 1; part < parts; ++part) sum += memory.sums(part)[q];
     dw[q] = sum;
   }
 }

@@ -22,6 +22,17 @@ struct Tap {
   std::int64_t h, w, weight;
 };
 
+// Output indices that read inside an input of `size`: begin <= o < end.
+struct Inside {
+  std::int64_t begin, end;
+};
+inline Inside inside(std::int64_t tap, std::int64_t step, std::int64_t size, std::int64_t outputs) {
+  Inside r{tap < 0 ? (-tap + step - 1) / step : 0, tap < size ? (size - 1 - tap) / step + 1 : 0};
+  if (r.end > outputs) r.end = outputs;
+  if (r.begin > r.end) r.begin = r.end;
+  return r;
+}
+
 // y[image, i, j] = sum over taps of x[image, tap(i, j)] W[tap] (+ bias), for all images and a grid of pixels.
 template <class T>
 struct PixelProduct {

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "ergo/core/parallel.hpp"
+#include "ergo/cpu/conv2d_pixels.hpp"
 #include "ergo/cpu/gemm_kernel.hpp"
 #include "ergo/cpu/gemm_pack.hpp"
 #include "ergo/cpu/scratch.hpp"
@@ -34,17 +35,6 @@ struct WeightProduct {
 inline constexpr std::int64_t kSumPixels = 128;            // pixels at a time: their inputs stay in the nearest cache
 inline constexpr std::int64_t kPartials = 8;               // buffers of partial sums
 inline constexpr std::int64_t kPartialElements = 1 << 19;  // the largest dw that has more than one
-
-// Output indices that read inside an input of `size`: begin <= o < end.
-struct Inside {
-  std::int64_t begin, end;
-};
-inline Inside inside(std::int64_t tap, std::int64_t step, std::int64_t size, std::int64_t outputs) {
-  Inside r{tap < 0 ? (-tap + step - 1) / step : 0, tap < size ? (size - 1 - tap) / step + 1 : 0};
-  if (r.end > outputs) r.end = outputs;
-  if (r.begin > r.end) r.begin = r.end;
-  return r;
-}
 
 // Rows of output pixels in one block, and blocks in an image.
 template <class T>
