@@ -13,22 +13,13 @@
 
 #include "ergo/core/dtype.hpp"
 #include "ergo/cpu/conv2d_depthwise.hpp"
+#include "ergo/cpu/conv2d_overlap.hpp"
 #include "ergo/cpu/conv2d_pixels.hpp"
+#include "ergo/cpu/conv2d_shape.hpp"
 #include "ergo/cpu/conv2d_weights.hpp"
 #include "ergo/cpu/gemm.hpp"
 
 namespace ergo::inline ERGO_BUILD::cpu {
-
-struct Conv2dShape {
-  std::int64_t n, h, w, c_in, kh, kw, c_out;
-  std::int64_t stride_h = 1, stride_w = 1;
-  std::int64_t pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
-  std::int64_t dilation_h = 1, dilation_w = 1;
-  std::int64_t groups = 1;
-
-  std::int64_t out_h() const { return (h + pad_top + pad_bottom - dilation_h * (kh - 1) - 1) / stride_h + 1; }
-  std::int64_t out_w() const { return (w + pad_left + pad_right - dilation_w * (kw - 1) - 1) / stride_w + 1; }
-};
 
 // y = x * w (+ bias, one number per output channel).
 template <class S>
@@ -44,18 +35,6 @@ void conv2d_weight_gradient(const Conv2dShape& s, const S* x, const S* dy, S* dw
 
 namespace detail {
 
-// Operands of few channels are short segments; all taps of a row of the kernel make a longer one if they are
-// contiguous.
-inline constexpr std::int64_t kFewChannels = 16;
-
-inline bool merges_taps(const Conv2dShape& s) {
-  return s.groups == 1 && s.dilation_w == 1 && s.kw > 1 && s.c_in <= kFewChannels;
-}
-inline bool is_depthwise(const Conv2dShape& s) { return s.groups > 1 && s.groups == s.c_in && s.groups == s.c_out; }
-inline bool is_plain_product(const Conv2dShape& s) {
-  return s.groups == 1 && s.kh == 1 && s.kw == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_top == 0 &&
-         s.pad_bottom == 0 && s.pad_left == 0 && s.pad_right == 0;
-}
 inline int conv2d_threads(const Conv2dShape& s) {
   const double work = double(s.n * s.out_h() * s.out_w()) * double(s.kh * s.kw * s.c_in / s.groups) * double(s.c_out);
   return work < kSerialWork ? 1 : num_threads();
@@ -219,14 +198,20 @@ void conv2d_input_gradient(const Conv2dShape& s, const S* dy, const S* w, S* dx)
     return;
   }
   const int threads = conv2d_threads(s);
-  const bool depthwise = is_depthwise(s);
+  const bool depthwise = is_depthwise(s), overlaps = adds_overlaps<T>(s);
   const Scratch<Tap> taps(s.kh * s.kw);
   const Widened<S> wide_dy(dy, out_pixels * s.c_out);
   const Result<S> result(dx, in_pixels * s.c_in);
   const std::int64_t k = s.c_out / s.groups, columns = s.c_in / s.groups;
   const DepthwiseMemory<T> apart(depthwise ? s.kh * s.kw : 0, s.c_in, threads, false);
-  const PixelMemory<T> memory(depthwise ? 0 : s.kh * s.kw, k, columns, threads);
+  const OverlapMemory<T> rows(s, overlaps, threads);
+  const PixelMemory<T> memory(depthwise || overlaps ? 0 : s.kh * s.kw, k, columns, threads);
   const T* source = wide_dy.get(threads);
+  if (overlaps) {
+    run_overlaps(s, source, w, result.get(), rows, threads);
+    result.finish(threads);
+    return;
+  }
   PixelProduct<T> g{};
   g.images = s.n;
   g.h = s.out_h(), g.w = s.out_w();
