@@ -140,7 +140,7 @@ PixelProduct<T> forward_product(const Conv2dShape& s, Tap* taps, std::int64_t wi
   g.taps = taps, g.tap_count = s.kh * taps_w;
   for (std::int64_t t = 0; t < g.tap_count; ++t) {
     taps[t] = {t / taps_w * s.dilation_h - s.pad_top, merged ? 0 : t % taps_w * s.dilation_w - s.pad_left,
-               t * g.k * s.c_out};
+               t * g.k * s.c_out, t};
   }
   g.out_h = g.grid_h, g.out_w = g.grid_w;
   g.y_pixel = s.c_out, g.columns = s.c_out / s.groups;
@@ -169,7 +169,7 @@ void conv2d(const Conv2dShape& s, const S* x, const S* w, S* y, const S* bias) {
   PixelProduct<T> g = forward_product<T>(s, taps.data(), padded.width());
   const bool depthwise = is_depthwise(s);
   const DepthwiseMemory<T> apart(depthwise ? g.tap_count : 0, s.c_in, threads, false);
-  const PixelMemory<T> memory(depthwise ? 0 : g.tap_count, g.k, g.columns, threads);
+  const PixelMemory<T> memory(depthwise ? 0 : s.kh, g.tap_count / s.kh, g.k, g.columns, threads);
   const T* source = padded.get(wide_x.get(threads), threads);
   const T* bias_source = wide_bias.get(threads);
   if (depthwise) {
@@ -205,7 +205,7 @@ void conv2d_input_gradient(const Conv2dShape& s, const S* dy, const S* w, S* dx)
   const std::int64_t k = s.c_out / s.groups, columns = s.c_in / s.groups;
   const DepthwiseMemory<T> apart(depthwise ? s.kh * s.kw : 0, s.c_in, threads, false);
   const OverlapMemory<T> rows(s, overlaps, threads);
-  const PixelMemory<T> memory(depthwise || overlaps ? 0 : s.kh * s.kw, k, columns, threads);
+  const PixelMemory<T> memory(depthwise || overlaps ? 0 : s.kh, s.kw, k, columns, threads);
   const T* source = wide_dy.get(threads);
   if (overlaps) {
     run_overlaps(s, source, w, result.get(), rows, threads);
@@ -232,7 +232,7 @@ void conv2d_input_gradient(const Conv2dShape& s, const S* dy, const S* w, S* dx)
       const std::int64_t h = g.y_h + s.pad_top - t / s.kw * s.dilation_h,
                          q = g.y_w + s.pad_left - t % s.kw * s.dilation_w;
       if (h % s.stride_h != 0 || q % s.stride_w != 0) continue;
-      taps.data()[g.tap_count++] = {h / s.stride_h, q / s.stride_w, t * columns * s.c_out};
+      taps.data()[g.tap_count++] = {h / s.stride_h, q / s.stride_w, t * columns * s.c_out, 0};
     }
     if (depthwise) {
       g.x = source, g.y = result.get();
