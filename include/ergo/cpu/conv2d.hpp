@@ -156,7 +156,7 @@ void conv2d(const Conv2dShape& s, const S* x, const S* w, S* y, const S* bias) {
   using T = Compute<S>;
   const std::int64_t pixels = s.n * s.out_h() * s.out_w();
   if (pixels <= 0 || s.c_out <= 0) return;
-  if (is_plain_product(s)) {
+  if (uses_gemm<S>(s, s.c_in, s.c_out)) {
     gemm(MatrixView<const S>{x, pixels, s.c_in, s.c_in, 1}, MatrixView<const S>{w, s.c_in, s.c_out, s.c_out, 1},
          MatrixView<S>{y, pixels, s.c_out, s.c_out, 1}, {.bias = bias});
     return;
@@ -192,7 +192,7 @@ void conv2d_input_gradient(const Conv2dShape& s, const S* dy, const S* w, S* dx)
   using T = Compute<S>;
   const std::int64_t out_pixels = s.n * s.out_h() * s.out_w(), in_pixels = s.n * s.h * s.w;
   if (in_pixels <= 0 || s.c_in <= 0) return;
-  if (is_plain_product(s)) {
+  if (uses_gemm<S>(s, s.c_out, s.c_in)) {
     gemm(MatrixView<const S>{dy, out_pixels, s.c_out, s.c_out, 1}, MatrixView<const S>{w, s.c_out, s.c_in, 1, s.c_out},
          MatrixView<S>{dx, in_pixels, s.c_in, s.c_in, 1});
     return;

@@ -28,9 +28,17 @@ inline bool merges_taps(const Conv2dShape& s) {
   return s.groups == 1 && s.dilation_w == 1 && s.kw > 1 && s.c_in <= kFewChannels;
 }
 inline bool is_depthwise(const Conv2dShape& s) { return s.groups > 1 && s.groups == s.c_in && s.groups == s.c_out; }
+// A product of two matrices, of pixels and weights.
 inline bool is_plain_product(const Conv2dShape& s) {
   return s.groups == 1 && s.kh == 1 && s.kw == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_top == 0 &&
          s.pad_bottom == 0 && s.pad_left == 0 && s.pad_right == 0;
+}
+
+// Whether that product, over `k` channels to `columns`, is left to gemm: where packed weights and a table of addresses
+// do not pay, and for 16-bit floats, which would have to be widened beforehand.
+template <class S>
+bool uses_gemm(const Conv2dShape& s, std::int64_t k, std::int64_t columns) {
+  return is_plain_product(s) && (sizeof(S) < sizeof(float) || s.n * s.h * s.w < 128 || k < 192 || columns < 32);
 }
 
 }  // namespace detail
