@@ -32,14 +32,18 @@ struct WeightProduct {
   std::int64_t taps() const { return taps_h * taps_w; }
 };
 
-inline constexpr std::int64_t kSumPixels = 128;            // pixels at a time: their inputs stay in the nearest cache
+inline constexpr std::int64_t kSumPixels = 128;            // pixels at a time, or more if their inputs and gradients
+inline constexpr std::int64_t kSumElements = 8192;         // are so few elements: they stay in the nearest cache
+inline constexpr std::int64_t kGroupElements = 16384;      // of dw, for the panels of columns that are summed together,
+inline constexpr std::int64_t kGroupPixels = 32768;        // and of dy: both stay in the second cache
 inline constexpr std::int64_t kPartials = 8;               // buffers of partial sums
 inline constexpr std::int64_t kPartialElements = 1 << 19;  // the largest dw that has more than one
 
 // Rows of output pixels in one block, and blocks in an image.
 template <class T>
 std::int64_t sum_rows(const WeightProduct<T>& g) {
-  const std::int64_t rows = kSumPixels / g.out_w;
+  const std::int64_t wanted = kSumElements / (g.rows + tile_columns<T>());
+  const std::int64_t rows = (wanted > kSumPixels ? wanted : kSumPixels) / g.out_w;
   return rows < 1 ? 1 : rows < g.out_h ? rows : g.out_h;
 }
 template <class T>
@@ -47,24 +51,45 @@ std::int64_t sum_blocks(const WeightProduct<T>& g) {
   return (g.out_h + sum_rows(g) - 1) / sum_rows(g);
 }
 
-// Adds one tap's share of the pixels [row, row + rows) x out_w of an image to one panel of columns of dw, at `c`.
+// Panels of columns that are summed together: as many as the second cache holds, for the input is read once for all.
+template <class T>
+std::int64_t sum_panels(const WeightProduct<T>& g) {
+  const std::int64_t width = tile_columns<T>(), panels = (g.columns + width - 1) / width;
+  const std::int64_t by_sums = kGroupElements / (g.taps() * g.rows * width);
+  const std::int64_t by_pixels = kGroupPixels / (sum_rows(g) * g.out_w * width);
+  const std::int64_t least = by_sums < by_pixels ? by_sums : by_pixels, most = least < 1 ? 1 : least;
+  const std::int64_t groups = (panels + most - 1) / most;
+  return (panels + groups - 1) / groups;
+}
+
+// Whether dy may be used where it is: whole or half tiles, in rows that do not lie too far apart for the nearest cache.
+template <class T>
+bool uses_in_place(const WeightProduct<T>& g) {
+  return g.columns % (tile_columns<T>() / 2) == 0 && g.dy_pixel <= 2 * tile_columns<T>();
+}
+
+// Adds one tap's share of the pixels [row, row + rows) x out_w of an image to one panel of columns of dw, at `c`; dy is
+// the panel of those pixels, in rows dy_row apart.
 template <class T>
 void add_tap(const WeightProduct<T>& g, std::int64_t image, std::int64_t row, std::int64_t rows, std::int64_t tap_h,
-             std::int64_t tap_w, const T* packed, std::int64_t columns, T* c, std::int64_t* table) {
+             std::int64_t tap_w, const T* dy, std::int64_t dy_row, std::int64_t columns, T* c, std::int64_t* table) {
   const Inside w = inside(tap_w, g.step_w, g.w, g.out_w);
   Inside h = inside(tap_h, g.step_h, g.h, g.out_h);
   if (h.begin < row) h.begin = row;
   if (h.end > row + rows) h.end = row + rows;
   if (h.begin >= h.end || w.begin >= w.end) return;
-  const std::int64_t width = tile_columns<T>();
   GemmTile<T> tile;
   tile.segments = h.end - h.begin;
   tile.k = w.end - w.begin;
   tile.a_column = g.step_w * g.x_pixel;
   tile.offsets = table;
-  tile.b = packed + ((h.begin - row) * g.out_w + w.begin) * width;
-  tile.b_row = width;
-  tile.b_skip = (g.out_w - tile.k) * width;
+  tile.b = dy + ((h.begin - row) * g.out_w + w.begin) * dy_row;
+  tile.b_row = dy_row;
+  tile.b_skip = (g.out_w - tile.k) * dy_row;
+  if (tile.k == g.out_w && g.step_h * g.w == g.step_w * g.out_w) {  // the rows follow each other
+    tile.k *= tile.segments;
+    tile.segments = 1;
+  }
   tile.columns = columns;
   tile.init_by_row = 1;
   const TileFunctions<T> compute = tile_functions<T>(columns);
@@ -96,7 +121,9 @@ struct WeightMemory {
         blocks(g.images * sum_blocks(g)),
         parts(choose_parts(g)),
         part_size(g.taps() * g.rows * g.columns),
-        slot_size(rows_at_once * g.out_w * tile_columns<T>()),
+        panels_at_once(sum_panels(g)),
+        panel_size(uses_in_place(g) ? 0 : rows_at_once * g.out_w * tile_columns<T>()),
+        slot_size(panel_size * panels_at_once),
         partials(parts > 1 ? parts * part_size : 0),
         packed(slot_size * threads),
         tables(rows_at_once * kTileRows * threads) {}
@@ -106,7 +133,7 @@ struct WeightMemory {
     return blocks < 1 ? 1 : blocks < most ? blocks : most;
   }
 
-  std::int64_t rows_at_once, blocks, parts, part_size, slot_size;
+  std::int64_t rows_at_once, blocks, parts, part_size, panels_at_once, panel_size, slot_size;
   Scratch<T> partials, packed;
   Scratch<std::int64_t> tables;
 };
@@ -114,14 +141,17 @@ struct WeightMemory {
 // The gradient into dw, where taps follow each other after `rows` rows of dw_row elements.
 template <class T>
 void run_weights(const WeightProduct<T>& g, T* dw, const WeightMemory<T>& memory, int threads) {
-  const std::int64_t width = tile_columns<T>(), panels = (g.columns + width - 1) / width, parts = memory.parts;
+  const std::int64_t width = tile_columns<T>(), group = memory.panels_at_once * width, parts = memory.parts;
+  const std::int64_t groups = (g.columns + group - 1) / group;
+  const bool in_place = uses_in_place(g);
+  const std::int64_t dy_row = in_place ? g.dy_pixel : width, panel_step = in_place ? width : memory.panel_size;
   WeightProduct<T> product = g;
   if (parts > 1) product.dw_row = g.columns;
   parallel_for(
-      parts * panels, 1,
+      parts * groups, 1,
       [&](std::int64_t item, std::int64_t, int slot) {
-        const std::int64_t part = item / panels, j = item % panels * width;
-        const std::int64_t columns = g.columns - j < width ? g.columns - j : width;
+        const std::int64_t part = item / groups, j = item % groups * group;
+        const std::int64_t columns = g.columns - j < group ? g.columns - j : group;
         T* c = (parts > 1 ? memory.partials.data() + part * memory.part_size : dw) + j;
         T* packed = memory.packed.data() + slot * memory.slot_size;
         std::int64_t* table = memory.tables.data() + slot * memory.rows_at_once * kTileRows;
@@ -132,11 +162,18 @@ void run_weights(const WeightProduct<T>& g, T* dw, const WeightMemory<T>& memory
           const std::int64_t image = b / sum_blocks(g), row = b % sum_blocks(g) * memory.rows_at_once;
           const std::int64_t rows = g.out_h - row < memory.rows_at_once ? g.out_h - row : memory.rows_at_once;
           const T* from = g.dy + (image * g.out_h + row) * g.out_w * g.dy_pixel + j;
-          pack_rows(PackArguments<T, T>{from, g.dy_pixel, 1, rows * g.out_w, columns, packed, width, 0});
-          for (std::int64_t t = 0; t < g.taps(); ++t) {
-            const std::int64_t tap_h = g.first_h + t / g.taps_w * g.tap_step_h,
-                               tap_w = g.first_w + t % g.taps_w * g.tap_step_w;
-            add_tap(product, image, row, rows, tap_h, tap_w, packed, columns, c + t * g.rows * product.dw_row, table);
+          if (!in_place) {
+            pack_rows(
+                PackArguments<T, T>{from, g.dy_pixel, 1, rows * g.out_w, columns, packed, width, memory.panel_size});
+          }
+          const T* panel = in_place ? from : packed;
+          for (std::int64_t q = 0; q < columns; q += width, panel += panel_step) {
+            for (std::int64_t t = 0; t < g.taps(); ++t) {
+              const std::int64_t tap_h = g.first_h + t / g.taps_w * g.tap_step_h,
+                                 tap_w = g.first_w + t % g.taps_w * g.tap_step_w;
+              add_tap(product, image, row, rows, tap_h, tap_w, panel, dy_row, columns - q < width ? columns - q : width,
+                      c + q + t * g.rows * product.dw_row, table);
+            }
           }
         }
       },
