@@ -16,6 +16,7 @@
 #include "ergo/cpu/conv2d_overlap.hpp"
 #include "ergo/cpu/conv2d_pixels.hpp"
 #include "ergo/cpu/conv2d_shape.hpp"
+#include "ergo/cpu/conv2d_strips.hpp"
 #include "ergo/cpu/conv2d_weights.hpp"
 #include "ergo/cpu/gemm.hpp"
 
@@ -94,53 +95,18 @@ class Result {
   Scratch<T> memory_;
 };
 
-// Images with zeros to the left and right, for taps that are read together.
-template <class T>
-class PaddedRows {
- public:
-  explicit PaddedRows(const Conv2dShape& s)
-      : shape_(s), width_(s.w + s.pad_left + s.pad_right), memory_(copies() ? s.n * s.h * width_ * s.c_in : 0) {}
-  bool copies() const { return merges_taps(shape_) && (shape_.pad_left > 0 || shape_.pad_right > 0); }
-  std::int64_t width() const { return copies() ? width_ : shape_.w; }
-  const T* get(const T* x, int threads) const {
-    if (!copies()) return x;
-    const std::int64_t row = shape_.w * shape_.c_in, left = shape_.pad_left * shape_.c_in,
-                       padded = width_ * shape_.c_in;
-    parallel_for(
-        shape_.n * shape_.h, 16,
-        [&](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t r = begin; r < end; ++r) {
-            T* to = memory_.data() + r * padded;
-            for (std::int64_t i = 0; i < left; ++i) to[i] = T(0);
-            __builtin_memcpy(to + left, x + r * row, std::size_t(row) * sizeof(T));
-            for (std::int64_t i = left + row; i < padded; ++i) to[i] = T(0);
-          }
-        },
-        threads);
-    return memory_.data();
-  }
-
- private:
-  Conv2dShape shape_;
-  std::int64_t width_;
-  Scratch<T> memory_;
-};
-
 // The forward product, but for pointers: x, y and bias are those of the first group.
 template <class T>
-PixelProduct<T> forward_product(const Conv2dShape& s, Tap* taps, std::int64_t width) {
+PixelProduct<T> forward_product(const Conv2dShape& s, Tap* taps) {
   PixelProduct<T> g{};
-  const bool merged = merges_taps(s);
-  const std::int64_t taps_w = merged ? 1 : s.kw;
   g.images = s.n, g.grid_h = s.out_h(), g.grid_w = s.out_w();
-  g.h = s.h, g.w = merged ? width : s.w;
+  g.h = s.h, g.w = s.w;
   g.x_pixel = s.c_in;
-  g.k = merged ? s.kw * s.c_in : s.c_in / s.groups;
+  g.k = s.c_in / s.groups;
   g.step_h = s.stride_h, g.step_w = s.stride_w;
-  g.taps = taps, g.tap_count = s.kh * taps_w;
+  g.taps = taps, g.tap_count = s.kh * s.kw;
   for (std::int64_t t = 0; t < g.tap_count; ++t) {
-    taps[t] = {t / taps_w * s.dilation_h - s.pad_top, merged ? 0 : t % taps_w * s.dilation_w - s.pad_left,
-               t * g.k * s.c_out, t};
+    taps[t] = {t / s.kw * s.dilation_h - s.pad_top, t % s.kw * s.dilation_w - s.pad_left, t * g.k * s.c_out, t};
   }
   g.out_h = g.grid_h, g.out_w = g.grid_w;
   g.y_pixel = s.c_out, g.columns = s.c_out / s.groups;
@@ -165,19 +131,21 @@ void conv2d(const Conv2dShape& s, const S* x, const S* w, S* y, const S* bias) {
   const Scratch<Tap> taps(s.kh * s.kw);
   const Widened<S> wide_x(x, s.n * s.h * s.w * s.c_in), wide_bias(bias, bias ? s.c_out : 0);
   const Result<S> result(y, pixels * s.c_out);
-  const PaddedRows<T> padded(s);
-  PixelProduct<T> g = forward_product<T>(s, taps.data(), padded.width());
-  const bool depthwise = is_depthwise(s);
+  PixelProduct<T> g = forward_product<T>(s, taps.data());
+  const bool depthwise = is_depthwise(s), merged = merges_taps(s);
   const DepthwiseMemory<T> apart(depthwise ? g.tap_count : 0, s.c_in, threads, false);
-  const PixelMemory<T> memory(depthwise ? 0 : s.kh, g.tap_count / s.kh, g.k, g.columns, threads);
-  const T* source = padded.get(wide_x.get(threads), threads);
+  const StripMemory<T> strips(s, merged, threads);
+  const PixelMemory<T> memory(depthwise || merged ? 0 : s.kh, s.kw, g.k, g.columns, threads);
+  const T* source = wide_x.get(threads);
   const T* bias_source = wide_bias.get(threads);
   if (depthwise) {
     g.x = source, g.y = result.get(), g.bias = bias_source;
     g.k = g.columns = s.c_in;
     run_depthwise(g, w, apart, threads);
+  } else if (merged) {
+    run_strips(s, source, w, result.get(), bias_source, strips, threads);
   }
-  for (std::int64_t group = 0; !depthwise && group < s.groups; ++group) {
+  for (std::int64_t group = 0; !depthwise && !merged && group < s.groups; ++group) {
     g.x = source + group * g.k;
     g.y = result.get() + group * g.columns;
     g.bias = bias ? bias_source + group * g.columns : nullptr;
@@ -259,26 +227,29 @@ void conv2d_weight_gradient(const Conv2dShape& s, const S* x, const S* dy, S* dw
   const Result<S> result(dw, elements);
   if (is_depthwise(s)) {
     const Scratch<Tap> taps(s.kh * s.kw);
-    PixelProduct<T> forward = forward_product<T>(s, taps.data(), s.w);
+    PixelProduct<T> forward = forward_product<T>(s, taps.data());
     const DepthwiseMemory<T> memory(forward.tap_count, s.c_in, threads, true);
     forward.k = s.c_in;
     forward.x = wide_x.get(threads);
     run_depthwise_weights(forward, wide_dy.get(threads), result.get(), memory, threads);
   } else {
-    const PaddedRows<T> padded(s);
-    const bool merged = merges_taps(s);
     WeightProduct<T> g{};
     g.images = s.n, g.out_h = s.out_h(), g.out_w = s.out_w();
-    g.h = s.h, g.w = padded.width();
-    g.x_pixel = s.c_in, g.rows = merged ? s.kw * s.c_in : rows;
+    g.h = s.h, g.w = s.w;
+    g.x_pixel = s.c_in, g.rows = rows;
     g.step_h = s.stride_h, g.step_w = s.stride_w;
-    g.taps_h = s.kh, g.taps_w = merged ? 1 : s.kw;
-    g.first_h = -s.pad_top, g.first_w = merged ? 0 : -s.pad_left;
+    g.taps_h = s.kh, g.taps_w = s.kw;
+    g.first_h = -s.pad_top, g.first_w = -s.pad_left;
     g.tap_step_h = s.dilation_h, g.tap_step_w = s.dilation_w;
     g.dy_pixel = s.c_out, g.columns = s.c_out / s.groups;
     g.dw_row = s.c_out;
+    if (merges_taps(s)) {
+      g.strips = &s;
+      g.rows = strip_taps(s);
+      g.taps_h = g.taps_w = 1;
+    }
     const WeightMemory<T> memory(g, threads);
-    const T* source = padded.get(wide_x.get(threads), threads);
+    const T* source = wide_x.get(threads);
     const T* gradient = wide_dy.get(threads);
     for (std::int64_t group = 0; group < s.groups; ++group) {
       g.x = source + group * rows;

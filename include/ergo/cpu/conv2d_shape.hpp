@@ -20,12 +20,11 @@ struct Conv2dShape {
 
 namespace detail {
 
-// Operands of few channels are short segments; all taps of a row of the kernel make a longer one if they are
-// contiguous.
+// Operands of few channels are short runs of K; all taps make a longer one, if they are copied side by side.
 inline constexpr std::int64_t kFewChannels = 16;
 
 inline bool merges_taps(const Conv2dShape& s) {
-  return s.groups == 1 && s.dilation_w == 1 && s.kw > 1 && s.c_in <= kFewChannels;
+  return s.groups == 1 && s.dilation_w == 1 && s.kw > 1 && s.c_in > 0 && s.c_in <= kFewChannels;
 }
 inline bool is_depthwise(const Conv2dShape& s) { return s.groups > 1 && s.groups == s.c_in && s.groups == s.c_out; }
 // A product of two matrices, of pixels and weights.

@@ -11,6 +11,8 @@
 
 #include "ergo/core/parallel.hpp"
 #include "ergo/cpu/conv2d_pixels.hpp"
+#include "ergo/cpu/conv2d_shape.hpp"
+#include "ergo/cpu/conv2d_strips.hpp"
 #include "ergo/cpu/gemm_kernel.hpp"
 #include "ergo/cpu/gemm_pack.hpp"
 #include "ergo/cpu/scratch.hpp"
@@ -27,13 +29,14 @@ struct WeightProduct {
       tap_step_w;  // tap (i, j) is at (first_h + i * tap_step_h, ...)
   const T* dy;     // (images, out_h, out_w, dy_pixel), of which `columns` elements from dy on are used
   std::int64_t dy_pixel, columns;
-  std::int64_t dw_row;  // elements between rows of dw; a tap has `rows` of them
+  std::int64_t dw_row;        // elements between rows of dw; a tap has `rows` of them
+  const Conv2dShape* strips;  // or null. If set, x is what strips are made of, and `rows` are the elements of all taps.
 
   std::int64_t taps() const { return taps_h * taps_w; }
 };
 
 inline constexpr std::int64_t kSumPixels = 128;            // pixels at a time, or more if their inputs and gradients
-inline constexpr std::int64_t kSumElements = 8192;         // are so few elements: they stay in the nearest cache
+inline constexpr std::int64_t kSumElements = 12288;        // are so few elements: they stay in the nearest cache
 inline constexpr std::int64_t kGroupElements = 16384;      // of dw, for the panels of columns that are summed together,
 inline constexpr std::int64_t kGroupPixels = 32768;        // and of dy: both stay in the second cache
 inline constexpr std::int64_t kPartials = 8;               // buffers of partial sums
@@ -42,9 +45,11 @@ inline constexpr std::int64_t kPartialElements = 1 << 19;  // the largest dw tha
 // Rows of output pixels in one block, and blocks in an image.
 template <class T>
 std::int64_t sum_rows(const WeightProduct<T>& g) {
-  const std::int64_t wanted = kSumElements / (g.rows + tile_columns<T>());
-  const std::int64_t rows = (wanted > kSumPixels ? wanted : kSumPixels) / g.out_w;
-  return rows < 1 ? 1 : rows < g.out_h ? rows : g.out_h;
+  const std::int64_t inputs = g.strips ? g.step_w * strip_pixel(*g.strips) : g.rows;
+  const std::int64_t wanted = kSumElements / (inputs + tile_columns<T>());
+  const std::int64_t rows = (wanted > kSumPixels ? wanted : kSumPixels) / g.out_w, most = rows < 1 ? 1 : rows;
+  const std::int64_t blocks = (g.out_h + most - 1) / most;
+  return (g.out_h + blocks - 1) / blocks;
 }
 template <class T>
 std::int64_t sum_blocks(const WeightProduct<T>& g) {
@@ -124,7 +129,9 @@ struct WeightMemory {
         panels_at_once(sum_panels(g)),
         panel_size(uses_in_place(g) ? 0 : rows_at_once * g.out_w * tile_columns<T>()),
         slot_size(panel_size * panels_at_once),
-        partials(parts > 1 ? parts * part_size : 0),
+        strips_size(g.strips ? rows_at_once * strip_size(*g.strips) : 0),
+        partials(parts > 1 || g.strips ? parts * part_size : 0),
+        strips(strips_size * threads),
         packed(slot_size * threads),
         tables(rows_at_once * kTileRows * threads) {}
 
@@ -133,8 +140,8 @@ struct WeightMemory {
     return blocks < 1 ? 1 : blocks < most ? blocks : most;
   }
 
-  std::int64_t rows_at_once, blocks, parts, part_size, panels_at_once, panel_size, slot_size;
-  Scratch<T> partials, packed;
+  std::int64_t rows_at_once, blocks, parts, part_size, panels_at_once, panel_size, slot_size, strips_size;
+  Scratch<T> partials, strips, packed;
   Scratch<std::int64_t> tables;
 };
 
@@ -146,13 +153,19 @@ void run_weights(const WeightProduct<T>& g, T* dw, const WeightMemory<T>& memory
   const bool in_place = uses_in_place(g);
   const std::int64_t dy_row = in_place ? g.dy_pixel : width, panel_step = in_place ? width : memory.panel_size;
   WeightProduct<T> product = g;
-  if (parts > 1) product.dw_row = g.columns;
+  const bool apart = parts > 1 || g.strips;
+  if (apart) product.dw_row = g.columns;
+  if (g.strips) {  // then each block is an image of its own
+    product.h = memory.rows_at_once, product.w = strip_size(*g.strips) / strip_pixel(*g.strips);
+    product.x_pixel = strip_pixel(*g.strips), product.step_h = 1;
+    product.first_h = product.first_w = 0;
+  }
   parallel_for(
       parts * groups, 1,
       [&](std::int64_t item, std::int64_t, int slot) {
         const std::int64_t part = item / groups, j = item % groups * group;
         const std::int64_t columns = g.columns - j < group ? g.columns - j : group;
-        T* c = (parts > 1 ? memory.partials.data() + part * memory.part_size : dw) + j;
+        T* c = (apart ? memory.partials.data() + part * memory.part_size : dw) + j;
         T* packed = memory.packed.data() + slot * memory.slot_size;
         std::int64_t* table = memory.tables.data() + slot * memory.rows_at_once * kTileRows;
         for (std::int64_t r = 0; r < g.taps() * g.rows; ++r) {
@@ -167,24 +180,31 @@ void run_weights(const WeightProduct<T>& g, T* dw, const WeightMemory<T>& memory
                 PackArguments<T, T>{from, g.dy_pixel, 1, rows * g.out_w, columns, packed, width, memory.panel_size});
           }
           const T* panel = in_place ? from : packed;
+          WeightProduct<T> block = product;
+          if (g.strips) {
+            T* strips = memory.strips.data() + slot * memory.strips_size;
+            fill_strips(*g.strips, g.x, image * g.out_h + row, rows, strips);
+            block.x = strips;
+          }
+          const std::int64_t block_image = g.strips ? 0 : image, block_row = g.strips ? 0 : row;
           for (std::int64_t q = 0; q < columns; q += width, panel += panel_step) {
             for (std::int64_t t = 0; t < g.taps(); ++t) {
-              const std::int64_t tap_h = g.first_h + t / g.taps_w * g.tap_step_h,
-                                 tap_w = g.first_w + t % g.taps_w * g.tap_step_w;
-              add_tap(product, image, row, rows, tap_h, tap_w, panel, dy_row, columns - q < width ? columns - q : width,
-                      c + q + t * g.rows * product.dw_row, table);
+              const std::int64_t tap_h = block.first_h + t / g.taps_w * g.tap_step_h,
+                                 tap_w = block.first_w + t % g.taps_w * g.tap_step_w;
+              add_tap(block, block_image, block_row, rows, tap_h, tap_w, panel, dy_row,
+                      columns - q < width ? columns - q : width, c + q + t * g.rows * product.dw_row, table);
             }
           }
         }
       },
       threads);
-  if (parts == 1) return;
+  if (!apart) return;
   parallel_for(
       g.taps() * g.rows, 1 + 8192 / g.columns,
       [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t r = begin; r < end; ++r) {
           const T* from = memory.partials.data() + r * g.columns;
-          T* to = dw + r * g.dw_row;
+          T* to = dw + (g.strips ? weight_row(*g.strips, r) : r) * g.dw_row;
           for (std::int64_t q = 0; q < g.columns; ++q) {
             T sum = from[q];
             for (std::int64_t part = 1; part < parts; ++part) sum += from[part * memory.part_size + q];
