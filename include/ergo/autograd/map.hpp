@@ -51,24 +51,22 @@ ERGO_INLINE C map_scalar(const std::int8_t* direction, const C* x, std::integer_
 template <class F, int K, bool Scaled, class C, int N>
 struct MapBody {
   template <cpu::Isa I>
-  static ERGO_INLINE void run(const void* self, std::byte* y, const std::byte* const* x, const std::int64_t* advance,
-                              std::int64_t packs) {
-    run_operands<I>(static_cast<const Directions*>(self)->at, y, x, advance, packs,
+  static ERGO_INLINE void run(const void* self, std::byte* y, const std::byte* const* x, const cpu::PackRows& rows) {
+    run_operands<I>(static_cast<const Directions*>(self)->at, y, x, rows,
                     std::make_integer_sequence<int, N + Scaled>{});
   }
 
  private:
   template <cpu::Isa I, int... A>
   static ERGO_INLINE void run_operands(const std::int8_t* direction, std::byte* y, const std::byte* const* x,
-                                       const std::int64_t* advance, std::int64_t packs,
-                                       std::integer_sequence<int, A...>) {
+                                       const cpu::PackRows& rows, std::integer_sequence<int, A...>) {
     const auto eval = [direction](const auto&... operand) __attribute__((always_inline)) {
       if constexpr (Scaled)
         return scaled(direction, operand...);
       else
         return evaluate_map(direction, operand...);
     };
-    cpu::detail::run_packs<I, false, C, std::enable_if_t<A >= 0, C>...>(eval, y, x, advance, packs,
+    cpu::detail::run_packs<I, false, C, std::enable_if_t<A >= 0, C>...>(eval, y, x, rows,
                                                                         std::make_index_sequence<sizeof...(A)>{});
   }
   template <class V, class... X>

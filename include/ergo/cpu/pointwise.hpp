@@ -66,16 +66,15 @@ struct Odometer {
       for (int i = 0; i < s.operands; ++i) at[i] += index[d] * s.stride[i][d];
     }
   }
-  std::int64_t left_in_row() const { return strided->extent[strided->rank - 1] - index[strided->rank - 1]; }
-  void advance(std::int64_t n) {  // n <= left_in_row()
+  std::int64_t left(int axis) const { return strided->extent[axis] - index[axis]; }
+  void advance(int axis, std::int64_t n) {  // n <= left(axis)
     const Strided& s = *strided;
-    int d = s.rank - 1;
-    index[d] += n;
-    for (int i = 0; i < s.operands; ++i) at[i] += n * s.stride[i][d];
-    while (d > 0 && index[d] == s.extent[d]) {
+    index[axis] += n;
+    for (int i = 0; i < s.operands; ++i) at[i] += n * s.stride[i][axis];
+    for (int d = axis; d > 0 && index[d] == s.extent[d]; --d) {
       for (int i = 0; i < s.operands; ++i) at[i] += s.stride[i][d - 1] - s.extent[d] * s.stride[i][d];
-      index[d--] = 0;
-      ++index[d];
+      index[d] = 0;
+      ++index[d - 1];
     }
   }
 };
@@ -87,21 +86,28 @@ inline void run_strided(const Strided& s, std::byte* y, DType out, const Loop& l
                         std::int64_t begin, std::int64_t end) {
   constexpr std::int64_t kShortRow = 64, kBlock = 512;
   const std::int64_t out_width = size_of(out);
-  std::int64_t step[kMaxOperands], width[kMaxOperands];
+  const int last = s.rank - 1;
+  std::int64_t step[kMaxOperands], across[kMaxOperands], width[kMaxOperands];
   for (int i = 0; i < s.operands; ++i) width[i] = size_of(compute_dtype(s.dtype[i]));
   const LoopRun run(loop, self, s.operands, width, size_of(compute_dtype(out)));
-  bool direct = s.extent[s.rank - 1] >= kShortRow && !is_storage_only(out);
+  bool direct = s.extent[last] >= kShortRow && !is_storage_only(out);
   for (int i = 0; i < s.operands; ++i) {
-    step[i] = s.stride[i][s.rank - 1];
+    step[i] = s.stride[i][last];
+    across[i] = last ? s.stride[i][last - 1] : 0;
     direct = direct && (step[i] == 0 || step[i] == s.width[i]) && !is_storage_only(s.dtype[i]);
   }
+  const auto smaller = [](std::int64_t a, std::int64_t b) { return a < b ? a : b; };
   Odometer o(s, begin);
   if (direct) {
-    for (std::int64_t i = begin; i < end;) {
-      const std::int64_t left = o.left_in_row(), n = left < end - i ? left : end - i;
-      run(y + i * out_width, o.at, step, n);
-      o.advance(n);
-      i += n;
+    for (std::int64_t i = begin, n; i < end; i += n) {
+      n = smaller(o.left(last), end - i);
+      std::int64_t rows = n == s.extent[last] && last ? smaller(o.left(last - 1), (end - i) / n) : 1;
+      run(y + i * out_width, o.at, step, n, across, rows);
+      if (rows > 1)
+        o.advance(last - 1, rows);
+      else
+        o.advance(last, n);
+      n *= rows;
     }
     return;
   }
@@ -120,16 +126,16 @@ inline void run_strided(const Strided& s, std::byte* y, DType out, const Loop& l
       p[i] = s.base[i];
   }
   for (std::int64_t i = begin; i < end; i += kBlock) {
-    const std::int64_t count = end - i < kBlock ? end - i : kBlock;
+    const std::int64_t count = smaller(end - i, kBlock);
     const Odometer start = o;
     for (int k = 0; k < s.operands; ++k) {
       if (uniform[k]) continue;
       std::byte* to = is_storage_only(s.dtype[k]) ? stored : block[k];
       o = start;
       for (std::int64_t j = 0; j < count;) {
-        const std::int64_t left = o.left_in_row(), n = left < count - j ? left : count - j;
-        ergo::detail::copy_run_of(s.width[k])(to + j * s.width[k], o.at[k], s.width[k], s.stride[k][s.rank - 1], n);
-        o.advance(n);
+        const std::int64_t n = smaller(o.left(last), count - j);
+        ergo::detail::copy_run_of(s.width[k])(to + j * s.width[k], o.at[k], s.width[k], s.stride[k][last], n);
+        o.advance(last, n);
         j += n;
       }
       if (to == stored) widen_run(s.dtype[k], stored, block[k], count);

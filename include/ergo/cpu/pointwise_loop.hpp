@@ -12,10 +12,16 @@ namespace ergo::inline ERGO_BUILD::cpu {
 
 inline constexpr int kMaxOperands = 10;
 
-// Computes `packs` packs to y from operands that advance by that many bytes a pack (0: the same one again). `self` is
-// the operation's own data, if it has any. y may be the very memory of an operand.
-using PackLoop = IsaFunctions<const void* /*self*/, std::byte* /*y*/, const std::byte* const* /*x*/,
-                              const std::int64_t* /*advance*/, std::int64_t /*packs*/>;
+// Rows of whole packs. The operands advance by that many bytes a pack (0: the same one again), and skip as many behind
+// each row.
+struct PackRows {
+  std::int64_t packs, rows;
+  const std::int64_t *advance, *skip;  // of each operand
+  std::int64_t skip_result;
+};
+
+// Computes them to y. `self` is the operation's own data, if it has any. y may be the very memory of an operand.
+using PackLoop = IsaFunctions<const void* /*self*/, std::byte* /*y*/, const std::byte* const* /*x*/, const PackRows&>;
 struct Loop {
   PackLoop packs;
   int widest;  // bytes of the type that decides how many lanes fit a register
@@ -43,42 +49,46 @@ using OperandOf = std::conditional_t<std::is_same_v<T, bool>, Mask<Widest, W>, P
 // `Unrolled` repeats the body fourfold: what an operation of one instruction needs to keep up with the second-level
 // cache, and four times the code.
 template <Isa I, bool Unrolled, class Out, class... In, class Eval, std::size_t... K>
-ERGO_INLINE void run_packs(const Eval& eval, std::byte* y, const std::byte* const* x, const std::int64_t* advance,
-                           std::int64_t packs, std::index_sequence<K...>) {
+ERGO_INLINE void run_packs(const Eval& eval, std::byte* y, const std::byte* const* x, const PackRows& all,
+                           std::index_sequence<K...>) {
   using Widest = typename WidestOf<Out, In...>::type;
   constexpr int W = kRegisterBytes<I> / int(sizeof(Widest));
   const std::byte* p[] = {x[K]...};
-  const std::int64_t by[] = {advance[K]...};
+  const std::int64_t by[] = {all.advance[K]...};
   const auto one = [&]() __attribute__((always_inline)) {
     store_as(reinterpret_cast<Out*>(y), eval(load_as<OperandOf<In, Widest, W>>(reinterpret_cast<const In*>(p[K]))...));
     ((p[K] += by[K]), ...);
     y += W * int(sizeof(Out));
   };
-  if constexpr (Unrolled) {
-    for (; packs >= 4; packs -= 4) {
-      one();
-      one();
-      one();
-      one();
+  for (std::int64_t rows = all.rows;;) {
+    std::int64_t packs = all.packs;
+    if constexpr (Unrolled) {
+      for (; packs >= 4; packs -= 4) {
+        one();
+        one();
+        one();
+        one();
+      }
     }
+    for (; packs > 0; --packs) one();
+    if (--rows == 0) return;
+    ((p[K] += all.skip[K]), ...);
+    y += all.skip_result;
   }
-  for (; packs > 0; --packs) one();
 }
 
 template <class F, class Out, class... In>
 struct StaticBody {  // F::value(x...), a stateless function of packs
   template <Isa I>
-  static ERGO_INLINE void run(const void*, std::byte* y, const std::byte* const* x, const std::int64_t* advance,
-                              std::int64_t packs) {
+  static ERGO_INLINE void run(const void*, std::byte* y, const std::byte* const* x, const PackRows& rows) {
     const auto eval = [](const auto&... operand) __attribute__((always_inline)) { return F::value(operand...); };
     constexpr bool kLight = requires { typename F::light; };
-    run_packs<I, kLight, Out, In...>(eval, y, x, advance, packs, std::index_sequence_for<In...>{});
+    run_packs<I, kLight, Out, In...>(eval, y, x, rows, std::index_sequence_for<In...>{});
   }
 };
 template <class Body, bool Everywhere, class Out, class... In>
 constexpr Loop make_loop() {
-  return {isa_functions<Body, Everywhere, const void*, std::byte*, const std::byte* const*, const std::int64_t*,
-                        std::int64_t>(),
+  return {isa_functions<Body, Everywhere, const void*, std::byte*, const std::byte* const*, const PackRows&>(),
           int(sizeof(typename WidestOf<Out, In...>::type))};
 }
 
@@ -123,33 +133,41 @@ class LoopRun {
     run_ = loop.packs.of[int(set)];
     lanes_log2_ = 4 + int(set) - __builtin_ctz(unsigned(loop.widest));
   }
-  // y[i] for i in [0, n) from operands whose step is 0 (one value for all) or their width. What is left after whole
-  // packs takes the same path through padded copies, so that an element does not depend on n and nothing outside is
-  // read or written.
-  void operator()(std::byte* y, const std::byte* const* x, const std::int64_t* step, std::int64_t n) const {
-    alignas(64) std::byte padded[kMaxOperands][64];
-    const std::byte* p[kMaxOperands];
-    std::int64_t advance[kMaxOperands];
+  // y[i] for i in [0, n) from operands whose step is 0 (one value for all) or their width; `rows` times, the operands
+  // of the next row `across` bytes further, its results behind those of the last. What is left after whole packs takes
+  // the same path through padded copies, so that an element does not depend on n and nothing outside is read or
+  // written.
+  void operator()(std::byte* y, const std::byte* const* x, const std::int64_t* step, std::int64_t n,
+                  const std::int64_t* across = nullptr, std::int64_t rows = 1) const {
+    constexpr std::int64_t kValues = 80;  // as many values of rows are laid out at once
+    alignas(64) std::byte values[kValues][64];
+    const std::byte *at[kMaxOperands], *p[kMaxOperands];
+    std::int64_t advance[kMaxOperands], skip[kMaxOperands], apart[kMaxOperands], batch = rows;
     const std::int64_t packs = n >> lanes_log2_, rest = n & ((std::int64_t(1) << lanes_log2_) - 1);
+    int changing = 0;
     for (int k = 0; k < operands_; ++k) {
+      at[k] = x[k];
       advance[k] = step[k] << lanes_log2_;
-      p[k] = x[k];
-      if (step[k] == 0) {
-        detail::replicate(padded[k], x[k], width_[k]);
-        p[k] = padded[k];
+      apart[k] = rows > 1 ? across[k] : 0;
+      skip[k] = step[k] ? apart[k] - packs * advance[k] : apart[k] ? 64 : 0;
+      changing += !step[k] && apart[k];
+    }
+    if (changing) batch = (kValues - operands_ + changing) / changing;
+    for (;;) {
+      const std::int64_t here = batch < rows ? batch : rows;
+      std::byte* free = values[0];
+      for (int k = 0; k < operands_; ++k) {
+        p[k] = step[k] ? at[k] : free;
+        if (step[k]) continue;
+        for (std::int64_t i = 0; i < (apart[k] ? here : 1); ++i, free += 64)
+          detail::replicate(free, at[k] + i * apart[k], width_[k]);
       }
+      if (packs) run_(self_, y, p, {packs, here, advance, skip, rest * out_width_});
+      if (rest) run_rest(y, p, advance, skip, packs, rest, here);
+      if ((rows -= here) == 0) return;
+      y += here * n * out_width_;
+      for (int k = 0; k < operands_; ++k) at[k] += here * apart[k];
     }
-    if (packs) run_(self_, y, p, advance, packs);
-    if (!rest) return;
-    alignas(64) std::byte last[64];
-    for (int k = 0; k < operands_; ++k) {
-      if (step[k] == 0) continue;
-      std::memset(padded[k], 0, 64);
-      copy_few(padded[k], x[k] + packs * advance[k], rest, width_[k]);
-      p[k] = padded[k];
-    }
-    run_(self_, last, p, advance, 1);
-    copy_few(y + (packs << lanes_log2_) * out_width_, last, rest, out_width_);
   }
   // One element: scalars, where overhead is all there is.
   void operator()(std::byte* y, const std::byte* const* x) const {
@@ -160,11 +178,32 @@ class LoopRun {
       detail::replicate(padded[k], x[k], width_[k]);
       p[k] = padded[k];
     }
-    run_(self_, last, p, kStay, 1);
+    run_(self_, last, p, {1, 1, kStay, kStay, 0});
     copy_few(y, last, 1, out_width_);
   }
 
  private:
+  void run_rest(std::byte* y, const std::byte* const* x, const std::int64_t* advance, const std::int64_t* skip,
+                std::int64_t packs, std::int64_t rest, std::int64_t rows) const {
+    alignas(64) std::byte padded[kMaxOperands][64], last[64];
+    const std::byte* p[kMaxOperands];
+    for (int k = 0; k < operands_; ++k) {
+      p[k] = advance[k] ? padded[k] : x[k];
+      if (advance[k]) std::memset(padded[k], 0, 64);
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (int k = 0; k < operands_; ++k) {
+        if (advance[k])
+          copy_few(padded[k], x[k] + packs * advance[k] + r * (packs * advance[k] + skip[k]), rest, width_[k]);
+        else
+          p[k] = x[k] + r * skip[k];
+      }
+      run_(self_, last, p, {1, 1, advance, skip, 0});
+      y += (packs << lanes_log2_) * out_width_;
+      copy_few(y, last, rest, out_width_);
+      y += rest * out_width_;
+    }
+  }
   // One element without a call.
   static void copy_few(std::byte* to, const std::byte* from, std::int64_t n, std::int64_t width) {
     if (n > 1)
@@ -176,7 +215,7 @@ class LoopRun {
     else
       *to = *from;
   }
-  void (*run_)(const void*, std::byte*, const std::byte* const*, const std::int64_t*, std::int64_t);
+  void (*run_)(const void*, std::byte*, const std::byte* const*, const PackRows&);
   const void* self_;
   int operands_, lanes_log2_;
   const std::int64_t* width_;
