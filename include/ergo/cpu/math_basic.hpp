@@ -98,6 +98,45 @@ ERGO_INLINE Pack<float, W> in_double(const Pack<float, W>& x, F f) {
   }
 }
 
+// Instructions on 32 bytes, out of reach of functions without a target attribute: these have one, a loop that is
+// compiled for AVX2 or more takes them in, and a functor on its way that was not inlined calls them.
+#if defined(__x86_64__)
+inline constexpr std::size_t kWide = 32;
+struct SqrtWide {
+  static __attribute__((target("avx"))) void apply(const Pack<float, 8>& x, Pack<float, 8>& y) {
+    y.v = __builtin_ia32_sqrtps256(x.v);
+  }
+  static __attribute__((target("avx"))) void apply(const Pack<double, 4>& x, Pack<double, 4>& y) {
+    y.v = __builtin_ia32_sqrtpd256(x.v);
+  }
+};
+template <int Mode>  // 0 to nearest even, 1 down, 2 up, 3 towards zero
+struct RoundWide {
+  static __attribute__((target("avx"))) void apply(const Pack<float, 8>& x, Pack<float, 8>& y) {
+    y.v = __builtin_ia32_roundps256(x.v, Mode | 8);
+  }
+  static __attribute__((target("avx"))) void apply(const Pack<double, 4>& x, Pack<double, 4>& y) {
+    y.v = __builtin_ia32_roundpd256(x.v, Mode | 8);
+  }
+};
+template <class F, class T, int W>
+ERGO_INLINE Pack<T, W> wide(const Pack<T, W>& x) {
+  if constexpr (sizeof(x.v) > kWide) {
+    return join(wide<F>(low(x)), wide<F>(high(x)));
+  } else {
+    Pack<T, W> y;
+    F::apply(x, y);
+    return y;
+  }
+}
+#else
+inline constexpr std::size_t kWide = 1024;  // no pack is
+template <int>
+struct RoundWide;
+template <class F, class T, int W>
+Pack<T, W> wide(const Pack<T, W>& x);
+#endif
+
 }  // namespace detail
 
 template <class T, int W>
@@ -119,31 +158,46 @@ ERGO_INLINE Pack<T, W> copysign(const Pack<T, W>& magnitude, const Pack<T, W>& s
 
 template <class T, int W>
 ERGO_INLINE Pack<T, W> round(const Pack<T, W>& x) {
-  return detail::or_bits(detail::round_magnitude(abs(x)), detail::sign_bit(x));
+  if constexpr (sizeof(x.v) >= detail::kWide) {
+    return detail::wide<detail::RoundWide<0>>(x);
+  } else {
+    return detail::or_bits(detail::round_magnitude(abs(x)), detail::sign_bit(x));
+  }
 }
 template <class T, int W>
 ERGO_INLINE Pack<T, W> trunc(const Pack<T, W>& x) {
-  const Pack<T, W> a = abs(x), r = detail::round_magnitude(a);
-  return detail::or_bits(where(a < r, r - Pack<T, W>(1), r), detail::sign_bit(x));
+  if constexpr (sizeof(x.v) >= detail::kWide) {
+    return detail::wide<detail::RoundWide<3>>(x);
+  } else {
+    const Pack<T, W> a = abs(x), r = detail::round_magnitude(a);
+    return detail::or_bits(where(a < r, r - Pack<T, W>(1), r), detail::sign_bit(x));
+  }
 }
 template <class T, int W>
 ERGO_INLINE Pack<T, W> floor(const Pack<T, W>& x) {
-  const Pack<T, W> r = round(x);
-  return copysign(where(x < r, r - Pack<T, W>(1), r), x);
+  if constexpr (sizeof(x.v) >= detail::kWide) {
+    return detail::wide<detail::RoundWide<1>>(x);
+  } else {
+    const Pack<T, W> r = round(x);
+    return copysign(where(x < r, r - Pack<T, W>(1), r), x);
+  }
 }
 template <class T, int W>
 ERGO_INLINE Pack<T, W> ceil(const Pack<T, W>& x) {
-  const Pack<T, W> r = round(x);
-  return copysign(where(r < x, r + Pack<T, W>(1), r), x);
+  if constexpr (sizeof(x.v) >= detail::kWide) {
+    return detail::wide<detail::RoundWide<2>>(x);
+  } else {
+    const Pack<T, W> r = round(x);
+    return copysign(where(r < x, r + Pack<T, W>(1), r), x);
+  }
 }
 
-// The instruction every x86-64 has, on 16 bytes at a time: wider ones are out of reach of functions without a target
-// attribute, and `__builtin_sqrt` would test for errno.
+// The instruction: `__builtin_sqrt` would test for errno.
 template <class T, int W>
 ERGO_INLINE Pack<T, W> sqrt(const Pack<T, W>& x) {
 #if defined(__x86_64__)
-  if constexpr (sizeof(x.v) > 16) {
-    return join(sqrt(low(x)), sqrt(high(x)));
+  if constexpr (sizeof(x.v) >= detail::kWide) {
+    return detail::wide<detail::SqrtWide>(x);
   } else if constexpr (sizeof(x.v) < 16) {
     return low(sqrt(join(x, x)));
   } else {

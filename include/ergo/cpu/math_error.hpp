@@ -12,6 +12,14 @@ Pack<T, W> erfc(const Pack<T, W>& x);  // relative error small to the last subno
 template <class T, int W>
 Pack<T, W> ndtr(const Pack<T, W>& x);  // erfc(-x / sqrt(2)) / 2; floats likewise
 
+// The normal distribution function and its density e^(-x^2 / 2) / sqrt(2 pi), which share an exponential.
+template <class A>
+struct NormalDistribution {
+  A below, density;
+};
+template <class T, int W>
+NormalDistribution<Pack<T, W>> normal_distribution(const Pack<T, W>& x);
+
 namespace detail {
 
 template <class T>
@@ -31,12 +39,13 @@ struct ErrorTable<float> {
                                      -0x1.3deadff0a1b09p-2,  0x1.e997db97b252bp-4,  -0x1.b7b2f55f997a9p-6,
                                      -0x1.4210b92712225p-10, 0x1.925ac454b8767p-9,  -0x1.faa8816e5e44ap-12,
                                      -0x1.45acc70894d1fp-12, 0x1.155adfb11e63ep-17};
-  // e^(a^2 / 2) ndtr(-a) in (a - 3) / (a + 3) on [0, 14.5], 2^-30, its first two coefficients in two parts
-  static constexpr float kNormal0 = 0x1.f1b89cp-4f, kNormal0Rest = 0x1.1c514cp-31f;
-  static constexpr float kNormal1 = -0x1.a6b66ap-3f, kNormal1Rest = 0x1.5d5a90p-30f;
-  static constexpr float kNormalTail[] = {0x1.f8babap-4f,   -0x1.7a9488p-5f,  0x1.91f3dcp-8f,  0x1.7ccf4cp-9f,
-                                          -0x1.03a44cp-10f, -0x1.679ac8p-12f, 0x1.11ce72p-13f, 0x1.061138p-14f,
-                                          -0x1.97a418p-17f, -0x1.23e548p-17f};
+  // e^(-a^2 / 2) / ndtr(-a) - sqrt(2 pi) a on [0, 14.6] as a quotient, 2^-28 of the whole. Where sums of so few terms
+  // begin, 3 and 3/2, their roundings are small.
+  static constexpr float kSlope = 0x1.40d932p1f;
+  static constexpr float kNormalOver[] = {0x1.8p1f, 0x1.e49994p0f, 0x1.405d7ap-1f, 0x1.ccc21ep-4f, 0x1.348e66p-7f};
+  static constexpr float kNormalUnder[] = {0x1.8p0f,       0x1.a12f58p0f,  0x1.b34136p-1f,
+                                           0x1.06e5a8p-2f, 0x1.6fc7fep-5f, 0x1.ec5658p-9f};
+  static constexpr float kNormalTail = 12.8f;  // ndtr(-a) is a normal number up to here
 };
 template <>
 struct ErrorTable<double> {
@@ -140,30 +149,51 @@ ERGO_INLINE Pack<T, W> erf(const Pack<T, W>& x) {
   return where(a < A(Table::kSplit), small, copysign(one - tail, x));
 }
 
-// A float's tail is e^(-a^2 / 2) P(u), u = (a - 3) / (a + 3). The exponential magnifies the rounding of a^2, which is
-// therefore taken in two parts, the first exact; P, whose logarithm has a slope near -(u + 2), that of u, which is
-// given back, as is what its last but one sum lost: in the far tail P is small beside it.
+namespace detail {
+
+// e^(-a^2 / 2) as the parts of an exponential, and ndtr(-a) as their quotient: 2^k times the second. The exponential
+// magnifies the rounding of a^2, which is therefore taken in two parts, the first exact.
+template <int W>
+ERGO_INLINE ExpParts<Pack<float, W>> normal_parts(const Pack<float, W>& a, Pack<float, W>& tail) {
+  using A = Pack<float, W>;
+  using I = Pack<std::int32_t, W>;
+  using Table = ErrorTable<float>;
+  const A head = ((a.bits() + I(0x800)) & I(-0x1000)).template as<float>(), half(-0.5f);
+  const auto e = exp_parts(half * head * head, half * (a - head) * (a + head));
+  const A d = polynomial(a, Table::kNormalUnder);
+  const A p = d / fma(A(Table::kSlope) * a, d, polynomial(a, Table::kNormalOver));
+  tail = fma(p, e.r + e.t, p);
+  return e;
+}
+
+}  // namespace detail
+
+template <class T, int W>
+ERGO_INLINE NormalDistribution<Pack<T, W>> normal_distribution(const Pack<T, W>& x) {
+  using A = Pack<T, W>;
+  const A peak(0.39894228040143267794), one(1);  // 1 / sqrt(2 pi)
+  if constexpr (std::is_same_v<T, float>) {
+    const A magnitude = abs(x);
+    A tail, density;
+    if (!detail::any_beyond(x, detail::ErrorTable<T>::kNormalTail)) [[likely]] {
+      const auto e = detail::normal_parts(magnitude, tail);
+      tail = (tail.bits() + (e.whole << detail::FloatBits<T>::kFraction)).template as<T>();
+      density = detail::scale_normal(e);
+    } else {
+      const A largest(14.5);
+      const auto e = detail::normal_parts(where(largest < magnitude, largest, magnitude), tail);
+      tail = detail::scale(tail, e.exponent());
+      density = detail::scale(detail::exp_of(e), e.exponent());
+    }
+    return {where(x < A{}, tail, one - tail), peak * density};
+  } else {
+    return {A(0.5) * erfc(x * A(-0.70710678118654752440)), peak * exp(A(-0.5) * (x * x))};
+  }
+}
+
 template <class T, int W>
 ERGO_INLINE Pack<T, W> ndtr(const Pack<T, W>& x) {
-  using A = Pack<T, W>;
-  const A half(0.5);
-  if constexpr (std::is_same_v<T, float>) {
-    const A largest(14.5), magnitude = abs(x), a = where(largest < magnitude, largest, magnitude), c(3);
-    using I = Pack<std::int32_t, W>;
-    using Table = detail::ErrorTable<float>;
-    const A head = ((a.bits() + I(0x800)) & I(-0x1000)).template as<float>();
-    const auto e = detail::exp_parts(-half * head * head, -half * (a - head) * (a + head));
-    const A d = a + c, back = d - a, d_lost = (a - (d - back)) + (c - back);
-    const A n = a - c, n_lost = a - (n + c), u = n / d, remainder = fma(-u, d, n) + fma(-u, d_lost, n_lost);
-    const A share = fma(u, A(-1) - u, A(2)) * A(-1.0 / 6) * remainder;  // 1 / d is (1 - u) / 6
-    const A t = detail::polynomial(u, Table::kNormalTail), first(Table::kNormal1), s = fma(u, t, first);
-    const A s_lost = fma(u, t, first - s) + A(Table::kNormal1Rest), p = fma(u, s, A(Table::kNormal0));
-    const A rest = fma(p, e.r + (e.t + share), fma(u, s_lost, A(Table::kNormal0Rest)));
-    const A tail = detail::scale(p + rest, e.exponent());
-    return where(x < A{}, tail, A(1) - tail);
-  } else {
-    return half * erfc(x * A(-0.70710678118654752440));
-  }
+  return normal_distribution(x).below;
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cpu

@@ -144,13 +144,18 @@ ERGO_INLINE Pack<T, W> exp(const Pack<T, W>& x) {
 
 namespace detail {
 
-// 2^x = 2^k e^(f ln 2) with f = x - k exact.
+// 2^(k + f) = 2^k e^(f ln 2), |f| <= 1 / 2, of k plus the magic number.
 template <class T, int W>
-ERGO_INLINE ExpParts<Pack<T, W>> exp2_parts(const Pack<T, W>& x) {
+ERGO_INLINE ExpParts<Pack<T, W>> exp2_parts(const Pack<T, W>& whole, const Pack<T, W>& f) {
   using A = Pack<T, W>;
   using Table = ExpTable<T>;
-  const A magic(FloatBits<T>::kMagic), z = x + magic, f = x - (z - magic), r = f * A(Table::kLn2);
-  return {r, fma(r * r, polynomial(r, Table::kTail), f * A(Table::kLn2Rest)), z.bits()};
+  const A r = f * A(Table::kLn2);
+  return {r, fma(r * r, polynomial(r, Table::kTail), f * A(Table::kLn2Rest)), whole.bits()};
+}
+template <class T, int W>
+ERGO_INLINE ExpParts<Pack<T, W>> exp2_parts(const Pack<T, W>& x) {
+  const Pack<T, W> magic(FloatBits<T>::kMagic), z = x + magic;
+  return exp2_parts(z, x - (z - magic));  // exact
 }
 
 }  // namespace detail

@@ -53,9 +53,9 @@ struct LogParts {
   A k, f, t;
 };
 
-// `special`: some x may be subnormal.
+// x = 2^k (1 + f). `special`: some x may be subnormal.
 template <class T, int W>
-ERGO_INLINE LogParts<Pack<T, W>> log_parts(const Pack<T, W>& x, bool special) {
+ERGO_INLINE void split(const Pack<T, W>& x, bool special, Pack<T, W>& k, Pack<T, W>& f) {
   using A = Pack<T, W>;
   using I = Pack<SignedOf<T>, W>;
   using Table = LogTable<T>;
@@ -66,10 +66,18 @@ ERGO_INLINE LogParts<Pack<T, W>> log_parts(const Pack<T, W>& x, bool special) {
     lifted = where(subnormal, A(FloatBits<T>::kFraction), A{});
   }
   const I origin(Table::kSqrtHalf), from = normal.bits() - origin;
-  const A f = ((from & I(FloatBits<T>::kFractionMask)) + origin).template as<T>() - A(1);
+  f = ((from & I(FloatBits<T>::kFractionMask)) + origin).template as<T>() - A(1);
   // The exponent as a number, by way of the magic number's low bits: 64-bit integers have no conversion before AVX-512.
   const A magic(FloatBits<T>::kMagic), whole = ((from >> FloatBits<T>::kFraction) + magic.bits()).template as<T>();
-  const A k = (whole - magic) - lifted;
+  k = (whole - magic) - lifted;
+}
+
+template <class T, int W>
+ERGO_INLINE LogParts<Pack<T, W>> log_parts(const Pack<T, W>& x, bool special) {
+  using A = Pack<T, W>;
+  using Table = LogTable<T>;
+  A k, f;
+  split(x, special, k, f);
   if constexpr (sizeof(T) == 4) {
     return {k, f, f * f * fma(f, polynomial(f, Table::kTail), A(-0.5))};
   } else {

@@ -9,8 +9,8 @@ namespace ergo::inline ERGO_BUILD::cpu {
 template <class T, int W>
 Pack<T, W> cbrt(const Pack<T, W>& x);
 
-// x^y as C defines it: x^0 = 1^y = 1, NaN for a negative x and a y that is no integer. Floats go by way of double
-// logarithms, doubles one at a time through the C library.
+// x^y as C defines it: x^0 = 1^y = 1, NaN for a negative x and a y that is no integer. The exponent of
+// floats, y log2 x, is of double precision; doubles go one at a time through the C library.
 template <class T, int W>
 Pack<T, W> pow(const Pack<T, W>& x, const Pack<T, W>& y);
 
@@ -32,6 +32,30 @@ struct CbrtTable<double> {
   // 2^-14
   static constexpr double kInverse[] = {0x1.ab85a2p0, -0x1.2c421ap0, 0x1.6416b2p-1, -0x1.c518c8p-3, 0x1.d46f8p-6};
 };
+
+// 2 atanh(s) / (s ln 2) in s^2 on [0, 0.0294], 2^-37
+inline constexpr double kLog2Tail[] = {0x1.71547652bee21p+1, 0x1.ec709d1291cddp-1, 0x1.27778019ca573p-1,
+                                       0x1.a58d705658d56p-2, 0x1.5cea2f6fc1947p-2};
+
+// y log2(2^k (1 + f)), with s = f / (2 + f).
+template <int W>
+ERGO_INLINE Pack<double, W> power_exponent(const Pack<float, W>& k, const Pack<float, W>& f, const Pack<float, W>& y) {
+  using D = Pack<double, W>;
+  const D wide = f.template to<double>(), s = wide / (D(2) + wide);
+  return y.template to<double>() * fma(s, polynomial(s * s, kLog2Tail), k.template to<double>());
+}
+
+// 2^z for z in halves, whose whole part and rest are small enough for floats.
+template <int W>
+ERGO_INLINE ExpParts<Pack<float, 2 * W>> exp2_parts_of(const Pack<double, W>& low, const Pack<double, W>& high) {
+  using D = Pack<double, W>;
+  const D magic(FloatBits<double>::kMagic), first = (low + magic) - magic, second = (high + magic) - magic;
+  const auto narrow = [](const D& a, const D& b) __attribute__((always_inline)) {
+    return join(a.template to<float>(), b.template to<float>());
+  };
+  return exp2_parts(narrow(first, second) + Pack<float, 2 * W>(FloatBits<float>::kMagic),
+                    narrow(low - first, high - second));
+}
 
 }  // namespace detail
 
@@ -75,11 +99,24 @@ ERGO_INLINE Pack<T, W> pow(const Pack<T, W>& x, const Pack<T, W>& y) {
   } else if constexpr (W == 1) {
     return low(pow(join(x, x), join(y, y)));
   } else {
+    using Table = detail::ExpTable<T>;
     const A a = abs(x), one(1), infinity(detail::kInfinity<T>), half = y * A(0.5);
-    const auto part = [](const auto& base, const auto& power) __attribute__((always_inline)) {
-      return exp(power.template to<double>() * log(base.template to<double>())).template to<float>();
-    };
-    const A magnitude = join(part(low(a), low(y)), part(high(a), high(y)));
+    const bool special = detail::any_special(a);
+    A k, f, magnitude;
+    detail::split(a, special, k, f);
+    const auto z0 = detail::power_exponent(low(k), low(f), low(y)),
+               z1 = detail::power_exponent(high(k), high(f), high(y));
+    if (!detail::any_beyond(join(z0.template to<float>(), z1.template to<float>()), Table::kNormal2)) [[likely]] {
+      magnitude = detail::scale_normal(detail::exp2_parts_of(z0, z1));
+    } else {
+      const double lowest = Table::kLowest2, highest = Table::kHighest2;
+      const auto e = detail::exp2_parts_of(detail::clamp(z0, lowest, highest), detail::clamp(z1, lowest, highest));
+      magnitude = detail::scale(detail::exp_of(e), e.exponent());
+    }
+    if (special) {
+      const auto zero = a == A{}, extreme = (zero | (a == infinity)) & (y == y);
+      magnitude = where(extreme, where(zero ^ (y < A{}), A{}, infinity), where(a == a, magnitude, a));
+    }
     const auto whole = y == round(y), odd = whole & (half != round(half));
     const A with_sign = where(odd, detail::or_bits(magnitude, detail::sign_bit(x)), magnitude);
     const A real = where((x < A{}) & (a < infinity) & !whole, A(detail::kNaN<T>), with_sign);

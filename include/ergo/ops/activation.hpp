@@ -155,16 +155,13 @@ struct Gelu {
   template <int, class A>
   static ERGO_INLINE constexpr A partial(const A&, const A& given) {
     const A x = above_floor(given), t = where(x > A(40), A(40), x);  // beyond, the density is 0: no infinity times it
-    return distribution(x) + t * exp(A(-0.5) * (t * t)) * A(0.39894228040143267794);  // 1 / sqrt(2 pi)
-  }
-
- private:
-  template <class A>
-  static ERGO_INLINE constexpr A distribution(const A& x) {
-    if constexpr (requires { math::ndtr(x); })
-      return math::ndtr(x);
-    else
-      return A(0.5) * erfc(x * A(-0.70710678118654752440));
+    if constexpr (requires { math::normal_distribution(x); }) {
+      const auto n = math::normal_distribution(t);
+      return n.below + t * n.density;
+    } else {
+      const A below = A(0.5) * erfc(x * A(-0.70710678118654752440));
+      return below + t * exp(A(-0.5) * (t * t)) * A(0.39894228040143267794);  // 1 / sqrt(2 pi)
+    }
   }
 };
 struct GeluTanh {
