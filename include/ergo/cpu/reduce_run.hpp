@@ -20,7 +20,8 @@ inline constexpr std::int64_t kChunk = 16384;       // elements of one run that 
 inline constexpr std::int64_t kColumnRows = 1024;   // rows that are reduced into one without the tree
 inline constexpr std::int64_t kColumnBlock = 1024;  // columns that are reduced together
 
-// n >= 1 dense elements. Eight accumulators, combined every 32 steps.
+// n >= 1 dense elements. Eight accumulators, combined every 32 steps; four of them go through the second half, for
+// memory answers two streams faster than one.
 template <class M, class T, Isa I>
 ERGO_INLINE AccumulatorOf<M, T> reduce_dense(const T* x, std::int64_t n) {
   using C = AccumulatorOf<M, T>;
@@ -28,16 +29,21 @@ ERGO_INLINE AccumulatorOf<M, T> reduce_dense(const T* x, std::int64_t n) {
   using P = Pack<C, W>;
   const auto combine = [](const P& a, const P& b) __attribute__((always_inline)) { return M::combine(a, b); };
   P all(M::template identity<C>());
+  const std::int64_t half = n / (8 * W) * (4 * W);
+  const auto at = [&](std::int64_t i, int k) __attribute__((always_inline)) {
+    return load_as<P>(x + i + k % 4 * W + (k < 4 ? 0 : half));
+  };
   std::int64_t i = 0;
-  while (i + 8 * W <= n) {
+  while (i < half) {
     P acc[8];
-    repeat<8>([&](auto k) __attribute__((always_inline)) { acc[k] = load_as<P>(x + i + k * W); });
-    i += 8 * W;
-    const std::int64_t end = n - i < 31 * 8 * W ? n : i + 31 * 8 * W;
-    for (; i + 8 * W <= end; i += 8 * W)
-      repeat<8>([&](auto k) __attribute__((always_inline)) { acc[k] = combine(acc[k], load_as<P>(x + i + k * W)); });
+    repeat<8>([&](auto k) __attribute__((always_inline)) { acc[k] = at(i, k); });
+    i += 4 * W;
+    const std::int64_t end = half - i < 31 * 4 * W ? half : i + 31 * 4 * W;
+    for (; i < end; i += 4 * W)
+      repeat<8>([&](auto k) __attribute__((always_inline)) { acc[k] = combine(acc[k], at(i, k)); });
     all = combine(all, fold<8>(acc, combine));
   }
+  i = 2 * half;
   for (; i + W <= n; i += W) all = M::combine(all, load_as<P>(x + i));
   if (i == n) return fold_lanes<M>(all);
   if (n >= W) {  // the last pack overlaps those before it
