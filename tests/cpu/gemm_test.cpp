@@ -189,7 +189,8 @@ TEST_CASE_TEMPLATE("each route at its boundaries, all layouts", T, float, double
   const Case cases[] = {{1, 70, 40},    {70, 1, 40},    {1, 1, 300},    {1, 4097, 7},   {4097, 1, 7},   {3, 50, 33},
                         {16, 16, 255},  {16, 17, 256},  {15, 40, 257},  {64, 10, 300},  {17, 2, 256},   {40, 50, 60},
                         {144, 40, 90},  {145, 40, 90},  {145, 33, 383}, {150, 30, 384}, {150, 31, 385}, {151, 70, 800},
-                        {33, 130, 129}, {20, 300, 400}, {146, 4099, 6}, {300, 9, 70},   {301, 64, 400}, {302, 65, 40}};
+                        {33, 130, 129}, {20, 300, 400}, {146, 4099, 6}, {300, 9, 70},   {301, 64, 400}, {302, 65, 40},
+                        {103, 40, 20},  {110, 33, 700}, {159, 35, 70},  {160, 35, 70},  {400, 66, 420}};
   for (const Case& s : cases) {
     for (const Layout la : kLayouts) {
       for (const Layout lb : kLayouts) {
@@ -277,7 +278,7 @@ TEST_CASE_TEMPLATE("the same bits for any number of threads", T, float, double) 
   const std::int64_t before = parallel_runs();
   for_each_isa([] {
     for (const Case& s : {Case{64, 512, 300}, Case{300, 200, 500}, Case{1, 3000, 300}, Case{3000, 1, 300},
-                          Case{400, 10, 300}, Case{100, 100, 100}, Case{20, 600, 900}}) {
+                          Case{400, 10, 300}, Case{100, 100, 100}, Case{20, 600, 900}, Case{450, 80, 400}}) {
       for (const Layout lb : {Layout::rows, Layout::columns}) {
         const Matrix<T> a = make<T>(s.m, s.k, Layout::rows), b = make<T>(s.k, s.n, lb);
         set_num_threads(1);

@@ -14,6 +14,8 @@
 namespace ergo::inline ERGO_BUILD::cpu::detail {
 
 inline constexpr int kTileRows = 6;
+inline constexpr std::int64_t kMostTiles =
+    16;  // computed by one call: their part of C is in the nearest cache after it
 
 template <Isa I>
 inline constexpr int kTileVectors = I == Isa::avx512 ? 4 : 2;  // 12 accumulators of 16 registers, 24 of 32
@@ -57,6 +59,7 @@ struct GemmBlock {
   const T* init;  // added: C itself (init_by_row = 1), a row vector (0); null for zero
   std::int64_t init_by_row;
   FinishTile<T> finish;  // or null
+  bool prefetch_c;       // C is read, or too far away for stores alone
 };
 
 // The number of rows of the next tile: the full height, or 4 where that leaves no thin remainder. Tiles of fewer than 4
@@ -79,14 +82,18 @@ struct GemmTile {
   std::int64_t rows, columns;
   const T* init;             // added, null for zero:
   std::int64_t init_by_row;  // laid out as C (1), or one row for all (0)
+  // So many tiles, each a_next elements of A and c_next of C behind the last, share all else.
+  std::int64_t tiles = 1, a_next = 0, c_next = 0;
+  bool prefetch_c = true;  // as in GemmBlock
 };
 
 // Stores the part of a tile that exists, from memory: the kernels' last resort. One copy serves all of them.
 template <class T>
-[[gnu::noinline]] void store_part_of_tile(const GemmTile<T>& tile, const T* part, std::int64_t part_row) {
+[[gnu::noinline]] void store_part_of_tile(const GemmTile<T>& tile, std::int64_t c_from, const T* part,
+                                          std::int64_t part_row) {
   for (std::int64_t i = 0; i < tile.rows; ++i, part += part_row) {
-    T* c = tile.c + tile.c_offset[i];
-    const T* init = tile.init + tile.init_by_row * tile.c_offset[i];
+    T* c = tile.c + c_from + tile.c_offset[i];
+    const T* init = tile.init + tile.init_by_row * (c_from + tile.c_offset[i]);
     for (std::int64_t j = 0; j < tile.columns; ++j) c[j] = tile.init ? init[j] + part[j] : part[j];
   }
 }
@@ -100,53 +107,68 @@ struct ComputeTile {
     using V = Vector<T, kLanes>;
     using Loose = typename VectorOf<T, kLanes>::loose;
     const GemmTile<T>& tile = *arguments;
-#pragma GCC unroll 8
-    for (int i = 0; i < Rows; ++i) __builtin_prefetch(tile.c + tile.c_offset[i], 1, 3);
-    V acc[Rows][kVectors] = {};
-    const T* b = tile.b;
-    const std::int64_t* offsets = tile.offsets;
-    const std::int64_t a_column = tile.a_column, b_row = tile.b_row;
-    for (std::int64_t s = tile.segments; s > 0; --s, offsets += kTileRows, b += tile.b_skip) {
-      std::int64_t offset[Rows];
-#pragma GCC unroll 8
-      for (int i = 0; i < Rows; ++i) offset[i] = offsets[i];
-      const T* a = tile.a;
-      for (std::int64_t p = tile.k; p > 0; --p) {
-        V row[kVectors];
-#pragma GCC unroll 8
-        for (int j = 0; j < kVectors; ++j) row[j] = reinterpret_cast<const Loose*>(b)[j];
+    const T* first_a = tile.a;
+    T* first_c = tile.c;
+    std::int64_t tiles = tile.tiles;
+    do {
+      if (tile.prefetch_c) {  // of a line shared with the columns before, what comes after it is the news
 #pragma GCC unroll 8
         for (int i = 0; i < Rows; ++i) {
-          const V x = a[offset[i]] - V{};
-#pragma GCC unroll 8
-          for (int j = 0; j < kVectors; ++j) acc[i][j] = acc[i][j] + x * row[j];
+#pragma GCC unroll 4
+          for (int j = kColumns - 1; j >= 0; j -= 64 / int(sizeof(T)))
+            __builtin_prefetch(first_c + tile.c_offset[i] + j, 1, 3);
         }
-        a += a_column;
-        b += b_row;
-        // Keeps one pointer and Rows offsets in registers, instead of Rows pointers to be advanced each time.
-        asm("" : "+r"(a));
+        asm("" : "+r"(first_c));  // the addresses of the rows are made again at the end: registers are scarce
       }
-    }
-    if (tile.rows == Rows && tile.columns == kColumns) {
-      if (tile.init) {
+      V acc[Rows][kVectors] = {};
+      const T* b = tile.b;
+      const std::int64_t* offsets = tile.offsets;
+      const std::int64_t a_column = tile.a_column, b_row = tile.b_row;
+      for (std::int64_t s = tile.segments; s > 0; --s, offsets += kTileRows, b += tile.b_skip) {
+        std::int64_t offset[Rows];
+#pragma GCC unroll 8
+        for (int i = 0; i < Rows; ++i) offset[i] = offsets[i];
+        const T* a = first_a;
+        for (std::int64_t p = tile.k; p > 0; --p) {
+          V row[kVectors];
+#pragma GCC unroll 8
+          for (int j = 0; j < kVectors; ++j) row[j] = reinterpret_cast<const Loose*>(b)[j];
+#pragma GCC unroll 8
+          for (int i = 0; i < Rows; ++i) {
+            const V x = a[offset[i]] - V{};
+#pragma GCC unroll 8
+            for (int j = 0; j < kVectors; ++j) acc[i][j] = acc[i][j] + x * row[j];
+          }
+          a += a_column;
+          b += b_row;
+          // Keeps one pointer and Rows offsets in registers, instead of Rows pointers to be advanced each time.
+          asm("" : "+r"(a));
+        }
+      }
+      if (tile.rows == Rows && tile.columns == kColumns) {
+        if (tile.init) {
+          const T* first_init = tile.init + tile.init_by_row * (first_c - tile.c);
+#pragma GCC unroll 8
+          for (int i = 0; i < Rows; ++i) {
+            const Loose* init = reinterpret_cast<const Loose*>(first_init + tile.init_by_row * tile.c_offset[i]);
+#pragma GCC unroll 8
+            for (int j = 0; j < kVectors; ++j) acc[i][j] = init[j] + acc[i][j];
+          }
+        }
 #pragma GCC unroll 8
         for (int i = 0; i < Rows; ++i) {
-          const Loose* init = reinterpret_cast<const Loose*>(tile.init + tile.init_by_row * tile.c_offset[i]);
+          Loose* c = reinterpret_cast<Loose*>(first_c + tile.c_offset[i]);
 #pragma GCC unroll 8
-          for (int j = 0; j < kVectors; ++j) acc[i][j] = init[j] + acc[i][j];
+          for (int j = 0; j < kVectors; ++j) c[j] = acc[i][j];
         }
+      } else {
+        alignas(64) T part[Rows * kColumns];
+        __builtin_memcpy(part, acc, sizeof part);
+        store_part_of_tile(tile, first_c - tile.c, part, kColumns);
       }
-#pragma GCC unroll 8
-      for (int i = 0; i < Rows; ++i) {
-        Loose* c = reinterpret_cast<Loose*>(tile.c + tile.c_offset[i]);
-#pragma GCC unroll 8
-        for (int j = 0; j < kVectors; ++j) c[j] = acc[i][j];
-      }
-    } else {
-      alignas(64) T part[Rows * kColumns];
-      __builtin_memcpy(part, acc, sizeof part);
-      store_part_of_tile(tile, part, kColumns);
-    }
+      first_a += tile.a_next;
+      first_c += tile.c_next;
+    } while (--tiles > 0);
   }
 };
 
@@ -192,6 +214,9 @@ template <class T>
   tile.a_column = g.a_column;
   tile.b_skip = 0;
   tile.init_by_row = g.init_by_row;
+  tile.a_next = g.a_tile;
+  tile.c_next = kTileRows * g.c_row;
+  tile.prefetch_c = g.prefetch_c;
   const T* b = g.b;
   for (std::int64_t j = 0; j < g.columns; j += width, b += g.b_panel) {
     tile.columns = g.columns - j < width ? g.columns - j : width;
@@ -199,25 +224,25 @@ template <class T>
     tile.b = copied ? g.b_last : b;
     tile.b_row = copied ? width : g.b_row;
     const TileFunctions<T> compute = tile_functions<T>(tile.columns);
-    std::int64_t tabled_phase = 0, tabled_rows = 0;
-    for (std::int64_t i = 0; i < g.rows; i += tile.rows) {
-      const int height = next_rows(g.rows - i);
-      const std::int64_t phase = i % kTileRows;
-      tile.rows = g.rows - i < height ? g.rows - i : height;
-      if (phase != tabled_phase || tile.rows != tabled_rows) {  // full tiles follow each other: once for all of them
-        tabled_phase = phase;
-        tabled_rows = tile.rows;
-        for (std::int64_t r = 0; r < kTileRows; ++r) {
-          const std::int64_t row = r < tile.rows ? r : tile.rows - 1;
-          offsets[r] = (phase + row) / kTileRows * g.a_tile + (phase + row) % kTileRows * g.a_row;
-          tile.c_offset[r] = row * g.c_row;
-        }
+    for (std::int64_t i = 0; i < g.rows; i += tile.tiles * tile.rows) {
+      const std::int64_t left = g.rows - i, phase = i % kTileRows;
+      const int height = next_rows(left);
+      tile.rows = left < height ? left : height;
+      tile.tiles = 1;
+      if (tile.rows == kTileRows) {  // as many as follow each other
+        tile.tiles = next_rows(left % kTileRows + kTileRows) == kTileRows ? left / kTileRows : left / kTileRows - 1;
+        if (tile.tiles > kMostTiles) tile.tiles = kMostTiles;
+      }
+      for (std::int64_t r = 0; r < kTileRows; ++r) {
+        const std::int64_t row = r < tile.rows ? r : tile.rows - 1;
+        offsets[r] = (phase + row) / kTileRows * g.a_tile + (phase + row) % kTileRows * g.a_row;
+        tile.c_offset[r] = row * g.c_row;
       }
       tile.a = g.a + i / kTileRows * g.a_tile;
       tile.c = g.c + i * g.c_row + j;
       tile.init = g.init ? g.init + g.init_by_row * i * g.c_row + j : nullptr;
       (height == kTileRows ? compute.tall : compute.low)(&tile);
-      if (g.finish) g.finish(tile.c, tile.rows, tile.columns, g.c_row);
+      if (g.finish) g.finish(tile.c, tile.tiles * tile.rows, tile.columns, g.c_row);
     }
   }
 }

@@ -76,8 +76,37 @@ inline void pack_squares(const S* from, std::int64_t column, std::int64_t column
   }
 }
 
+// Copies Lines lines of 64 bytes of each row, beside each other in the source, line l to to[l]. The source is fetched
+// ahead: its rows may lie in a page each, where the machine does not do so itself.
+template <int Lines, class S, class T>
+inline void pack_lines(const PackArguments<S, T>& g, const S* from, T* const (&to)[Lines]) {
+  constexpr int kLine = 64 / int(sizeof(T)), kLanes = 16 / int(sizeof(T));
+  constexpr std::int64_t kAhead = 12;
+  for (std::int64_t i = 0; i < g.rows; ++i, from += g.row) {
+#pragma GCC unroll 4
+    for (int l = 0; l < Lines; ++l) {
+      __builtin_prefetch(from + kAhead * g.row + l * kLine);
+#pragma GCC unroll 4
+      for (int v = 0; v < kLine; v += kLanes)
+        load_as<Pack<T, kLanes>>(from + l * kLine + v).store(to[l] + i * g.to_row + v);
+    }
+  }
+}
+
 template <class S, class T>
 [[gnu::noinline]] void pack_rows(const PackArguments<S, T>& g) {
+  constexpr std::int64_t kLine = 64 / int(sizeof(T));
+  if (g.column == 1 && g.to_panel != 0 && g.to_row % kLine == 0) {
+    const auto target = [&](std::int64_t j) { return g.to + j / g.to_row * g.to_panel + j % g.to_row; };
+    std::int64_t j = 0;
+    for (; j + 4 * kLine <= g.columns; j += 4 * kLine)
+      pack_lines<4>(g, g.from + j, {target(j), target(j + kLine), target(j + 2 * kLine), target(j + 3 * kLine)});
+    for (; j + kLine <= g.columns; j += kLine) pack_lines<1>(g, g.from + j, {target(j)});
+    if (g.columns % g.to_row == 0) return;
+    for (std::int64_t i = 0; i < g.rows; ++i)
+      pack_row(g.from + i * g.row + j, 1, g.columns - j, target(j) + i * g.to_row, g.to_row - j % g.to_row);
+    return;
+  }
   const std::int64_t squares = g.row == 1 && g.column != 1 ? g.rows / kSide<T> * kSide<T> : 0;
   if (squares > 0) {
     T* to = g.to;

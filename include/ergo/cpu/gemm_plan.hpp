@@ -2,9 +2,8 @@
 //
 //   row      one row or one column, the matrix contiguous along the result: a pass over the matrix in its own order;
 //   dots     at most 16 rows or columns, both operands contiguous along K: dot products;
-//   panels   few rows, or small: each thread goes through its column panels of B (packed one at a time, if at all) with
-//   all
-//            rows of A, read in place;
+//   panels   few rows, or small: each thread goes through its column panels of B (packed a few at a time, if at all)
+//            with all rows of A, read in place;
 //   blocks   large: B is packed once per K block for all threads, A in blocks that stay in the second cache.
 //
 // All scratch memory is taken by the plan's constructor, before anything is written.
@@ -54,16 +53,21 @@ inline std::int64_t part_begin(std::int64_t units, std::int64_t part, std::int64
   return each * part + (part < more ? part : more);
 }
 
-inline constexpr double kSerialWork = 200000;    // multiply-adds below which a second thread does not pay
-inline constexpr std::int64_t kRowChunk = 4096;  // columns of a `row` product at a time: y is half of the first cache
-inline constexpr std::int64_t kMostDots = 16;    // the most rows or columns of `dots`
-inline constexpr std::int64_t kLongDots = 256;   // K that outweighs the folds at the end of a dot product
-inline constexpr std::int64_t kPanelRows = 144;  // the most rows of `panels`
-inline constexpr std::int64_t kNarrowColumns = 64;      // the most columns for which A is never packed
-inline constexpr std::int64_t kPackRows = 112;          // rows of A from which packing B pays,
-inline constexpr std::int64_t kPackRowsLarge = 24;      // and if B outgrows the second cache,
-inline constexpr std::int64_t kLargeBytes = 512 << 10;  // which is this large
-inline constexpr std::int64_t kDepth = 384;             // K of a block: a panel of B takes most of the first cache
+inline constexpr double kSerialWork = 200000;      // multiply-adds below which a second thread does not pay
+inline constexpr std::int64_t kRowChunk = 4096;    // columns of a `row` product at a time: y is half of the first cache
+inline constexpr std::int64_t kMostDots = 16;      // the most rows or columns of `dots`
+inline constexpr std::int64_t kLongDots = 256;     // K that outweighs the folds at the end of a dot product
+inline constexpr std::int64_t kPanelRows = 144;    // the most rows of `panels`,
+inline constexpr std::int64_t kNearA = 640 << 10;  // or the most bytes of an A that is contiguous along K
+inline constexpr std::int64_t kNearC = 128 << 10;  // a C of so many bytes is near enough for its stores to find it
+inline constexpr std::int64_t kNarrowColumns = 64;         // the most columns for which A is never packed
+inline constexpr std::int64_t kPackRows = 112;             // rows of A from which packing B pays,
+inline constexpr std::int64_t kPackRowsSmall = 160;        // if B is small,
+inline constexpr std::int64_t kSmallBytes = 96 << 10;      // which is this little,
+inline constexpr std::int64_t kPackRowsLarge = 24;         // and if B outgrows the second cache,
+inline constexpr std::int64_t kLargeBytes = 512 << 10;     // which is this large
+inline constexpr std::int64_t kOnePanelBytes = 256 << 10;  // the most of B for which panels are packed one at a time
+inline constexpr std::int64_t kDepth = 384;                // K of a block: a panel of B takes most of the first cache
 inline constexpr std::int64_t kBlockRows = 72;       // rows of a block of A: a fifth (double: two) of the second cache
 inline constexpr std::int64_t kBlockColumns = 4096;  // columns of B packed at a time
 inline constexpr std::int64_t kGroup = 4;  // panels of B packed side by side: whole lines, fewer pages at a time
@@ -103,7 +107,8 @@ class GemmPlan {
       if (a_along && b_along && least <= kMostDots && g.k >= (least < 4 ? 32 : kLongDots)) return Route::dots;
       if (a_along && g.n <= kMostDots && g.m >= 16 && g.k >= kLongDots) return Route::dots;
     }
-    return g.m <= kPanelRows || !packs_b(g) || is_narrow(g) ? Route::panels : Route::blocks;
+    const bool near_a = !kWiden && g.a_column == 1 && g.m * g.k * std::int64_t(sizeof(S)) <= kNearA;
+    return g.m <= kPanelRows || near_a || !packs_b(g) || is_narrow(g) ? Route::panels : Route::blocks;
   }
 
   // Too few columns for packing A to pay; the threads then share its rows.
@@ -112,8 +117,10 @@ class GemmPlan {
   static bool packs_b(const GemmProblem<S, T>& g) {
     if (kWiden || g.b_column != 1) return true;
     if (is_narrow(g)) return false;
-    return g.m >= (g.k * g.n * std::int64_t(sizeof(T)) > kLargeBytes ? kPackRowsLarge : kPackRows);
+    const std::int64_t bytes = bytes_of_b(g);
+    return g.m >= (bytes > kLargeBytes ? kPackRowsLarge : bytes > kSmallBytes ? kPackRows : kPackRowsSmall);
   }
+  static std::int64_t bytes_of_b(const GemmProblem<S, T>& g) { return g.k * g.n * std::int64_t(sizeof(S)); }
 
   // K of a block, nearly equal for all.
   std::int64_t choose_depth(const GemmProblem<S, T>& g) const {
@@ -250,6 +257,7 @@ class GemmPlan {
       block.init = g.bias + j;
     }
     if (first + block.k >= g.k) block.finish = g.finish;
+    block.prefetch_c = block.init_by_row != 0 || g.m * g.n * std::int64_t(sizeof(T)) > kNearC;
     return block;
   }
 
@@ -323,7 +331,8 @@ class GemmPlan {
         return;
       }
     }
-    const std::int64_t group = kGroup * tile_;
+    // A small B is in the second cache, and one packed panel stays in the first.
+    const std::int64_t group = bytes_of_b(g) > kOnePanelBytes ? kGroup * tile_ : tile_;
     block.b = packed_b;
     block.b_row = tile_;
     block.b_panel = tile_ * block.k;
