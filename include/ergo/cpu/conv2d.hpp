@@ -106,7 +106,7 @@ PixelProduct<T> forward_product(const Conv2dShape& s, Tap* taps) {
   g.step_h = s.stride_h, g.step_w = s.stride_w;
   g.taps = taps, g.tap_count = s.kh * s.kw;
   for (std::int64_t t = 0; t < g.tap_count; ++t) {
-    taps[t] = {t / s.kw * s.dilation_h - s.pad_top, t % s.kw * s.dilation_w - s.pad_left, t * g.k * s.c_out, t};
+    taps[t] = {t / s.kw * s.dilation_h - s.pad_top, t % s.kw * s.dilation_w - s.pad_left, t * g.k * s.c_out, t, 0};
   }
   g.out_h = g.grid_h, g.out_w = g.grid_w;
   g.y_pixel = s.c_out, g.columns = s.c_out / s.groups;
@@ -132,7 +132,7 @@ void conv2d(const Conv2dShape& s, const S* x, const S* w, S* y, const S* bias) {
   const Widened<S> wide_x(x, s.n * s.h * s.w * s.c_in), wide_bias(bias, bias ? s.c_out : 0);
   const Result<S> result(y, pixels * s.c_out);
   PixelProduct<T> g = forward_product<T>(s, taps.data());
-  const bool depthwise = is_depthwise(s), merged = merges_taps(s);
+  const bool depthwise = is_depthwise(s), merged = merges_taps(s, 16);
   const DepthwiseMemory<T> apart(depthwise ? g.tap_count : 0, s.c_in, threads, false);
   const StripMemory<T> strips(s, merged, threads);
   const PixelMemory<T> memory(depthwise || merged ? 0 : s.kh, s.kw, g.k, g.columns, threads);
@@ -200,7 +200,7 @@ void conv2d_input_gradient(const Conv2dShape& s, const S* dy, const S* w, S* dx)
       const std::int64_t h = g.y_h + s.pad_top - t / s.kw * s.dilation_h,
                          q = g.y_w + s.pad_left - t % s.kw * s.dilation_w;
       if (h % s.stride_h != 0 || q % s.stride_w != 0) continue;
-      taps.data()[g.tap_count++] = {h / s.stride_h, q / s.stride_w, t * columns * s.c_out, 0};
+      taps.data()[g.tap_count++] = {h / s.stride_h, q / s.stride_w, t * columns * s.c_out, 0, 0};
     }
     if (depthwise) {
       g.x = source, g.y = result.get();
@@ -243,7 +243,7 @@ void conv2d_weight_gradient(const Conv2dShape& s, const S* x, const S* dy, S* dw
     g.tap_step_h = s.dilation_h, g.tap_step_w = s.dilation_w;
     g.dy_pixel = s.c_out, g.columns = s.c_out / s.groups;
     g.dw_row = s.c_out;
-    if (merges_taps(s)) {
+    if (merges_taps(s, 8)) {
       g.strips = &s;
       g.rows = strip_taps(s);
       g.taps_h = g.taps_w = 1;

@@ -20,9 +20,10 @@
 namespace ergo::inline ERGO_BUILD::cpu::detail {
 
 // Grid pixel (i, j) reads input pixel (i * step_h + h, j * step_w + w) at this tap; its weights begin `weight` elements
-// behind the first. `place` counts the taps whose packed weights come before.
+// behind the first. `place` counts the taps whose packed weights come before; `x` is how many elements its input lies
+// behind that of a tap at (0, 0).
 struct Tap {
-  std::int64_t h, w, weight, place;
+  std::int64_t h, w, weight, place, x;
 };
 
 // Output indices that read inside an input of `size`: begin <= o < end.
@@ -47,6 +48,7 @@ struct PixelProduct {
   T* y;  // grid pixel (i, j) is pixel (i * y_step_h + y_h, j * y_step_w + y_w) of (images, out_h, out_w, y_pixel)
   std::int64_t out_h, out_w, y_pixel, columns, y_step_h, y_step_w, y_h, y_w;
   const T* bias;
+  bool all_inside;  // no tap is ever outside the image
 
   std::int64_t pixels() const { return images * grid_h * grid_w; }
 };
@@ -75,10 +77,11 @@ template <class T>
   for (std::int64_t tile = begin; tile < end; offsets += g.tap_count * kTileRows) {
     const std::int64_t height = next_rows(end - tile), rows = end - tile < height ? end - tile : height;
     for (std::int64_t r = 0; r < rows; ++r) {
+      const std::int64_t x = ((image * g.h + i * g.step_h) * g.w + j * g.step_w) * g.x_pixel;
       for (std::int64_t t = 0; t < g.tap_count; ++t) {
         const std::int64_t h = i * g.step_h + g.taps[t].h, w = j * g.step_w + g.taps[t].w;
-        const bool inside = h >= 0 && h < g.h && w >= 0 && w < g.w;
-        offsets[t * kTileRows + r] = inside ? ((image * g.h + h) * g.w + w) * g.x_pixel : outside;
+        const bool inside = g.all_inside || (h >= 0 && h < g.h && w >= 0 && w < g.w);
+        offsets[t * kTileRows + r] = inside ? x + g.taps[t].x : outside;
       }
       const std::int64_t out_row = image * g.out_h + i * g.y_step_h + g.y_h;
       *outputs++ = (out_row * g.out_w + j * g.y_step_w + g.y_w) * g.y_pixel;
@@ -229,11 +232,12 @@ PixelProduct<T> rectangle(const PixelProduct<T>& g, const PixelMemory<T>& memory
   part.y_h += h * g.y_step_h;
   part.y_w += w * g.y_step_w;
   part.taps = taps;
+  part.all_inside = !all_taps;
   part.tap_count = 0;
   for (std::int64_t t = 0; t < g.tap_count; ++t) {
     const std::int64_t at_h = h * g.step_h + g.taps[t].h, at_w = w * g.step_w + g.taps[t].w;
     if (!all_taps && (at_h < 0 || at_h >= g.h || at_w < 0 || at_w >= g.w)) continue;
-    taps[part.tap_count++] = {at_h, at_w, g.taps[t].weight, t};
+    taps[part.tap_count++] = {at_h, at_w, g.taps[t].weight, t, (at_h * g.w + at_w) * g.x_pixel};
   }
   return part;
 }

@@ -20,11 +20,10 @@ struct Conv2dShape {
 
 namespace detail {
 
-// Operands of few channels are short runs of K; all taps make a longer one, if they are copied side by side.
-inline constexpr std::int64_t kFewChannels = 16;
-
-inline bool merges_taps(const Conv2dShape& s) {
-  return s.groups == 1 && s.dilation_w == 1 && s.kw > 1 && s.c_in > 0 && s.c_in <= kFewChannels;
+// Operands of few channels are short runs of K, or short columns of the weights' gradient; all taps make longer ones,
+// if they are copied side by side.
+inline bool merges_taps(const Conv2dShape& s, std::int64_t most_channels) {
+  return s.groups == 1 && s.dilation_w == 1 && s.kw > 1 && s.c_in > 0 && s.c_in <= most_channels;
 }
 inline bool is_depthwise(const Conv2dShape& s) { return s.groups > 1 && s.groups == s.c_in && s.groups == s.c_out; }
 // A product of two matrices, of pixels and weights.

@@ -34,6 +34,11 @@ inline void copy_runs(std::int64_t count, const T* from, std::int64_t from_step,
   for (; count > 0; --count, from += from_step, to += to_step) __builtin_memcpy(to, from, C * sizeof(T));
 }
 
+template <class T>
+inline void set_zero(T* to, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) to[i] = T(0);
+}
+
 // Copies the strips of `rows` output rows (of all images) from `first` on.
 template <class T>
 [[gnu::noinline]] void fill_strips(const Conv2dShape& s, const T* x, std::int64_t first, std::int64_t rows, T* to) {
@@ -42,15 +47,16 @@ template <class T>
   const std::int64_t end = s.pad_left + s.w < width ? s.pad_left + s.w : width;
   for (std::int64_t row = first; row < first + rows; ++row, to += size) {
     const std::int64_t top = row % out_h * s.stride_h - s.pad_top;
-    if (begin > 0 || end < width || top < 0 || top + (s.kh - 1) * s.dilation_h >= s.h) {
-      __builtin_memset(to, 0, std::size_t(size) * sizeof(T));
-    }
+    const bool whole = top >= 0 && top + (s.kh - 1) * s.dilation_h < s.h;
+    set_zero(to, whole ? begin * pixel : size);
+    if (whole) set_zero(to + end * pixel, (width - end) * pixel);
     for (std::int64_t k = 0; k < s.kh && begin < end; ++k) {
       const std::int64_t h = top + k * s.dilation_h;
       if (h < 0 || h >= s.h) continue;
       const T* from = x + ((row / out_h * s.h + h) * s.w + begin - s.pad_left) * channels;
       T* at = to + begin * pixel + k * channels;
       std::int64_t c = channels;
+      for (; c >= 16; c -= 16, from += 16, at += 16) copy_runs<16>(end - begin, from, channels, at, pixel);
       for (; c >= 4; c -= 4, from += 4, at += 4) copy_runs<4>(end - begin, from, channels, at, pixel);
       if (c >= 2) copy_runs<2>(end - begin, from, channels, at, pixel);
       if (c % 2 > 0) copy_runs<1>(end - begin, from + c - 1, channels, at + c - 1, pixel);
