@@ -31,7 +31,17 @@ struct DepthwiseRun {
   std::int64_t y_step;
 };
 
-// y[pixel][c] = sum over taps of x[pixel, tap][c] weights[tap][c] (+ bias[c]).
+// The function of the best set in use of which two registers hold no more than so many bytes of channels, so that each
+// set needs but one width; below 32 bytes the scalar one.
+template <template <bool> class Body, class... A>
+auto depthwise_function(std::int64_t bytes) {
+  constexpr IsaFunctions<A...> functions = isa_functions<Body<false>, true, A...>();
+  const Isa fits = bytes >= 128 ? Isa::avx512 : bytes >= 64 ? Isa::avx2 : Isa::sse2;
+  return bytes < 32 ? &run_sse2<Body<true>, A...> : functions.of[int(functions.best(fits < isa() ? fits : isa()))];
+}
+
+// y[pixel][c] = sum over taps of x[pixel, tap][c] weights[tap][c] (+ bias[c]). Scalar, or by two registers.
+template <bool Scalar>
 struct MultiplyDepthwise {
   // `Pixels` pixels from `pixel` on, `Vectors` packs of channels from c on.
   template <class P, int Pixels, int Vectors, class T>
@@ -93,22 +103,15 @@ struct MultiplyDepthwise {
 
   template <Isa I, class T>
   static ERGO_INLINE void run(const DepthwiseRun<T>* run) {
-    constexpr int kLanes = kRegisterBytes<I> / int(sizeof(T));
-    if (run->channels >= 2 * kLanes) {
-      all<Pack<T, kLanes>, 2>(*run);
-    } else if (run->channels >= kLanes) {
-      all<Pack<T, kLanes>, 1>(*run);
-    } else {
-      all<Pack<T, 1>, 1>(*run);
-    }
+    all<Pack<T, Scalar ? 1 : kRegisterBytes<I> / int(sizeof(T))>, Scalar ? 1 : 2>(*run);
   }
 };
 
 // dw[tap][c] += sum over pixels of x[pixel, tap][c] dy[pixel][c], where dy is the run's y. The number of taps is a
 // multiple of kTapsAtOnce.
+inline constexpr int kTapsAtOnce = 3;
+template <bool Scalar>
 struct AddDepthwise {
-  static constexpr int kTapsAtOnce = 3;
-
   template <class P, int Vectors, class T>
   static ERGO_INLINE void block(const DepthwiseRun<T>& g, const DepthwiseTap* taps, std::int64_t c, T* dw) {
     decltype(P::v) sum[kTapsAtOnce][Vectors] = {};
@@ -137,15 +140,15 @@ struct AddDepthwise {
     }
   }
 
+  // As many channels as fill whole blocks, from channel c on; returns where it stopped.
   template <Isa I, class T>
-  static ERGO_INLINE void run(const DepthwiseRun<T>* run, T* dw) {
-    constexpr int kLanes = kRegisterBytes<I> / int(sizeof(T));
+  static ERGO_INLINE void run(const DepthwiseRun<T>* run, T* dw, std::int64_t* channel) {
+    using P = Pack<T, Scalar ? 1 : kRegisterBytes<I> / int(sizeof(T))>;
+    constexpr int kVectors = Scalar ? 1 : 2, kWidth = kVectors * P::kLanes;
     const DepthwiseRun<T>& g = *run;
-    for (std::int64_t t = 0; t < g.tap_count; t += kTapsAtOnce) {
-      std::int64_t c = 0;
-      for (; c + 2 * kLanes <= g.channels; c += 2 * kLanes) block<Pack<T, kLanes>, 2>(g, g.taps + t, c, dw);
-      for (; c + kLanes <= g.channels; c += kLanes) block<Pack<T, kLanes>, 1>(g, g.taps + t, c, dw);
-      for (; c < g.channels; ++c) block<Pack<T, 1>, 1>(g, g.taps + t, c, dw);
+    std::int64_t& c = *channel;
+    for (; c + kWidth <= g.channels; c += kWidth) {
+      for (std::int64_t t = 0; t < g.tap_count; t += kTapsAtOnce) block<P, kVectors>(g, g.taps + t, c, dw);
     }
   }
 };
@@ -159,7 +162,7 @@ class DepthwiseMemory {
  public:
   // For the largest of the products that will use it.
   DepthwiseMemory(std::int64_t tap_count, std::int64_t channels, int threads, bool of_weights)
-      : list_size_(tap_count + AddDepthwise::kTapsAtOnce),
+      : list_size_(tap_count + kTapsAtOnce),
         size_((tap_count + 1) * channels),
         weights_(of_weights ? 0 : size_),
         sums_(of_weights ? kDepthwiseParts * size_ : 0),
@@ -212,6 +215,7 @@ void run_depthwise(const PixelProduct<T>& g, const S* w, const DepthwiseMemory<T
     for (std::int64_t c = 0; c < g.k; ++c) memory.weights()[t * g.k + c] = T(w[g.taps[t].weight + c]);
   }
   find_columns(g, memory.columns());
+  const auto multiply = depthwise_function<MultiplyDepthwise, const DepthwiseRun<T>*>(g.k * std::int64_t(sizeof(T)));
   parallel_for(
       g.images * g.grid_h, 1 + kGridPixels / g.grid_w,
       [&](std::int64_t begin, std::int64_t end, int slot) {
@@ -222,7 +226,7 @@ void run_depthwise(const PixelProduct<T>& g, const S* w, const DepthwiseMemory<T
             run.bias = g.bias;
             run.y = g.y + (out_row * g.out_w + first * g.y_step_w + g.y_w) * g.y_pixel;
             run.y_step = g.y_step_w * g.y_pixel;
-            for_isa<MultiplyDepthwise, const DepthwiseRun<T>*>(&run);
+            multiply(&run);
           });
         }
       },
@@ -245,13 +249,16 @@ void run_depthwise_weights(const PixelProduct<T>& g, const T* dy, T* dw, const D
         for (std::int64_t row = rows * part / parts; row < rows * (part + 1) / parts; ++row) {
           for_each_run(g, row, memory.columns(), list, [&](DepthwiseRun<T> run, std::int64_t first) {
             if (run.tap_count == 0) return;
-            for (; run.tap_count % AddDepthwise::kTapsAtOnce != 0; ++run.tap_count) {
+            for (; run.tap_count % kTapsAtOnce != 0; ++run.tap_count) {
               list[run.tap_count] = {list[0].x, g.tap_count * g.k};
             }
             // The gradient is only read.
             run.y = const_cast<T*>(dy) + (row * g.grid_w + first) * g.y_pixel;
             run.y_step = g.y_pixel;
-            for_isa<AddDepthwise, const DepthwiseRun<T>*, T*>(&run, sum);
+            for (std::int64_t c = 0; c < g.k;) {
+              const std::int64_t bytes = (g.k - c) * std::int64_t(sizeof(T));
+              depthwise_function<AddDepthwise, const DepthwiseRun<T>*, T*, std::int64_t*>(bytes)(&run, sum, &c);
+            }
           });
         }
       },
