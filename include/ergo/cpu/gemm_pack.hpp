@@ -23,6 +23,10 @@ struct PackArguments {
   std::int64_t to_row, to_panel;
 };
 
+// Elements of a line of the cache.
+template <class T>
+inline constexpr std::int64_t kLine = 64 / int(sizeof(T));
+
 // The side of the square that transposes in 16-byte registers.
 template <class T>
 inline constexpr int kSide = 16 / int(sizeof(T));
@@ -44,35 +48,43 @@ ERGO_INLINE void transpose_square(Pack<double, 2> (&r)[2]) {
 // Copies `columns` elements, `step` apart, and fills up with zeros to `width`.
 template <class S, class T>
 inline void pack_row(const S* from, std::int64_t step, std::int64_t columns, T* to, std::int64_t width) {
-  constexpr int kLine = 64 / int(sizeof(T)), kLanes = 16 / int(sizeof(T));
+  constexpr int kLanes = 16 / int(sizeof(T));
   std::int64_t j = 0;
   if (step == 1) {
-    for (; j + kLine <= columns; j += kLine) {
+    for (; j + kLine<T> <= columns; j += kLine<T>) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kLine; v += kLanes) load_as<Pack<T, kLanes>>(from + j + v).store(to + j + v);
+      for (int v = 0; v < kLine<T>; v += kLanes) load_as<Pack<T, kLanes>>(from + j + v).store(to + j + v);
     }
   }
   for (; j < columns; ++j) to[j] = T(from[j * step]);
   for (; j < width; ++j) to[j] = T(0);
 }
 
-// Copies kSide rows whose elements lie beside each other in each column of the source, columns `column` apart.
+// Copies `rows` rows, a multiple of kSide, whose elements lie beside each other in each column of the source, columns
+// `column` apart: a line or less of each, so that nothing is fetched twice where the lines of many columns share a set
+// of the cache.
 template <class S, class T>
-inline void pack_squares(const S* from, std::int64_t column, std::int64_t columns, T* to, std::int64_t width) {
+inline void pack_squares(const S* from, std::int64_t column, std::int64_t rows, std::int64_t columns, T* to,
+                         std::int64_t width) {
   using P = Pack<T, kSide<T>>;
-  std::int64_t j = 0;
-  for (; j < columns; j += kSide<T>) {
-    P square[kSide<T>];
+  for (std::int64_t j = 0; j < columns; j += kSide<T>) {
+    const S* source[kSide<T>];
 #pragma GCC unroll 4
     for (int r = 0; r < kSide<T>; ++r) {
-      if (j + r < columns) square[r] = load_as<P>(from + (j + r) * column);
+      source[r] = from + (j + r < columns ? j + r : columns - 1) * column;  // what is too many is overwritten below
+      __builtin_prefetch(source[r] + 2 * kLine<T>);
     }
-    transpose_square(square);
+    for (std::int64_t i = 0; i < rows; i += kSide<T>) {
+      P square[kSide<T>];
 #pragma GCC unroll 4
-    for (int r = 0; r < kSide<T>; ++r) square[r].store(to + r * width + j);
+      for (int r = 0; r < kSide<T>; ++r) square[r] = load_as<P>(source[r] + i);
+      transpose_square(square);
+#pragma GCC unroll 4
+      for (int r = 0; r < kSide<T>; ++r) square[r].store(to + (i + r) * width + j);
+    }
   }
-  for (; j < width; ++j) {
-    for (int r = 0; r < kSide<T>; ++r) to[r * width + j] = T(0);
+  for (std::int64_t i = 0; columns < width && i < rows; ++i) {
+    for (std::int64_t j = columns; j < width; ++j) to[i * width + j] = T(0);
   }
 }
 
@@ -80,28 +92,28 @@ inline void pack_squares(const S* from, std::int64_t column, std::int64_t column
 // ahead: its rows may lie in a page each, where the machine does not do so itself.
 template <int Lines, class S, class T>
 inline void pack_lines(const PackArguments<S, T>& g, const S* from, T* const (&to)[Lines]) {
-  constexpr int kLine = 64 / int(sizeof(T)), kLanes = 16 / int(sizeof(T));
+  constexpr int kLanes = 16 / int(sizeof(T));
   constexpr std::int64_t kAhead = 12;
   for (std::int64_t i = 0; i < g.rows; ++i, from += g.row) {
 #pragma GCC unroll 4
     for (int l = 0; l < Lines; ++l) {
-      __builtin_prefetch(from + kAhead * g.row + l * kLine);
+      __builtin_prefetch(from + kAhead * g.row + l * kLine<T>);
 #pragma GCC unroll 4
-      for (int v = 0; v < kLine; v += kLanes)
-        load_as<Pack<T, kLanes>>(from + l * kLine + v).store(to[l] + i * g.to_row + v);
+      for (int v = 0; v < kLine<T>; v += kLanes)
+        load_as<Pack<T, kLanes>>(from + l * kLine<T> + v).store(to[l] + i * g.to_row + v);
     }
   }
 }
 
 template <class S, class T>
 [[gnu::noinline]] void pack_rows(const PackArguments<S, T>& g) {
-  constexpr std::int64_t kLine = 64 / int(sizeof(T));
-  if (g.column == 1 && g.to_panel != 0 && g.to_row % kLine == 0) {
+  if (g.column == 1 && g.to_panel != 0 && g.to_row % kLine<T> == 0) {
     const auto target = [&](std::int64_t j) { return g.to + j / g.to_row * g.to_panel + j % g.to_row; };
     std::int64_t j = 0;
-    for (; j + 4 * kLine <= g.columns; j += 4 * kLine)
-      pack_lines<4>(g, g.from + j, {target(j), target(j + kLine), target(j + 2 * kLine), target(j + 3 * kLine)});
-    for (; j + kLine <= g.columns; j += kLine) pack_lines<1>(g, g.from + j, {target(j)});
+    for (; j + 4 * kLine<T> <= g.columns; j += 4 * kLine<T>)
+      pack_lines<4>(g, g.from + j,
+                    {target(j), target(j + kLine<T>), target(j + 2 * kLine<T>), target(j + 3 * kLine<T>)});
+    for (; j + kLine<T> <= g.columns; j += kLine<T>) pack_lines<1>(g, g.from + j, {target(j)});
     if (g.columns % g.to_row == 0) return;
     for (std::int64_t i = 0; i < g.rows; ++i)
       pack_row(g.from + i * g.row + j, 1, g.columns - j, target(j) + i * g.to_row, g.to_row - j % g.to_row);
@@ -112,8 +124,9 @@ template <class S, class T>
     T* to = g.to;
     for (std::int64_t j = 0; j < g.columns; j += g.to_row, to += g.to_panel) {
       const std::int64_t columns = g.columns - j < g.to_row ? g.columns - j : g.to_row;
-      for (std::int64_t i = 0; i < squares; i += kSide<T>) {
-        pack_squares(g.from + i + j * g.column, g.column, columns, to + i * g.to_row, g.to_row);
+      for (std::int64_t i = 0; i < squares; i += kLine<T>) {
+        const std::int64_t rows = squares - i < kLine<T> ? squares - i : kLine<T>;
+        pack_squares(g.from + i + j * g.column, g.column, rows, columns, to + i * g.to_row, g.to_row);
       }
     }
   }
