@@ -68,7 +68,7 @@ inline constexpr std::int64_t kPackRowsLarge = 24;         // and if B outgrows 
 inline constexpr std::int64_t kLargeBytes = 512 << 10;     // which is this large
 inline constexpr std::int64_t kOnePanelBytes = 256 << 10;  // the most of B for which panels are packed one at a time
 inline constexpr std::int64_t kDepth = 384;                // K of a block: a panel of B takes most of the first cache
-inline constexpr std::int64_t kBlockRows = 72;       // rows of a block of A: a fifth (double: two) of the second cache
+inline constexpr std::int64_t kBlockRows = 36;  // rows of a block of A: a tenth (double: a fifth) of the second cache
 inline constexpr std::int64_t kBlockColumns = 4096;  // columns of B packed at a time
 inline constexpr std::int64_t kGroup = 4;  // panels of B packed side by side: whole lines, fewer pages at a time
 
