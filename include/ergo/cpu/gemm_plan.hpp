@@ -289,7 +289,7 @@ class GemmPlan {
         block.b = b;
         block.b_row = g.b_row;
         block.b_panel = tile_;
-        if (copies_last(columns)) {
+        if (block.k && copies_last(columns)) {
           const std::int64_t last = columns % tile_;
           const S* from = b + columns - last;
           pack_rows(PackArguments<S, T>{from, g.b_row, 1, block.k, last, packed_b, tile_, 0});
