@@ -101,12 +101,14 @@ inline void run_strided(const Strided& s, std::byte* y, DType out, const Loop& l
   if (direct) {
     for (std::int64_t i = begin, n; i < end; i += n) {
       n = smaller(o.left(last), end - i);
-      std::int64_t rows = n == s.extent[last] && last ? smaller(o.left(last - 1), (end - i) / n) : 1;
-      run(y + i * out_width, o.at, step, n, across, rows);
-      if (rows > 1)
+      const std::int64_t rows = n == s.extent[last] && last ? smaller(o.left(last - 1), (end - i) / n) : 1;
+      if (rows > 1) {
+        run(y + i * out_width, o.at, step, n, across, rows);
         o.advance(last - 1, rows);
-      else
+      } else {
+        run(y + i * out_width, o.at, step, n);
         o.advance(last, n);
+      }
       n *= rows;
     }
     return;

@@ -133,12 +133,38 @@ class LoopRun {
     run_ = loop.packs.of[int(set)];
     lanes_log2_ = 4 + int(set) - __builtin_ctz(unsigned(loop.widest));
   }
-  // y[i] for i in [0, n) from operands whose step is 0 (one value for all) or their width; `rows` times, the operands
-  // of the next row `across` bytes further, its results behind those of the last. What is left after whole packs takes
-  // the same path through padded copies, so that an element does not depend on n and nothing outside is read or
-  // written.
+  // y[i] for i in [0, n) from operands whose step is 0 (one value for all) or their width. What is left after whole
+  // packs takes the same path through padded copies, so that an element does not depend on n and nothing outside is
+  // read or written.
+  void operator()(std::byte* y, const std::byte* const* x, const std::int64_t* step, std::int64_t n) const {
+    alignas(64) std::byte padded[kMaxOperands][64];
+    const std::byte* p[kMaxOperands];
+    std::int64_t advance[kMaxOperands];
+    const std::int64_t packs = n >> lanes_log2_, rest = n & ((std::int64_t(1) << lanes_log2_) - 1);
+    for (int k = 0; k < operands_; ++k) {
+      advance[k] = step[k] << lanes_log2_;
+      p[k] = x[k];
+      if (step[k] == 0) {
+        detail::replicate(padded[k], x[k], width_[k]);
+        p[k] = padded[k];
+      }
+    }
+    if (packs) run_(self_, y, p, {packs, 1, advance, advance, 0});
+    if (!rest) return;
+    alignas(64) std::byte last[64];
+    for (int k = 0; k < operands_; ++k) {
+      if (step[k] == 0) continue;
+      std::memset(padded[k], 0, 64);
+      copy_few(padded[k], x[k] + packs * advance[k], rest, width_[k]);
+      p[k] = padded[k];
+    }
+    run_(self_, last, p, {1, 1, advance, advance, 0});
+    copy_few(y + (packs << lanes_log2_) * out_width_, last, rest, out_width_);
+  }
+  // The same for rows, more than one: the operands of the next are `across` bytes further, its results behind those of
+  // the last.
   void operator()(std::byte* y, const std::byte* const* x, const std::int64_t* step, std::int64_t n,
-                  const std::int64_t* across = nullptr, std::int64_t rows = 1) const {
+                  const std::int64_t* across, std::int64_t rows) const {
     constexpr std::int64_t kValues = 80;  // as many values of rows are laid out at once
     alignas(64) std::byte values[kValues][64];
     const std::byte *at[kMaxOperands], *p[kMaxOperands];
@@ -148,7 +174,7 @@ class LoopRun {
     for (int k = 0; k < operands_; ++k) {
       at[k] = x[k];
       advance[k] = step[k] << lanes_log2_;
-      apart[k] = rows > 1 ? across[k] : 0;
+      apart[k] = across[k];
       skip[k] = step[k] ? apart[k] - packs * advance[k] : apart[k] ? 64 : 0;
       changing += !step[k] && apart[k];
     }
