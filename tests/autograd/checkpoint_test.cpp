@@ -144,4 +144,24 @@ TEST_CASE("f that throws in the backward sweep leaves nothing behind") {
   CHECK(memory_info().live == live);
 }
 
+TEST_CASE("members of the result that are no tensors are those that f gave") {
+  const auto f = checkpoint([](const Vec& x) { return std::tuple{sum(x * x), 3, std::string("three")}; });
+  const Vec x = tensor<double>({1, 2});
+  CHECK(std::get<1>(f(x)) == 3);
+  const auto [value, slope] = value_and_grad(f)(x);
+  CHECK(std::get<0>(value).item() == 5);
+  CHECK(std::get<1>(value) == 3);
+  CHECK(std::get<2>(value) == "three");
+  CHECK(slope.to_vector() == std::vector<double>{2, 4});
+}
+
+TEST_CASE("f may capture what is mapped only") {
+  const Vec w = tensor<double>({1, 2}), xs = tensor<double>({{1, 2}, {3, 4}, {5, 6}});
+  const auto loss = [](const Vec& v, const Vec& x) {
+    return checkpoint([&](const Vec& u) { return sum(square(u * x)); })(v);
+  };
+  CHECK(per_sample_grad(loss)(w, xs).to_vector() == Vec(2.0 * w * xs * xs).to_vector());
+  CHECK(vmap([&](const Vec& x) { return loss(w, x); })(xs).to_vector() == sum(square(w * xs), 1).to_vector());
+}
+
 }  // namespace autograd_checkpoint_test

@@ -140,4 +140,20 @@ TEST_CASE("transforms open on many threads at once do not mix") {
   for (int w : wrong) CHECK(w == 0);
 }
 
+TEST_CASE("threads that share a pullback take turns") {
+  Fresh fresh;
+  const Vec x = fresh.tensor<double>({64});
+  const auto [y, pull] = vjp([](const Vec& q) {
+    Vec r = q;
+    for (int i = 0; i < 20; ++i) r = tanh(r * q + q);
+    return r;
+  }, x);
+  const std::vector<double> expected = pull(y).to_vector();
+  int wrong[kUsers] = {};
+  at_once([&, p = pull, g = y](int user) {
+    for (int i = 0; i < 10 * kRounds; ++i) wrong[user] += p(g).to_vector() != expected;
+  });
+  for (const int count : wrong) CHECK(count == 0);
+}
+
 }  // namespace autograd_threads_test

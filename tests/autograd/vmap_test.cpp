@@ -16,8 +16,10 @@
 #include "ergo/ops/reduction.hpp"
 #include "ergo/ops/selection.hpp"
 #include "ergo/ops/trigonometric.hpp"
+#include "ergo/ops/normalization.hpp"
 #include "support/fresh.hpp"
 #include "support/message.hpp"
+#include "support/seed.hpp"
 
 namespace autograd_vmap_test {
 
@@ -205,6 +207,31 @@ TEST_CASE("what cannot be mapped is an Error") {
   CHECK(message_of([&] { return vmap([](const Vec& x) { return to_string(x), x; })(zeros<double>({5, 3})); }) ==
         "[to_string] (3,): a value mapped by vmap is many values; return it from the mapped function");
   CHECK(vmap(f)(zeros<double>({3}), ones<double>({3, 2})).shape() == Shape{3, 2});
+}
+
+TEST_CASE("forward mode of an update whose indices alone are mapped") {
+  const auto x = reshape(arange<double>(12), {3, 4});
+  const auto added = [&](const Vec& t, const Ids& i) { return scatter_add(t, i, ones<double>({1, 4})); };
+  for (const auto& ids : {Ids(tensor<std::int32_t>({{0}})), Ids(tensor<std::int32_t>({{0}, {2}, {1}}))}) {
+    const Vec tangents = vmap([&](const Ids& i) { return jvp([&](const Vec& t) { return added(t, i); })(x, x).second; })(ids);
+    CHECK(tangents.to_vector() == Vec(broadcast_to(x, ids.shape().first(1) + x.shape())).to_vector());
+    const Vec curved = vmap([&](const Ids& i) { return hvp([&](const Vec& t) { return sum(square(added(t, i))); })(x, x); })(ids);
+    CHECK(curved.to_vector() == Vec(broadcast_to(2.0 * x, ids.shape().first(1) + x.shape())).to_vector());
+  }
+}
+
+TEST_CASE("a batch of one keeps its axis through layer_norm") {
+  const Vec x = normal<double>(Key{test_seed()}, {3, 4});
+  const auto f = [&](const Vec& gamma) { return sum(square(layer_norm(x, gamma, zeros<double>({4})))); };
+  for (const std::int64_t n : {1, 2}) {
+    const Vec gamma = normal<double>(Key{test_seed() + 1}, {n, 4}), values = vmap(f)(gamma), slopes = vmap(grad(f))(gamma);
+    CHECK(values.shape() == Shape{n});
+    REQUIRE(slopes.shape() == Shape{n, 4});
+    for (std::int64_t i = 0; i < n; ++i) {
+      CHECK(values[i].item() == doctest::Approx(f(gamma[i]).item()).epsilon(1e-14));
+      CHECK(allclose(slopes[i], grad(f)(gamma[i]), {.rtol = 1e-12}));
+    }
+  }
 }
 
 }  // namespace autograd_vmap_test

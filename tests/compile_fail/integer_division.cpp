@@ -1,4 +1,4 @@
-// expect: integers divide by floor_divide
+// expect: not defined for this dtype: cast<float>(x) first
 #include "ergo/core/tensor.hpp"
 #include "ergo/ops/arithmetic.hpp"
 

@@ -82,4 +82,14 @@ TEST_CASE("errors") {
         }) == "[conjugate_gradient] (2,) x (3,): leaves of the two trees differ in shape");
 }
 
+TEST_CASE("right-hand sides whose squares leave the range") {
+  for (const float size : {1e-38f, 1e-25f, 1e25f, 1e38f}) {
+    const auto r = linalg::conjugate_gradient([](const auto& x) { return 2 * x; }, full<float>({2}, size));
+    CHECK(r.converged);
+    CHECK(r.solution.at({1}) == doctest::Approx(double(size) / 2).epsilon(1e-6));
+  }
+  CHECK(linalg::conjugate_gradient([](const auto& x) { return 2 * x; }, full<double>({2}, 1e-200)).solution.at({0}) ==
+        doctest::Approx(5e-201).epsilon(1e-12));
+}
+
 }  // namespace linalg_conjugate_gradient_test

@@ -1,6 +1,7 @@
 // Activations far out: the limits of values and derivatives, where infinity meets zero.
 #include "ergo/ops/activation.hpp"
 
+#include <cmath>
 #include <limits>
 
 #include <doctest/doctest.h>
@@ -38,6 +39,19 @@ TEST_CASE_TEMPLATE("derivatives at infinity are the limits", T, float, double) {
   check_limits<T>("softplus", [](const auto& x) { return softplus(x); }, 0, 1);
   check_limits<T>("log_sigmoid", [](const auto& x) { return log_sigmoid(x); }, 1, 0);
   check_limits<T>("elu", [](const auto& x) { return elu(x); }, 0, 1);
+}
+
+TEST_CASE("log_add_exp keeps the tails of its second and third derivatives") {
+  const auto f = [](const auto& t) { return log_add_exp(t, 0); };
+  for (const double at : {-700.0, -100.0, -20.0, 0.0, 20.0, 100.0, 700.0}) {
+    const Tensor<double> x(at);
+    const double e = std::exp(-std::fabs(at)), second = e / ((1 + e) * (1 + e));
+    CHECK(grad(grad(f))(x).item() == doctest::Approx(second).epsilon(1e-13));
+    CHECK(grad(grad(grad(f)))(x).item() ==
+          doctest::Approx((at < 0 ? 1 : -1) * second * (1 - e) / (1 + e)).epsilon(1e-13));
+  }
+  CHECK(grad(grad(f))(Tensor<float>(-90.0f)).item() == doctest::Approx(8.194e-40).epsilon(1e-3));
+  CHECK(grad(grad(f))(Tensor<float>(90.0f)).item() == doctest::Approx(8.194e-40).epsilon(1e-3));
 }
 
 }  // namespace ops_activation_test

@@ -2,7 +2,9 @@
 // flags: -O0
 #include "movement_support.hpp"
 
+#include "ergo/ops/movement.hpp"
 #include "ergo/ops/sliding_window.hpp"
+#include "support/message.hpp"
 
 namespace ops_sliding_window_test {
 
@@ -43,6 +45,12 @@ TEST_CASE("errors") {
   CHECK(ERROR_OF(sliding_window(x, 0, 0)) == "[sliding_window] (4, 3): size 0, step 1: both are at least 1");
   CHECK(ERROR_OF(sliding_window(x, 0, 2, -1)) == "[sliding_window] (4, 3): size 2, step -1: both are at least 1");
   CHECK(ERROR_OF(sliding_window(x, 0, 5)) == "[sliding_window] (4, 3): a window of 5 exceeds axis 0 of extent 4");
+}
+
+TEST_CASE("more elements than 2^63 - 1 are an Error, in views too") {
+  const auto long_axis = broadcast_to(Tensor<float>(1.0f), {(std::int64_t(1) << 33) - 1});
+  CHECK(message_of([&] { return sliding_window(long_axis, 0, std::int64_t(1) << 32); }) ==
+        "[shape] (4294967296, 4294967296): the number of elements exceeds 2^63 - 1");
 }
 
 }  // namespace ops_sliding_window_test

@@ -191,4 +191,12 @@ TEST_CASE("what layer_norm refuses") {
         "[layer_norm] () x (1,) x (1,): x needs an axis to normalise along");
 }
 
+TEST_CASE("an empty list of axes reduces nothing") {
+  const auto x = tensor<double>({{3, -4}, {0, 1}});
+  CHECK(norm(x, {}).to_vector() == std::vector<double>{3, 4, 0, 1});
+  CHECK(variance(x, {}).shape() == Shape{2, 2});
+  CHECK(norm(x, {0, 1}).item() == doctest::Approx(std::sqrt(26.0)));
+  CHECK(norm(x, {.ord = 1}).item() == 8);
+}
+
 }  // namespace ops_statistics_test

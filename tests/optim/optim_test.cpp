@@ -295,4 +295,13 @@ TEST_CASE("an optimiser is a tree") {
   CHECK(tree::numel(optim::Sgd{model, {.momentum = 0.5}}) == tree::numel(model));
 }
 
+TEST_CASE("an empty tensor in a gradient is named") {
+  std::vector<Tensor<float>> model{ones<float>({2}), ones<float>({2})}, gradient = model;
+  gradient[1] = {};
+  optim::Sgd<std::vector<Tensor<float>>> sgd{model, {.lr = 1}};
+  CHECK(message_of([&] { return sgd.step(model, gradient), 0; }) ==
+        "[sgd] 1: an empty tensor where numbers are expected");
+  CHECK(model[0].to_vector() == std::vector<float>{1, 1});
+}
+
 }  // namespace optim_optim_test

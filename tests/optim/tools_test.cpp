@@ -107,4 +107,10 @@ TEST_CASE("clipping neither overflows nor hides what is not finite") {
   for (double v : bad.to_vector()) CHECK(std::isnan(v));
 }
 
+TEST_CASE("a bound on the norm beyond every float leaves a gradient as it is") {
+  const auto g = tensor<float>({3, 4});
+  for (const double most : {1e39, double(INFINITY)})
+    CHECK(optim::clip_by_global_norm(g, most).first.to_vector() == std::vector<float>{3, 4});
+}
+
 }  // namespace optim_tools_test

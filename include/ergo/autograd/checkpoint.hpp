@@ -33,27 +33,39 @@ constexpr int fixed_leaves() {
   }
 }
 
+// Whether a value depends on what a level above `depth` differentiates.
+inline bool differentiated_above(const Array& a, int depth) {
+  for (const Array* p = &a; p && p->depth > depth; p = p->value.get())
+    if (levels.at[p->depth].mode != Mode::batch) return true;
+  return false;
+}
+
 // f on all leaves of its arguments. `input_[i]` says which operand leaf i is: a tensor passed twice is one, so that its
 // cotangent gathers in the order of the plain program.
 template <class F, class Y, class... X>
 class CheckpointOp final : public CopiedOp<CheckpointOp<F, Y, X...>> {
  public:
-  CheckpointOp(F f, std::tuple<X...> blank, std::vector<int> input, int n)
-      : CopiedOp<CheckpointOp>("checkpoint", n), f_(std::move(f)), blank_(std::move(blank)), input_(std::move(input)) {
+  // `result`, for the first run alone, gets what f returned, for the members that are no tensors.
+  CheckpointOp(F f, std::tuple<X...> blank, std::vector<int> input, int n, std::optional<Y>* result)
+      : CopiedOp<CheckpointOp>("checkpoint", n),
+        f_(std::move(f)),
+        blank_(std::move(blank)),
+        input_(std::move(input)),
+        result_{result} {
     this->n_out = fixed_leaves<Y>();
     this->uses = Uses::inputs;
     this->gathers = true;
     this->has_jvp = this->leading_axes_free = false;
   }
   void value(Args x, Ref<Array>* y, std::uint64_t) const { definition(x, y); }
-  // A result above the level of all operands was traced through something else that f uses.
+  // A result above the level of all operands was traced through something else that f uses, which vmap alone may map.
   void definition(Args x, Ref<Array>* y) const {
     int depth = 0;
     for (int i = 0; i < this->n_in; ++i)
       if (x[i]->depth > depth) depth = x[i]->depth;
     LeafList out = run(inputs(x));
     for (int k = 0; k < this->n_out; ++k) {
-      if (out[std::size_t(k)] && out[std::size_t(k)]->depth > depth)
+      if (out[std::size_t(k)] && differentiated_above(*out[std::size_t(k)], depth))
         fail("checkpoint", x, this->n_in, "f captures a tensor that is being differentiated; pass it as an argument");
       y[k] = std::move(out[std::size_t(k)]);
     }
@@ -84,12 +96,23 @@ class CheckpointOp final : public CopiedOp<CheckpointOp<F, Y, X...>> {
     for (int i : input_) v.push_back(i < 0 ? Ref<Array>() : x[std::size_t(i)]);
     auto args = blank_;
     assign_leaves<tree::Leaves::all>(args, std::move(v));
-    const Y y = std::apply(f_, std::as_const(args));
-    return leaves_of<tree::Leaves::all>(y);
+    Y y = std::apply(f_, std::as_const(args));
+    LeafList out = leaves_of<tree::Leaves::all>(y);
+    if (result_.at) {
+      assign_leaves<tree::Leaves::all>(y, LeafList(out.size()));
+      *result_.at = std::move(y);
+    }
+    return out;
   }
+  struct Result {  // not copied with the operation that is recorded
+    std::optional<Y>* at;
+    explicit Result(std::optional<Y>* y) : at(y) {}
+    Result(const Result&) : at(nullptr) {}
+  };
   F f_;
   std::tuple<X...> blank_;
   std::vector<int> input_;
+  Result result_;
 };
 
 }  // namespace detail
@@ -119,10 +142,11 @@ auto checkpoint(F f) {
       input.push_back(int(i));
     }
     const int n = int(operands.size());
-    const detail::CheckpointOp<F, Y, X...> op(f, std::move(blank), std::move(input), n);
+    std::optional<Y> result;
+    const detail::CheckpointOp<F, Y, X...> op(f, std::move(blank), std::move(input), n, &result);
     detail::LeafList out(std::size_t(outputs > 0 ? outputs : 0));
     detail::dispatch(op, operands.data(), out.data());
-    Y y{};
+    Y y = std::move(*result);
     detail::assign_leaves<tree::Leaves::all>(y, std::move(out));
     return y;
   };

@@ -121,10 +121,9 @@ auto pointwise_call(X&&... x) {
   using T = ScalarOfCall<X...>;
   using O = std::conditional_t<std::is_void_v<Out>, T, Out>;
   static_assert(same_scalars<X...>, "operands of different dtypes: cast<U>(x) one of them first");
-  static_assert(
-      in_domain<F, T>,
-      "this operation is not defined for this dtype: cast<float>(x) first; integers divide by floor_divide, bools "
-      "combine by logical_and, logical_or, logical_xor, logical_not");
+  static_assert(in_domain<F, T>,
+                "this operation is not defined for this dtype: cast<float>(x) first; bools combine by "
+                "logical_and, logical_or, logical_xor, logical_not");
   static_assert(
       numbers_fit<X...>,
       "a number beside a tensor takes the tensor's dtype: no floating number beside integers, no number beside "
@@ -142,30 +141,30 @@ auto pointwise_call(X&&... x) {
 
 // The checks stand in the functions themselves: one instantiation deeper, and clang++ names the user's line only after
 // ten others.
-#define ERGO_UNARY(function, F)                                                                             \
-  template <class T>                                                                                        \
-  auto function(const Tensor<T>& x) {                                                                       \
-    static_assert(detail::in_domain<F, T>,                                                                  \
-                  "this operation is not defined for this dtype: cast<float>(x) first; integers divide by " \
-                  "floor_divide, bools combine by logical_and, logical_or, logical_xor, logical_not");      \
-    if constexpr (detail::in_domain<F, T>)                                                                  \
-      return detail::pointwise_call<F, void>(x);                                                            \
-    else                                                                                                    \
-      return Tensor<T>();                                                                                   \
-  }                                                                                                         \
-  template <class T>                                                                                        \
-  auto function(Tensor<T>&& x) {                                                                            \
-    static_assert(detail::in_domain<F, T>,                                                                  \
-                  "this operation is not defined for this dtype: cast<float>(x) first; integers divide by " \
-                  "floor_divide, bools combine by logical_and, logical_or, logical_xor, logical_not");      \
-    if constexpr (detail::in_domain<F, T>)                                                                  \
-      return detail::pointwise_call<F, void>(std::move(x));                                                 \
-    else                                                                                                    \
-      return Tensor<T>();                                                                                   \
-  }                                                                                                         \
-  template <Field A>                                                                                        \
-  ERGO_INLINE A function(const A& x) {                                                                      \
-    return detail::evaluate<F>(x);                                                                          \
+#define ERGO_UNARY(function, F)                                                                        \
+  template <class T>                                                                                   \
+  auto function(const Tensor<T>& x) {                                                                  \
+    static_assert(detail::in_domain<F, T>,                                                             \
+                  "this operation is not defined for this dtype: cast<float>(x) first; bools combine " \
+                  "by logical_and, logical_or, logical_xor, logical_not");                             \
+    if constexpr (detail::in_domain<F, T>)                                                             \
+      return detail::pointwise_call<F, void>(x);                                                       \
+    else                                                                                               \
+      return Tensor<T>();                                                                              \
+  }                                                                                                    \
+  template <class T>                                                                                   \
+  auto function(Tensor<T>&& x) {                                                                       \
+    static_assert(detail::in_domain<F, T>,                                                             \
+                  "this operation is not defined for this dtype: cast<float>(x) first; bools combine " \
+                  "by logical_and, logical_or, logical_xor, logical_not");                             \
+    if constexpr (detail::in_domain<F, T>)                                                             \
+      return detail::pointwise_call<F, void>(std::move(x));                                            \
+    else                                                                                               \
+      return Tensor<T>();                                                                              \
+  }                                                                                                    \
+  template <Field A>                                                                                   \
+  ERGO_INLINE A function(const A& x) {                                                                 \
+    return detail::evaluate<F>(x);                                                                     \
   }
 
 #define ERGO_BINARY(function, F, Out)                                                                                 \
@@ -175,8 +174,8 @@ auto pointwise_call(X&&... x) {
     using T = detail::ScalarOfCall<A, B>;                                                                             \
     static_assert(detail::same_scalars<A, B>, "operands of different dtypes: cast<U>(x) one of them first");          \
     static_assert(detail::in_domain<F, T>,                                                                            \
-                  "this operation is not defined for this dtype: cast<float>(x) first; integers divide by "           \
-                  "floor_divide, bools combine by logical_and, logical_or, logical_xor, logical_not");                \
+                  "this operation is not defined for this dtype: cast<float>(x) first; bools combine "                \
+                  "by logical_and, logical_or, logical_xor, logical_not");                                            \
     static_assert(detail::numbers_fit<A, B>,                                                                          \
                   "a number beside a tensor takes the tensor's dtype: no floating number beside integers, no number " \
                   "beside bools: cast<float>(x) first, or write an integer");                                         \

@@ -157,8 +157,10 @@ inline void trace_batch(const Op& op, int depth, std::uint64_t id, Args x, Array
   for (int i = 0; i < n; ++i)
     if (x[i] && x[i]->shape.rank() - op.core(i) > lead) lead = x[i]->shape.rank() - op.core(i);
   Scratch<Ref<Array>> aligned(n);
+  std::int64_t size = 0;  // of the mapped axis
   for (int i = 0; i < n; ++i) {
     if (!x[i] || x[i]->depth != depth) continue;
+    size = low[i]->shape[0];
     int pad = lead - (x[i]->shape.rank() - op.core(i));
     if (pad <= 0) continue;
     Shape s{low[i]->shape[0]};
@@ -169,6 +171,8 @@ inline void trace_batch(const Op& op, int depth, std::uint64_t id, Args x, Array
   dispatch(op, low, y);
   for (int k = 0; k < op.n_out; ++k) {
     if (!y[k]) continue;  // a residual: a definition gives none
+    if (y[k]->shape.rank() == 0 || y[k]->shape[0] != size)
+      fail(op.name, *y[k], {"under vmap, its rule must keep the leading axis, of extent ", size});
     const Shape shape = y[k]->shape.last(y[k]->shape.rank() - 1);
     Ref<Array> wrapper = Array::husk(y[k]->dtype, shape, y[k]->device);
     y[k] = wrap(std::move(wrapper), depth, id, std::move(y[k]), shape);

@@ -24,12 +24,18 @@ struct Record {
   int refs = 1;
   Tape tape;
   std::vector<Slot> in;
-  std::vector<Slot*> out;  // null: that output does not depend on the inputs
-  LeafList like;           // husks of the inputs
+  std::vector<Slot*> out;                               // null: that output does not depend on the inputs
+  LeafList like;                                        // husks of the inputs
+  pthread_mutex_t pulling = PTHREAD_MUTEX_INITIALIZER;  // cotangents gather in the record: one pull at a time
   static void destroy(Record* r) { delete r; }
 
-  // Cotangents of the inputs from those of the outputs (null: zero).
+  // Cotangents of the inputs from those of the outputs (null: zero). Threads that share a pullback take turns.
   [[gnu::noinline]] LeafList pull(LeafList g, bool consume) {
+    struct Lock {
+      pthread_mutex_t* mutex;
+      explicit Lock(pthread_mutex_t* m) : mutex(m) { pthread_mutex_lock(m); }
+      ~Lock() { pthread_mutex_unlock(mutex); }
+    } const lock(&pulling);
     try {
       for (std::size_t k = 0; k < out.size(); ++k)
         if (out[k] && g[k]) out[k]->g = out[k]->g ? add(std::move(out[k]->g), std::move(g[k])) : std::move(g[k]);

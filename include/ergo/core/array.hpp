@@ -111,6 +111,7 @@ struct Array {
   }
   // The same bytes under another shape; the caller sets strides and offset, then calls `settle`.
   [[gnu::noinline]] static Ref<Array> view(const Array& x, const Shape& s) {
+    s.numel();  // throws when the count overflows
     Ref<Array> a = husk(x.dtype, s, x.device);
     a->data = x.data;
     a->buffer = x.buffer;
@@ -120,7 +121,7 @@ struct Array {
     std::int64_t n = size_of(dtype);
     for (int i = shape.rank(); i-- > 0;) {
       stride[i] = n;
-      n *= shape[i] ? shape[i] : 1;
+      if (shape[i]) __builtin_mul_overflow(n, shape[i], &n);  // too large only beside an extent of 0: never used
     }
     contiguous = true;
   }
@@ -130,7 +131,7 @@ struct Array {
     for (int i = shape.rank(); i-- > 0;) {
       empty |= shape[i] == 0;
       if (shape[i] != 1 && stride[i] != n) dense = false;
-      n *= shape[i];
+      __builtin_mul_overflow(n, shape[i], &n);
     }
     contiguous = dense || empty;
   }

@@ -47,7 +47,7 @@ class BatchPlan {
     const std::int64_t size = options.batch_size;
     if (size < 1) fail({"batch_size is ", size, ", where at least 1 is needed"});
     if (options.sampling == Sampling::with_replacement && rows == 0) fail("there is nothing to sample from");
-    batches_ = options.drop_last ? rows / size : (rows + size - 1) / size;
+    batches_ = rows / size + (!options.drop_last && rows % size > 0);
     if (batches_ == 0 && rows > 0) fail({"batch_size ", size, " with drop_last leaves no batch"});
   }
   std::int64_t rows() const { return rows_; }

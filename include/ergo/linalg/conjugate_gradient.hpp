@@ -4,6 +4,7 @@
 #pragma once
 
 #include "ergo/linalg/krylov_basis.hpp"
+#include "ergo/ops/tree_norm.hpp"
 
 namespace ergo::inline ERGO_BUILD {
 namespace linalg {
@@ -40,8 +41,10 @@ ConjugateGradient<Tree> conjugate_gradient(const Op& op, const Tree& b, Conjugat
 
   ConjugateGradient<Tree> r;
   r.solution = tree::zeros_like(b);
-  Tree rest = b, direction = b;
-  double squares = finite(double(tree::dot(b, b).item()), "b");
+  // The system for b of length near 1, so that squares stay in range; by a power of two, so that nothing is rounded.
+  const R scale = detail::scale_near<R>(finite(double(tree::norm(b).item()), "b"));
+  Tree rest = scale == 1 ? b : tree::scale(R(1) / scale, b), direction = rest;
+  double squares = double(tree::dot(rest, rest).item());
   const double size = __builtin_sqrt(squares);
   r.converged = squares == 0;
   while (!r.converged && r.iterations < most) {
@@ -58,6 +61,7 @@ ConjugateGradient<Tree> conjugate_gradient(const Op& op, const Tree& b, Conjugat
     r.converged = __builtin_sqrt(squares) <= tolerance * size;
     direction = tree::axpy(squares / before, direction, rest);
   }
+  if (scale != 1) r.solution = tree::scale(scale, r.solution);
   r.residual = size > 0 ? __builtin_sqrt(squares) / size : 0;
   return r;
 }

@@ -2,6 +2,9 @@
 // tridiagonal matrix T = Q A Q' of its projection (Lanczos 1950), grown one step at a time.
 #pragma once
 
+#include <cmath>
+#include <limits>
+
 #include "ergo/autograd/tree_algebra.hpp"
 #include "ergo/cpu/krylov.hpp"
 #include "ergo/cpu/symmetric_eigen.hpp"
@@ -38,6 +41,17 @@ void check_like(const char* op, const LeafList& shapes, const A& image) {
   same_shapes(op, shapes, leaves);
 }
 
+// The power of two just above `size`, kept away from the ends of R's range: dividing by it is exact, and squares of
+// what is left stay in range. 1 for what is 0 or not finite.
+template <class R>
+R scale_near(double size) {
+  if (!(size > 0) || size - size != 0) return 1;
+  constexpr int kMost = std::numeric_limits<R>::max_exponent - 2;
+  int e;
+  std::frexp(size, &e);
+  return R(std::ldexp(1.0, e > kMost ? kMost : e < -kMost ? -kMost : e));
+}
+
 // The eigenvalues of the tridiagonal matrix (alpha, beta), ascending, and its vectors as rows, row i of value i.
 struct TridiagonalEigen {
   std::vector<double> values, vectors;
@@ -64,6 +78,7 @@ class KrylovBasis {
   void start(const Tensor<R>& v) {
     R* q = data_of<R>(*basis_);
     copy_in(q, v);
+    bring_to_range(q);
     double squares = cpu::project(q, 0, n_, static_cast<const R*>(q), nullptr);
     if (squares - squares != 0) throw_error({text(), "the start vector has a NaN or infinity"});
     if (squares == 0) throw_error({text(), "the start vector is zero"});
@@ -80,6 +95,7 @@ class KrylovBasis {
     R* q = data_of<R>(*basis_);
     R* next = q + k * n_;
     copy_in(next, w);
+    const double scale = bring_to_range(next);
     double size, a;
     if (how == linalg::Reorthogonalize::full) {
       std::vector<double> c(std::size_t(k) + 1);
@@ -92,18 +108,19 @@ class KrylovBasis {
       double c[2];
       cpu::project(static_cast<const R*>(q) + from * n_, rows, n_, static_cast<const R*>(next), c);
       a = c[rows - 1];
-      if (rows == 2) c[0] = beta.back();
+      if (rows == 2) c[0] = beta.back() / scale;
       size = cpu::remove_and_project(static_cast<const R*>(q) + from * n_, rows, n_, next, c);
     }
     if (size - size != 0 || a - a != 0) throw_error({text(), "the operator gave a NaN or infinity in step ", k});
-    double b = __builtin_sqrt(size);
+    double b = __builtin_sqrt(size) * scale;
+    a *= scale;
     const double before = beta.empty() ? 0 : beta.back(), sum = __builtin_fabs(a) + b + before;
     if (sum > norm_) norm_ = sum;
     alpha.push_back(a);
     const bool invariant = b < kInvariant * norm_ || norm_ == 0 || k >= n_;
     beta.push_back(invariant ? 0 : b);
     if (invariant) return false;
-    cpu::scale_vector(next, n_, 1 / b);
+    cpu::scale_vector(next, n_, 1 / __builtin_sqrt(size));
     return true;
   }
 
@@ -135,6 +152,18 @@ class KrylovBasis {
  private:
   static constexpr double kInvariant = sizeof(R) == 8 ? 1e-12 : 1e-6;
   std::string text() const { return std::string("[") + op_ + "] "; }
+  // Divides a double vector whose squares would leave the range by a power of two, and returns that, else 1. Those of
+  // shorter types are summed in double.
+  double bring_to_range(R* v) const {
+    if constexpr (sizeof(R) < sizeof(double)) return 1;
+    double largest = 0;
+    for (std::int64_t i = 0; i < n_; ++i)
+      if (const double x = __builtin_fabs(double(v[i])); x > largest) largest = x;
+    if (largest > 1e-100 && largest < 1e100) return 1;
+    const double scale = scale_near<R>(largest);
+    if (scale != 1) cpu::scale_vector(v, n_, R(1 / scale));
+    return scale;
+  }
   void copy_in(R* to, const Tensor<R>& v) const {
     const Ref<Array> from = readable(op_, v.array());
     std::memcpy(to, from->data, std::size_t(n_) * sizeof(R));

@@ -19,8 +19,7 @@ struct Sigmoid {
   static constexpr Uses uses = Uses::output;
   template <class A>
   static ERGO_INLINE constexpr A value(const A& x) {
-    const A e = math::exp(-math::abs(x));
-    return where(x < A(0), e, A(1)) / (A(1) + e);
+    return Logistic::value(x);
   }
   template <int, class A>
   static ERGO_INLINE constexpr A partial(const A& y, const A&) {

@@ -220,7 +220,9 @@ Tensor<T> run_einsum(const std::string& spec, Args x, int n) {
 template <Floating T, class... X>
 Tensor<T> einsum(const std::string& spec, const Tensor<T>& x, const X&... rest) {
   static_assert((std::is_same_v<Tensor<T>, X> && ...), "einsum: operands of different dtypes: cast<U>(x) first");
-  if constexpr ((std::is_same_v<Tensor<T>, X> && ...)) {
+  if constexpr (!std::is_same_v<Compute<T>, T> && sizeof...(X) > 1 && (std::is_same_v<Tensor<T>, X> && ...)) {
+    return cast<T>(einsum(spec, cast<Compute<T>>(x), cast<Compute<T>>(rest)...));  // rounded once, not after each pair
+  } else if constexpr ((std::is_same_v<Tensor<T>, X> && ...)) {
     detail::Array* in[] = {&x.array(), &rest.array()...};
     return detail::run_einsum<T>(spec, in, 1 + int(sizeof...(X)));
   } else {

@@ -148,6 +148,28 @@ constexpr A Pow::partial(const A& z, const A& x, const A& y) {
   }
 }
 
+// exp(x) / (1 + exp(x)), with derivatives that keep their tails on both sides, of every order.
+struct Logistic {
+  static constexpr auto name = "sigmoid";
+  static constexpr Uses uses = Uses::inputs;
+  template <class A>
+  static ERGO_INLINE constexpr A value(const A& x) {
+    const A e = math::exp(-math::abs(x));
+    return where(x < A(0), e, A(1)) / (A(1) + e);
+  }
+  template <int, class A>
+  static ERGO_INLINE constexpr A partial(const A&, const A& x) {
+    return of(x) * of(-x);
+  }
+  template <class A>
+  static ERGO_INLINE constexpr A of(const A& x) {
+    if constexpr (is_tensor<A>)
+      return pointwise_op(Logistic{}, x);
+    else
+      return evaluate<Logistic>(x);
+  }
+};
+
 // log(exp(a) + exp(b)) by the larger and the difference; equal infinities give that infinity.
 struct LogAddExp {
   static constexpr auto name = "log_add_exp";
@@ -161,7 +183,7 @@ struct LogAddExp {
   static ERGO_INLINE constexpr A partial(const A&, const A& a, const A& b) {
     const A given = I == 0 ? a - b : b - a;
     const A ahead = where(given != given, A(0), given);  // equal infinities share
-    return A(1) / (A(1) + exp(-ahead));
+    return Logistic::of(ahead);
   }
 };
 }  // namespace detail

@@ -107,7 +107,11 @@ struct ScatterAdd {
   Take take;  // its transpose
   int core_of(int i) const { return i == 0 ? take.axis : i == 1 ? take.places + take.axis - 1 : take.places; }
   Ref<Array> value(Array* x, Array* y, Array* indices) const {
-    if (!y) return Ref<Array>::share(x);
+    if (!y) {  // nothing is added; the result has the leading axes of both, as with y
+      Shape lead = x->shape.first(x->shape.rank() - take.axis);
+      broadcast(lead, indices->shape.first(indices->shape.rank() - take.places));
+      return broadcast_to(Ref<Array>::share(x), lead + x->shape.last(take.axis));
+    }
     const Ref<Array> index = cpu::checked_indices(*take.names, *indices, x, take.extent);
     return cpu::scatter_add(x, *y, *index, take.axis, take.places, take.extent);
   }

@@ -184,14 +184,22 @@ template <Floating T>
 Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w) {
   return detail::without_bias(x, w);
 }
-// activation(x w + b) and activation(x w).
+// activation(x w + b) and activation(x w), rounded once.
 template <Floating T>
 ERGO_INLINE Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b, LinearOptions options) {
-  return activate(detail::affine(x, w, b), options.activation);
+  using C = Compute<T>;
+  if constexpr (!std::is_same_v<C, T>)
+    return cast<T>(activate(detail::affine(cast<C>(x), cast<C>(w), cast<C>(b)), options.activation));
+  else
+    return activate(detail::affine(x, w, b), options.activation);
 }
 template <Floating T>
 ERGO_INLINE Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, LinearOptions options) {
-  return activate(detail::without_bias(x, w), options.activation);
+  using C = Compute<T>;
+  if constexpr (!std::is_same_v<C, T>)
+    return cast<T>(activate(detail::without_bias(cast<C>(x), cast<C>(w)), options.activation));
+  else
+    return activate(detail::without_bias(x, w), options.activation);
 }
 
 }  // namespace ergo::inline ERGO_BUILD

@@ -89,12 +89,10 @@ struct LayerNorm {
     using namespace ergo::cpu::detail;
     using C = Compute<T>;
     Shape lead = x.shape().first(x.rank() - 1);
+    broadcast(lead, gamma.shape().first(gamma.rank() - 1));
+    broadcast(lead, beta.shape().first(beta.rank() - 1));
     const bool shared =
         gamma.numel() == x.shape()[-1] && beta.numel() == x.shape()[-1];  // one gamma and beta for all rows
-    if (!shared) {
-      broadcast(lead, gamma.shape().first(gamma.rank() - 1));
-      broadcast(lead, beta.shape().first(beta.rank() - 1));
-    }
     const auto wide = [&](const Tensor<T>& a) { return computable(*Aligned<1>::aligned(a.array(), 1, lead)); };
     const std::int64_t n = x.shape()[-1], rows = lead.numel();
     const Ref<Array> from = wide(x), y = Array::make(dtype_of<C>, from->shape);

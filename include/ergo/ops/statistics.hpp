@@ -140,6 +140,11 @@ template <class T>
 Tensor<T> variance(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
   return variance(x, axes, false, options);
 }
+template <class T>
+Tensor<T> variance(const Tensor<T>& x,
+                   std::initializer_list<std::int64_t> axes) {  // {}: of no axes, and not no options
+  return variance(x, Axes(std::vector<std::int64_t>(axes)), false);
+}
 
 // The norm of order 2, or of order 1 (sum of sizes) or infinity (largest size); of nothing 0.
 template <class T>
@@ -153,6 +158,10 @@ Tensor<T> norm(const Tensor<T>& x, const Axes& axes, bool keepdims = false, cons
 template <class T>
 Tensor<T> norm(const Tensor<T>& x, const Axes& axes, const NormOptions& options) {
   return norm(x, axes, false, options);
+}
+template <class T>
+Tensor<T> norm(const Tensor<T>& x, std::initializer_list<std::int64_t> axes) {  // {}: of no axes, and not no options
+  return norm(x, Axes(std::vector<std::int64_t>(axes)), false);
 }
 
 }  // namespace ergo::inline ERGO_BUILD

@@ -1,6 +1,8 @@
 // optim::clip_by_global_norm: a gradient scaled down where it is longer than allowed. Differentiable.
 #pragma once
 
+#include <limits>
+
 #include "ergo/ops/selection.hpp"
 #include "ergo/ops/tree_norm.hpp"
 
@@ -13,7 +15,9 @@ auto clip_by_global_norm(const Tree& gradient, double max_norm) {
   if (!(max_norm > 0)) throw_error({"[clip_by_global_norm] max_norm ", max_norm, " is not above 0"});
   const auto norm = tree::norm(gradient);
   using R = typename decltype(norm)::value_type;
-  const Tensor<R> factor = R(max_norm) / maximum(norm, R(max_norm)) + (norm - norm);  // NaN unless the norm is finite
+  constexpr double kLargest = double(std::numeric_limits<R>::max());
+  const R most = R(max_norm < kLargest ? max_norm : kLargest);
+  const Tensor<R> factor = most / maximum(norm, most) + (norm - norm);  // NaN unless the norm is finite
   return std::pair{tree::scale(factor, gradient), norm};
 }
 

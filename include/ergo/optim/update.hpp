@@ -36,11 +36,13 @@ struct Written {
   }
 };
 
-inline void check_updated(const char* op, const Path& path, Array& p, Array& g) {
+inline void check_updated(const char* op, const Path& path, const AnyTensor& parameter, const AnyTensor& gradient) {
   const auto fail_at = [&](const Message& why) {
     const std::string at = path.text();
     throw_error({"[", op, "] ", (at.empty() ? "the model" : at), ": ", why});
   };
+  if (!parameter.defined() || !gradient.defined()) fail_at("an empty tensor where numbers are expected");
+  const Array &p = parameter.array(), &g = gradient.array();
   if (p.depth > 0 || g.depth > 0) fail_at("a step cannot be taken inside a transform (tree::axpy can)");
   if (p.shape != g.shape) fail_at({"gradient ", g.shape, " for a parameter ", p.shape});
   if (!p.device.is_cpu() || !g.device.is_cpu()) fail_at("parameters and gradients must be on the CPU");
@@ -59,8 +61,8 @@ void update_model(const char* op, const Rule& rule, Tensor<std::int64_t>* count,
   tree::walk<tree::Leaves::learned>(
       Path{nullptr, nullptr, 0},
       [&]<class T>(const Path& path, Tensor<T>& p, const Tensor<T>& g, auto&... s) {
-        check_updated(op, path, p.array(), g.array());
-        (check_updated(op, path, s.array(), g.array()), ...);
+        check_updated(op, path, p, g);
+        (check_updated(op, path, s, g), ...);
         gradients.push_back(dense(g.array()));
         written.push_back({&p.ref(), {}, {}});
         (written.push_back({&s.ref(), {}, {}}), ...);
