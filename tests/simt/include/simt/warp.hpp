@@ -217,6 +217,6 @@ unsigned __match_any_sync(unsigned mask, T v, SIMT_AT) {
 template <class T>
 unsigned __match_all_sync(unsigned mask, T v, int* all, SIMT_AT) {
   const unsigned same = __match_any_sync(mask, v, at);
-  *all = same == (mask & simt::active_lanes());
+  *all = same == __ballot_sync(mask, 1, at);
   return *all ? same : 0;
 }
