@@ -68,14 +68,24 @@ case $case in
     quietly "$compiler" -std=c++20 -I prefix/include "$here/program.cpp" -o program -pthread
     ./program
     ;;
-  cuda_refused)
-    for mode in ON EMULATED; do
-      if output=$(cmake -S "$checkout" -B cuda -G Ninja -DERGO_CUDA=$mode -DERGO_TESTS=OFF 2>&1); then
-        die "ERGO_CUDA=$mode configures"
+  cuda_modes)
+    # The emulated headers belong to an emulated build alone; a CUDA build without a compiler says so.
+    case=add_subdirectory cmake_project -DERGO_CHECKOUT="$checkout" -DERGO_CUDA=EMULATED
+    ./build/program
+    includes=$(grep -c tests/simt/include build/build.ninja) || die "EMULATED without tests/simt/include"
+    echo "EMULATED: tests/simt/include on $includes lines"
+    cmake -S "$checkout" -B off -G Ninja -DCMAKE_CXX_COMPILER="$compiler" -DERGO_TESTS=OFF >off.log 2>&1 ||
+      die "$(cat off.log)"
+    if grep -q tests/simt off/build.ninja; then die "OFF names tests/simt"; fi
+    for mode in ON SOMETIMES; do
+      if output=$(PATH=/usr/bin:/bin CUDACXX= cmake -S "$checkout" -B cuda -G Ninja -DERGO_CUDA=$mode \
+        -DCMAKE_CXX_COMPILER="$compiler" -DERGO_TESTS=OFF 2>&1); then
+        [[ $mode == ON ]] || die "ERGO_CUDA=$mode configures"
+        continue  # a CUDA compiler where the system keeps its programs
       fi
-      [[ $(tr -s ' \n' ' ' <<<"$output") == *"the CUDA backend is not part of ergo"* ]] || die "$output"
+      [[ $(tr -s ' \n' ' ' <<<"$output") =~ (there is no CUDA compiler|it is OFF, ON or EMULATED) ]] || die "$output"
+      echo "${BASH_REMATCH[1]}"
     done
-    echo "ERGO_CUDA=ON and EMULATED are refused with a reason"
     ;;
   *) die "there is no case $case" ;;
 esac

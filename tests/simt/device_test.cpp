@@ -93,6 +93,7 @@ TEST_CASE("kernels run on the current device, copies go between devices") {
 }
 
 TEST_CASE("the wrong current device is an error") {
+  const With forward;
   const Mistakes mistakes;
   Array<float> on0(8, 1.0f);
   cudaStream_t s = nullptr;
@@ -177,6 +178,7 @@ __global__ void trap_kernel(int* x) {
 }
 
 TEST_CASE("after a trap every call says so, until the device is reset") {
+  const With forward;
   const Mistakes mistakes;
   const OnDevice one(1);
   int *x = nullptr, *y = nullptr;

@@ -153,6 +153,7 @@ __global__ void later_block_kernel(unsigned* flag, unsigned* ticket) {
 }
 
 TEST_CASE("a block that waits for a later block") {
+  const With forward;
   Array<unsigned> flag(1, 0u), ticket(1, 0u);
   const Mistakes mistakes;
   CHECK(launch({4, 1}, later_block_kernel<false>, flag.data(), ticket.data()) == cudaSuccess);
@@ -221,6 +222,7 @@ TEST_CASE("host and freed pointers as parameters") {
 }
 
 TEST_CASE("stream-ordered memory used too early, or freed too early") {
+  const With lazy;
   Array<float> x(32, 1.0f);
   cudaStream_t a = nullptr, b = nullptr;
   for (cudaStream_t* s : {&a, &b}) CHECK(cudaStreamCreateWithFlags(s, cudaStreamNonBlocking) == cudaSuccess);

@@ -219,11 +219,10 @@ TEST_CASE("random streams run the nodes of a graph in any order that their event
     CHECK(cudaStreamWaitEvent(f.a, f.join) == cudaSuccess);
     CHECK(cudaStreamEndCapture(f.a, &f.graph) == cudaSuccess);
     CHECK(cudaGraphInstantiate(&f.exec, f.graph, 0) == cudaSuccess);
-    simt::set_options({simt::Order::forward, 1, simt::Streams::random, seed});
+    const With random({simt::Order::forward, 1, simt::Streams::random, seed});
     CHECK(cudaGraphLaunch(f.exec, f.a) == cudaSuccess);
     CHECK(cudaStreamSynchronize(f.a) == cudaSuccess);
     wrong += f.z.host()[0] != 1;
-    simt::set_options({});
   }
   CHECK(wrong >= 3);
   CHECK(wrong <= 17);

@@ -78,7 +78,7 @@ TEST_CASE("work of a stream runs in order, across streams as events say") {
 }
 
 TEST_CASE("lazy streams: what the host did not wait for has not run") {
-  simt::set_options({});
+  const With lazy;
   Stream a, b;
   Array<float> x(kSize, 1.0f), y(kSize);
   PinnedFloats host(0);
@@ -108,7 +108,7 @@ TEST_CASE("lazy streams: what the host did not wait for has not run") {
 TEST_CASE("random streams: what another stream may overwrite early is overwritten in some run") {
   int early = 0;
   for (unsigned seed = 0; seed < 20; ++seed) {
-    simt::set_options({simt::Order::forward, 1, simt::Streams::random, seed});
+    const With random({simt::Order::forward, 1, simt::Streams::random, seed});
     Stream a, b;
     Array<float> x(kSize, 1.0f), y(kSize);
     for (int i = 0; i < 8; ++i) {
@@ -124,7 +124,6 @@ TEST_CASE("random streams: what another stream may overwrite early is overwritte
     }
   }
   CHECK(early >= 10);
-  simt::set_options({});
 }
 
 TEST_CASE("the legacy stream waits for blocking streams, and they for it") {
@@ -141,6 +140,7 @@ TEST_CASE("the legacy stream waits for blocking streams, and they for it") {
 }
 
 TEST_CASE("events and streams are queried and timed") {
+  const With lazy;
   Stream a;
   Event start(cudaEventDefault), end(cudaEventDefault), untimed;
   Array<float> x(kSize, 1.0f);

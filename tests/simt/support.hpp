@@ -62,10 +62,21 @@ class Array {
   std::size_t size_;
 };
 
+// Sets options while it lives; by default forward order and lazy streams, whatever the environment says.
+class With {
+ public:
+  explicit With(const simt::Options& options = {}) : before_(simt::options()) { simt::set_options(options); }
+  ~With() { simt::set_options(before_); }
+  With(const With&) = delete;
+  With& operator=(const With&) = delete;
+
+ private:
+  simt::Options before_;
+};
+
 // Calls f() under every order of threads and streams: forward, reverse, and random ones of a fresh seed.
 template <class F>
 void in_every_order(F f) {
-  const simt::Options before = simt::options();
   const auto seed = static_cast<unsigned>(test_seed());
   using simt::Order;
   using simt::Streams;
@@ -75,12 +86,11 @@ void in_every_order(F f) {
                                {Order::random, seed + 1, Streams::random, seed},
                                {Order::forward, 1, Streams::random, seed + 1}};
   for (const auto& options : all) {
-    simt::set_options(options);
+    const With with(options);
     CAPTURE(static_cast<int>(options.order));
     CAPTURE(static_cast<int>(options.streams));
     f();
   }
-  simt::set_options(before);
 }
 
 // Mistakes are expected while it lives: diagnoses are kept, not printed, and forgotten in the end, with the errors.
