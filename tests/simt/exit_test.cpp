@@ -125,4 +125,34 @@ TEST_CASE("host code that touches device memory is named, and dies") {
 #endif
 }
 
+// Run by the next one in a process of its own.
+TEST_CASE("probe of the environment" * doctest::skip()) {
+  CHECK(simt::options().order == simt::Order::random);
+  CHECK(simt::options().order_seed == 7);
+  CHECK(simt::options().streams == simt::Streams::random);
+  CHECK(simt::options().streams_seed == 9);
+  void* p = nullptr;
+  CHECK(cudaMalloc(&p, 1000) == cudaSuccess);
+  CHECK(cudaMalloc(&p, 1000) == cudaErrorMemoryAllocation);
+  CHECK(cudaMalloc(&p, 1000) == cudaSuccess);
+  CHECK(cudaMalloc(&p, 9000) == cudaErrorMemoryAllocation);
+  std::size_t free = 0, total = 0;
+  CHECK(cudaMemGetInfo(&free, &total) == cudaSuccess);
+  CHECK(total == 10000);
+  CHECK(free == 8000);
+}
+
+TEST_CASE("the environment sets orders, the failing allocation and the size of a device") {
+  const End end = in_child([] {
+    setenv("SIMT_ORDER", "random:7", 1);
+    setenv("SIMT_STREAMS", "random:9", 1);
+    setenv("SIMT_FAIL_ALLOC", "2", 1);
+    setenv("SIMT_MEMORY", "10000", 1);
+    execl("/proc/self/exe", "simt_tests", "--no-skip", "--test-case=probe of the environment", nullptr);
+    std::exit(1);
+  });
+  CHECK_MESSAGE(end.status == 0, end.output);
+  check_text(end.output, {"1 passed"});
+}
+
 }  // namespace simt_exit_test

@@ -13,9 +13,12 @@ Block& Block::instance() {
   return *block;
 }
 
-void Block::shape(dim3 block, const Options& options) {
+// Threads, warps and the order of start, for blocks of one shape and order after another.
+void Block::shape(dim3 block, Order order) {
   const unsigned size = block.x * block.y * block.z;
-  order_ = options.order;
+  if (order == order_ && size == threads_.size() && block.x == shape_.x && block.y == shape_.y) return;
+  shape_ = block;
+  order_ = order;
   threads_.resize(size);
   warps_.assign((size + 31) / 32, {});
   start_order_.resize(size);
@@ -23,20 +26,26 @@ void Block::shape(dim3 block, const Options& options) {
   while (capacity < size) capacity *= 2;
   ring_.resize(capacity);
   for (unsigned r = 0; r < size; ++r) {
-    Thread& t = threads_[r];
-    t.rank = r;
-    t.index = {r % block.x, r / block.x % block.y, r / block.x / block.y};
-    t.state = State::fresh;
-    t.copies.clear();
-    t.copy_group = 0;
+    threads_[r].rank = r;
+    threads_[r].index = {r % block.x, r / block.x % block.y, r / block.x / block.y};
     warps_[r / 32].exists |= 1u << r % 32;
     start_order_[r] = order_ == Order::reverse ? size - 1 - r : r;
   }
-  if (order_ == Order::random) random_.shuffle(start_order_);
-  for (Warp& w : warps_) w.live = w.exists;
+}
+
+void Block::reset() {
+  for (Thread& t : threads_) {
+    t.state = State::fresh;
+    t.copy_group = 0;
+  }
+  for (Warp& w : warps_) w = {w.exists, w.exists, 0};
   barriers_.fill({});
+  if (order_ == Order::random) {  // by the seed alone, not by the blocks before
+    for (unsigned r = 0; r < start_order_.size(); ++r) start_order_[r] = r;
+    random_.shuffle(start_order_);
+  }
   head_ = tail_ = started_ = 0;
-  live_ = size;
+  live_ = static_cast<unsigned>(threads_.size());
   polls_ = 0;
 }
 
@@ -44,7 +53,8 @@ bool Block::run(const Launch& launch, uint3 index, std::uint64_t seed) {
   launch_ = &launch;
   index_ = index;
   random_ = Random(seed);
-  shape(launch.block, options());
+  shape(launch.block, options().order);
+  reset();
   blockIdx = index;
   blockDim = launch.block;
   gridDim = launch.grid;
@@ -61,6 +71,7 @@ bool Block::run(const Launch& launch, uint3 index, std::uint64_t seed) {
 
 void Block::abandon() {
   current_ = nullptr;
+  for (Thread& t : threads_) t.copies.clear();
   free_fibers_.clear();
   for (auto& fiber : fibers_) {
     fiber->restart();

@@ -81,7 +81,8 @@ class Block {
     Place at;
   };
 
-  void shape(dim3 block, const Options& options);
+  void shape(dim3 block, Order order);
+  void reset();
   Thread* next();
   void ready(Thread& thread);
   void enter(Thread& thread);
@@ -106,6 +107,7 @@ class Block {
   std::uint64_t polls_ = 0;
   Thread* current_ = nullptr;
   bool failed_ = false;
+  dim3 shape_{0, 0, 0};
   Order order_ = Order::forward;
   Random random_;
 };

@@ -65,6 +65,7 @@ DeviceMemory::DeviceMemory() {
 void DeviceMemory::open() {
   if (open_) return;
   open_ = true;
+  take_faults();
   if (protect_ && mapped_ > base_) {
     mprotect(base_, static_cast<std::size_t>(mapped_ - base_), PROT_READ | PROT_WRITE);
   }
@@ -73,7 +74,6 @@ void DeviceMemory::open() {
 void DeviceMemory::close() {
   if (!open_) return;
   open_ = false;
-  take_faults();
   if (protect_ && mapped_ > base_) mprotect(base_, static_cast<std::size_t>(mapped_ - base_), PROT_NONE);
 }
 

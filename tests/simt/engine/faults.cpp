@@ -17,7 +17,7 @@ thread_local Landing* landing = nullptr;
 constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGFPE};
 struct sigaction before[3];
 
-void on_fault(int signal, siginfo_t* info, void*) {
+[[maybe_unused]] void on_fault(int signal, siginfo_t* info, void*) {
   if (landing && Block::instance().running()) {
     landing->signal = signal;
     landing->address = info->si_addr;

@@ -23,8 +23,9 @@ namespace simt {
 
 class Fiber {
  public:
-  // Below the stack lies a guard that any kernel's frame hits: frames of up to 256 KiB cannot jump over it.
-  static constexpr std::size_t kStack = std::size_t{128} << 10, kGuard = std::size_t{256} << 10;
+  // Below the stack lies a guard that any kernel's frame hits: frames of up to 256 KiB cannot jump over it. An odd
+  // number of pages in all, so that the stacks of a block do not share a few sets of the translation buffer.
+  static constexpr std::size_t kStack = std::size_t{128} << 10, kGuard = (std::size_t{256} << 10) + 4096;
 
   Fiber() = default;                        // stands for the stack of the calling thread
   Fiber(void (*entry)(), unsigned number);  // entry must never return

@@ -3,7 +3,6 @@
 
 #include "cuda_runtime.h"
 #include "engine/diagnosis.hpp"
-#include "engine/faults.hpp"
 #include "engine/grid.hpp"
 #include "limits.hpp"
 #include "state.hpp"
@@ -38,7 +37,7 @@ std::string mistake_in_stream_order(const void* p, int device) {
 std::string parameter(const KernelCall::Pointer& p) { return "parameter " + std::to_string(p.place) + " is "; }
 
 // Looks at the ends of all blocks that a parameter, or a word of one, points into.
-cudaError_t check_ends(const std::string& kernel, const void* arguments, std::size_t bytes, int device) {
+cudaError_t check_ends(const void* kernel, const void* arguments, std::size_t bytes, int device) {
   DeviceMemory& memory = DeviceMemory::of(device);
   for (std::size_t at = 0; at + sizeof(void*) <= bytes; at += sizeof(void*)) {
     const void* p = nullptr;
@@ -48,24 +47,27 @@ cudaError_t check_ends(const std::string& kernel, const void* arguments, std::si
     const std::string damage = memory.damage(*b);
     if (damage.empty()) continue;
     return refuse(cudaErrorIllegalAddress, "a kernel wrote past the end of an allocation of " +
-                                               std::to_string(b->bytes) + " bytes: " + damage + "\n  in " + kernel);
+                                               std::to_string(b->bytes) + " bytes: " + damage + "\n  in " +
+                                               kernel_signature(kernel));
   }
   return cudaSuccess;
 }
 
 cudaError_t check_shape(Runtime& r, const cudaLaunchConfig_t& c, const KernelCall& k, int device) {
-  const std::string name = "launch of " + kernel_signature(k.kernel) + ": ";
+  const auto refuse = [&](cudaError_t e, const std::string& what) {
+    return simt::refuse(e, "launch of " + kernel_signature(k.kernel) + ": " + what);
+  };
   const dim3 g = c.gridDim, b = c.blockDim;
   if (g.x == 0 || g.y == 0 || g.z == 0 || g.x > kMostGridX || g.y > kMostGridYZ || g.z > kMostGridYZ) {
     return refuse(cudaErrorInvalidConfiguration,
-                  name + "grid " + text(g) + "; sizes are 1 to " + tuple(kMostGridX, kMostGridYZ, kMostGridYZ));
+                  "grid " + text(g) + "; sizes are 1 to " + tuple(kMostGridX, kMostGridYZ, kMostGridYZ));
   }
   if (b.x == 0 || b.y == 0 || b.z == 0 || b.x > 1024 || b.y > 1024 || b.z > 64 || b.x * b.y * b.z > kMostThreads) {
     return refuse(cudaErrorInvalidConfiguration,
-                  name + "block " + text(b) + "; a block has 1 to 1024 threads, sizes are at most (1024, 1024, 64)");
+                  "block " + text(b) + "; a block has 1 to 1024 threads, sizes are at most (1024, 1024, 64)");
   }
   if (k.parameter_bytes > kMostParameterBytes) {
-    return refuse(cudaErrorInvalidValue, name + std::to_string(k.parameter_bytes) + " bytes of parameters; at most " +
+    return refuse(cudaErrorInvalidValue, std::to_string(k.parameter_bytes) + " bytes of parameters; at most " +
                                              std::to_string(kMostParameterBytes));
   }
   const auto& limits = r.devices[device].dynamic_shared_limit;
@@ -73,11 +75,10 @@ cudaError_t check_shape(Runtime& r, const cudaLaunchConfig_t& c, const KernelCal
   const std::size_t allowed = limit == limits.end() ? kSharedWithoutOptIn : static_cast<std::size_t>(limit->second);
   if (c.dynamicSmemBytes > allowed) {
     return refuse(cudaErrorInvalidValue,
-                  name + std::to_string(c.dynamicSmemBytes) + " bytes of dynamic shared memory; " +
-                      std::to_string(allowed) +
+                  std::to_string(c.dynamicSmemBytes) + " bytes of dynamic shared memory; " + std::to_string(allowed) +
                       " are allowed, more after cudaFuncSetAttribute(MaxDynamicSharedMemorySize) on this device");
   }
-  if (c.numAttrs != 0) return refuse(cudaErrorNotSupported, name + "launch attributes are not emulated");
+  if (c.numAttrs != 0) return refuse(cudaErrorNotSupported, "launch attributes are not emulated");
   return cudaSuccess;
 }
 
@@ -89,9 +90,9 @@ cudaError_t launch(const cudaLaunchConfig_t& c, const KernelCall& k) {
     CUstream_st* s = r.stream(c.stream, "cudaLaunchKernelEx");
     if (!s) return cudaErrorInvalidResourceHandle;
     const int device = r.current_device();
-    const std::string signature = kernel_signature(k.kernel);
+    const auto signature = [kernel = k.kernel] { return kernel_signature(kernel); };
     if (s->device != device) {
-      return refuse(cudaErrorInvalidResourceHandle, "launch of " + signature + " to a stream of device " +
+      return refuse(cudaErrorInvalidResourceHandle, "launch of " + signature() + " to a stream of device " +
                                                         std::to_string(s->device) + " while device " +
                                                         std::to_string(device) + " is current");
     }
@@ -102,7 +103,7 @@ cudaError_t launch(const cudaLaunchConfig_t& c, const KernelCall& k) {
       if (s->capture) s->capture->valid = false;
       // A GPU would fault while the kernel runs, and lose its context.
       r.devices[device].lost = cudaErrorIllegalAddress;
-      return refuse(cudaErrorIllegalAddress, "launch of " + signature + ": " + parameter(k.pointers[i]) + wrong);
+      return refuse(cudaErrorIllegalAddress, "launch of " + signature() + ": " + parameter(k.pointers[i]) + wrong);
     }
     std::vector<KernelCall::Pointer> pointers(k.pointers, k.pointers + k.pointer_count);
     const Launch launch{c.gridDim, c.blockDim, c.dynamicSmemBytes, k.kernel, k.body, k.arguments.get()};
@@ -110,16 +111,15 @@ cudaError_t launch(const cudaLaunchConfig_t& c, const KernelCall& k) {
                       pointers = std::move(pointers)] {
       for (const auto& p : pointers) {
         const std::string wrong = mistake_in_stream_order(p.value, device);
-        if (!wrong.empty()) return refuse(cudaErrorIllegalAddress, signature + " runs: " + parameter(p) + wrong);
+        if (!wrong.empty()) return refuse(cudaErrorIllegalAddress, signature() + " runs: " + parameter(p) + wrong);
       }
-      take_faults();
       switch (run_grid(launch, device)) {
         case Outcome::failed:
           return cudaErrorLaunchFailure;
         case Outcome::fault:
           return cudaErrorIllegalAddress;
         default:
-          return check_ends(signature, arguments.get(), bytes, device);
+          return check_ends(launch.kernel, arguments.get(), bytes, device);
       }
     };
     Traffic traffic;
