@@ -98,6 +98,23 @@ TEST_CASE("a captured graph of two streams replays") {
   });
 }
 
+TEST_CASE("events of a capture serve again after it") {
+  in_every_order([] {
+    Fixture f;
+    f.capture(2);
+    CHECK(cudaStreamWaitEvent(f.b, f.join) == cudaSuccess);
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusActive;
+    CHECK(cudaStreamIsCapturing(f.b, &status) == cudaSuccess);
+    CHECK(status == cudaStreamCaptureStatusNone);
+    CHECK(scale_add(f.y.data(), f.x.data(), 1, f.a) == cudaSuccess);
+    CHECK(cudaEventRecord(f.join, f.a) == cudaSuccess);
+    CHECK(cudaStreamWaitEvent(f.b, f.join) == cudaSuccess);
+    CHECK(scale_add(f.y.data(), f.x.data(), 1, f.b) == cudaSuccess);
+    CHECK(cudaStreamSynchronize(f.b) == cudaSuccess);
+    CHECK(f.y.host()[0] == 2);
+  });
+}
+
 TEST_CASE("a graph of another shape does not update") {
   Fixture f;
   f.capture(2);

@@ -89,23 +89,39 @@ Fiber* Block::take_fiber() {
   return fiber;
 }
 
+// What a failing thread throws: its frames, and those of the engine above them, are unwound before the launch ends.
+namespace {
+struct Failure {};
+}  // namespace
+
+// Runs the current thread to its end and goes on with the next, until a switch is needed: to the stack of the thread
+// that runs on, or of the host when all have returned. `mine` is the fiber.
+Fiber* Block::run_threads(Fiber* mine) {
+  for (;;) {
+    launch_->body(launch_->arguments);
+    finish();
+    Thread* t = next();
+    if (!t && live_) deadlock();
+    if (!t || t->state != State::fresh) {
+      free_fibers_.push_back(mine);
+      if (t) enter(*t);
+      return t ? t->fiber : &host_;
+    }
+    t->fiber = mine;  // the usual case without barriers: no switch at all
+    enter(*t);
+  }
+}
+
 void Block::fiber_entry() {
   Fiber::entered();
   Block& b = instance();
   for (;;) {
-    b.launch_->body(b.launch_->arguments);
-    Fiber* mine = b.current_->fiber;
-    b.finish();
-    Thread* t = b.next();
-    if (t && t->state == State::fresh) {  // the usual case without barriers: no switch at all
-      t->fiber = mine;
-      b.enter(*t);
-      continue;
-    }
-    if (!t && b.live_) b.deadlock();
-    b.free_fibers_.push_back(mine);
-    if (t) b.enter(*t);
-    Fiber::switch_to(*mine, t ? *t->fiber : b.host_);
+    Fiber* const mine = b.current_->fiber;
+    Fiber* to = &b.host_;
+    try {
+      to = b.run_threads(mine);
+    } catch (const Failure&) { b.failed_ = true; }
+    Fiber::switch_to(*mine, *to);
   }
 }
 
@@ -170,9 +186,7 @@ void Block::finish() {
 
 void Block::fail(const std::string& what, Place at) {
   diagnose(what + where(at));
-  failed_ = true;
-  Fiber::switch_to(*current_->fiber, host_);
-  __builtin_unreachable();  // abandon() restarts the fiber
+  throw Failure();
 }
 
 std::string Block::where(Place at) const {

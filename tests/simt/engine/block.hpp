@@ -92,6 +92,7 @@ class Block {
   bool try_combine(Warp& warp, Thread& thread, Thread* last);
   [[noreturn]] void deadlock();
   Fiber* take_fiber();
+  Fiber* run_threads(Fiber* mine);
   static void fiber_entry();
 
   const Launch* launch_ = nullptr;

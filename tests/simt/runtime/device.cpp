@@ -128,10 +128,10 @@ cudaError_t cudaDeviceReset() {
         DeviceMemory& memory = DeviceMemory::of(device);
         r.counters.live_bytes -= memory.used();
         memory.release_all();
-        for (const auto& s : r.streams) {
+        for (const auto& [handle, s] : r.streams) {
           if (s->device == device) s->alive = false;
         }
-        for (const auto& e : r.events) {
+        for (const auto& [handle, e] : r.events) {
           if (e->device == device) e->alive = false;
         }
         d.dynamic_shared_limit.clear();

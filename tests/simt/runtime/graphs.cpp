@@ -78,7 +78,10 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
       return refuse(cudaErrorStreamCaptureWrongThread, "cudaStreamEndCapture on another thread than began the capture");
     }
     const Frontier last = s->frontier;
-    for (const auto& other : r.streams) {
+    for (const auto& [handle, event] : r.events) {
+      if (event->capture == capture) event->capture = nullptr;
+    }
+    for (const auto& [handle, other] : r.streams) {
       if (other->capture != capture) continue;
       other->capture = nullptr;
       other->frontier.clear();

@@ -58,25 +58,37 @@ cudaError_t refuse(cudaError_t e, const std::string& what) {
   return e;
 }
 
-CUstream_st* Runtime::stream(cudaStream_t handle, const char* call) {
-  if (handle == nullptr || handle == cudaStreamLegacy) return &devices[current_device()].legacy;
-  for (const auto& s : streams) {
-    if (s.get() != handle) continue;
-    if (!s->alive) diagnose(std::string(call) + ": the stream has been destroyed");
-    return s->alive ? s.get() : nullptr;
+namespace {
+
+template <class T>
+T* live(const std::unordered_map<const void*, std::unique_ptr<T>>& handles, const T* handle, const char* call,
+        const char* kind) {
+  const auto it = handles.find(handle);
+  if (it == handles.end()) {
+    diagnose(std::string(call) + ": the handle is no " + kind);
+    return nullptr;
   }
-  diagnose(std::string(call) + ": the handle is no stream");
+  if (it->second->alive) return it->second.get();
+  diagnose(std::string(call) + ": the " + kind + " has been destroyed");
   return nullptr;
 }
 
-CUevent_st* Runtime::event(cudaEvent_t handle, const char* call) {
-  for (const auto& e : events) {
-    if (e.get() != handle) continue;
-    if (!e->alive) diagnose(std::string(call) + ": the event has been destroyed");
-    return e->alive ? e.get() : nullptr;
+}  // namespace
+
+CUstream_st* Runtime::stream(cudaStream_t handle, const char* call) {
+  if (handle == nullptr || handle == cudaStreamLegacy) return &devices[current_device()].legacy;
+  return live(streams, handle, call, "stream");
+}
+
+CUevent_st* Runtime::event(cudaEvent_t handle, const char* call) { return live(events, handle, call, "event"); }
+
+std::vector<CUstream_st*> Runtime::blocking_streams(int device) const {
+  std::vector<CUstream_st*> found;
+  for (const auto& [handle, s] : streams) {
+    if (s->blocking && s->device == device) found.push_back(s.get());
   }
-  diagnose(std::string(call) + ": the handle is no event");
-  return nullptr;
+  std::sort(found.begin(), found.end(), [](const auto* a, const auto* b) { return a->number < b->number; });
+  return found;
 }
 
 bool Runtime::is_pinned(const void* p, std::size_t bytes) const {
@@ -161,8 +173,9 @@ cudaError_t Runtime::submit(CUstream_st& s, Work work) {
     return cudaSuccess;
   }
   const bool legacy = &s == &devices[s.device].legacy;
-  for (const auto& other : streams) {
-    if (!legacy || !other->blocking || !other->capture) continue;
+  const auto others = legacy ? blocking_streams(s.device) : std::vector<CUstream_st*>();
+  for (CUstream_st* other : others) {
+    if (!other->capture) continue;
     other->capture->valid = false;
     return refuse(cudaErrorStreamCaptureImplicit,
                   "work on the legacy stream while a stream that waits for it is captured: " + work.what);
@@ -177,13 +190,8 @@ cudaError_t Runtime::submit(CUstream_st& s, Work work) {
   depend(s.last);
   for (const auto& w : s.waits) depend(w);
   s.waits.clear();
-  if (legacy) {
-    for (const auto& other : streams) {
-      if (other->blocking && other->device == s.device) depend(other->last);
-    }
-  } else if (s.blocking) {
-    depend(devices[s.device].legacy.last);
-  }
+  for (const CUstream_st* other : others) depend(other->last);
+  if (!legacy && s.blocking) depend(devices[s.device].legacy.last);
   s.last = o;
   pending.push_back(o);
   if (pending.size() > kMostPending) force(OperationPtr(pending.front()));
@@ -236,8 +244,8 @@ void recover() {
     s.origin = false;
   };
   for (auto& d : r.devices) forget(d.legacy);
-  for (const auto& s : r.streams) forget(*s);
-  for (const auto& e : r.events) e->capture = nullptr;
+  for (const auto& [handle, s] : r.streams) forget(*s);
+  for (const auto& [handle, e] : r.events) e->capture = nullptr;
   r.captures.clear();
   last_error = cudaSuccess;
   take_diagnoses();

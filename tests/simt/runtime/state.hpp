@@ -66,6 +66,7 @@ using Frontier = std::vector<std::size_t>;  // the last nodes of a stream or eve
 
 struct CUstream_st {
   int device = 0;
+  unsigned number = 0;   // in the order of creation
   bool blocking = true;  // waits for the legacy stream and makes it wait
   bool alive = true;
   simt::OperationPtr last;
@@ -108,8 +109,9 @@ using Pinned = std::map<const char*, std::size_t>;
 struct Runtime {
   std::mutex mutex;
   Device devices[kDevices];
-  std::vector<std::unique_ptr<CUstream_st>> streams;  // destroyed ones too, so that a stale handle is known
-  std::vector<std::unique_ptr<CUevent_st>> events;
+  // Handles, destroyed ones too, so that a stale one is known: their addresses are not used again.
+  std::unordered_map<const void*, std::unique_ptr<CUstream_st>> streams;
+  std::unordered_map<const void*, std::unique_ptr<CUevent_st>> events;
   std::deque<OperationPtr> pending;                // in the order of issue
   std::vector<std::shared_ptr<Capture>> captures;  // begun and not ended
   Pinned pinned;
@@ -125,6 +127,8 @@ struct Runtime {
   // The stream behind a handle, or null with a diagnosis.
   CUstream_st* stream(cudaStream_t handle, const char* call);
   CUevent_st* event(cudaEvent_t handle, const char* call);
+  // The streams of a device that the legacy stream waits for, oldest first.
+  std::vector<CUstream_st*> blocking_streams(int device) const;
   bool is_pinned(const void* p, std::size_t bytes) const;
 
   // Appends work to a stream, or to the graph that the stream is captured into.

@@ -13,9 +13,7 @@ Work marker(int device) {
 cudaError_t wait_for(Runtime& r, CUstream_st& s) {
   ++r.counters.host_waits;
   if (&s == &r.devices[s.device].legacy) {
-    for (std::size_t i = 0; i < r.streams.size(); ++i) {
-      if (r.streams[i]->blocking && r.streams[i]->device == s.device) r.force(OperationPtr(r.streams[i]->last));
-    }
+    for (const CUstream_st* other : r.blocking_streams(s.device)) r.force(OperationPtr(other->last));
   }
   r.force(OperationPtr(s.last));
   for (const auto& w : std::vector<OperationPtr>(s.waits)) r.force(w);
@@ -27,8 +25,10 @@ cudaError_t wait_for(Runtime& r, CUstream_st& s) {
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   return call("cudaStreamCreateWithFlags", [&](Runtime& r) {
     if (flags > cudaStreamNonBlocking) return cudaErrorInvalidValue;
-    r.streams.push_back(std::make_unique<CUstream_st>());
-    CUstream_st& s = *r.streams.back();
+    auto made = std::make_unique<CUstream_st>();
+    CUstream_st& s = *made;
+    s.number = static_cast<unsigned>(r.streams.size());
+    r.streams.emplace(made.get(), std::move(made));
     s.device = r.current_device();
     s.blocking = flags != cudaStreamNonBlocking;
     *stream = &s;
@@ -138,8 +138,9 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void*
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   return call("cudaEventCreateWithFlags", [&](Runtime& r) {
-    r.events.push_back(std::make_unique<CUevent_st>());
-    CUevent_st& e = *r.events.back();
+    auto made = std::make_unique<CUevent_st>();
+    CUevent_st& e = *made;
+    r.events.emplace(made.get(), std::move(made));
     e.device = r.current_device();
     e.timing = !(flags & cudaEventDisableTiming);
     *event = &e;
