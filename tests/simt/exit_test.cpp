@@ -79,7 +79,10 @@ TEST_CASE("a program may end with work pending") {
   const End end = in_child([] {
     leave_work(0);
     std::thread(leave_work, 1).join();
-    cudaStreamBeginCapture(nullptr, cudaStreamCaptureModeRelaxed);
+    cudaStream_t captured = nullptr;
+    cudaStreamCreateWithFlags(&captured, cudaStreamNonBlocking);
+    cudaStreamBeginCapture(captured, cudaStreamCaptureModeRelaxed);
+    launch({2, 64, 0, captured}, fill_kernel<>, static_cast<float*>(nullptr), 0);
     Late& l = late();
     l.used = true;
     cudaSetDevice(0);
@@ -91,6 +94,9 @@ TEST_CASE("a program may end with work pending") {
 }
 
 TEST_CASE("and while another thread works") {
+#if defined(__SANITIZE_ADDRESS__)
+  return skip("ending while a kernel runs", "the leak sanitizer does not look at the stack of a thread on a fiber");
+#endif
   const End end = in_child([] {
     std::thread([] {
       cudaStream_t s = nullptr;
