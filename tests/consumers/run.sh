@@ -78,7 +78,7 @@ case $case in
       die "$(cat off.log)"
     if grep -q tests/simt off/build.ninja; then die "OFF names tests/simt"; fi
     for mode in ON SOMETIMES; do
-      if output=$(PATH=/usr/bin:/bin CUDACXX= cmake -S "$checkout" -B cuda -G Ninja -DERGO_CUDA=$mode \
+      if output=$(PATH=/usr/bin:/bin CUDACXX='' cmake -S "$checkout" -B cuda -G Ninja -DERGO_CUDA=$mode \
         -DCMAKE_CXX_COMPILER="$compiler" -DERGO_TESTS=OFF 2>&1); then
         [[ $mode == ON ]] || die "ERGO_CUDA=$mode configures"
         continue  # a CUDA compiler where the system keeps its programs
