@@ -10,15 +10,26 @@
 
 namespace ergo::inline ERGO_BUILD::cpu {
 
+// Lanes K... of those of a followed by those of b.
+template <int... K, class T, int W>
+ERGO_INLINE Pack<T, int(sizeof...(K))> shuffle(const Pack<T, W>& a, const Pack<T, W>& b) {
+  Pack<T, int(sizeof...(K))> r;
+#if defined(__CUDACC__)  // nvcc loses the expansion of K among the arguments of a built-in
+  int i = 0;
+  ((r.v[i++] = K < W ? a.v[K % W] : b.v[K % W]), ...);
+#else
+  r.v = __builtin_shufflevector(a.v, b.v, K...);
+#endif
+  return r;
+}
+
 namespace detail {
 
-// As `shuffle` below, with lanes counted from First.
+// As `shuffle`, with lanes counted from First.
 template <int First, class T, int W, int... K>
 ERGO_INLINE Pack<T, int(sizeof...(K))> shuffle_from(const Pack<T, W>& a, const Pack<T, W>& b,
                                                     std::integer_sequence<int, K...>) {
-  Pack<T, int(sizeof...(K))> r;
-  r.v = __builtin_shufflevector(a.v, b.v, (First + K)...);
-  return r;
+  return shuffle<(First + K)...>(a, b);
 }
 
 // Some bit for each lane of 16 bytes or less whose sign bit is set.
@@ -40,13 +51,6 @@ ERGO_INLINE int sign_bits(const Pack<T, W>& a) {
 
 }  // namespace detail
 
-// Lanes K... of those of a followed by those of b.
-template <int... K, class T, int W>
-ERGO_INLINE Pack<T, int(sizeof...(K))> shuffle(const Pack<T, W>& a, const Pack<T, W>& b) {
-  Pack<T, int(sizeof...(K))> r;
-  r.v = __builtin_shufflevector(a.v, b.v, K...);
-  return r;
-}
 // The first and the last W / 2 lanes, and a pack of two such.
 template <class T, int W>
 ERGO_INLINE Pack<T, W / 2> low(const Pack<T, W>& a) {
