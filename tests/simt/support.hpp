@@ -125,4 +125,25 @@ inline void check_text(const std::string& text, std::initializer_list<const char
 
 inline void synchronize() { CHECK(cudaDeviceSynchronize() == cudaSuccess); }
 
+// Runs `launch_it`, waits, and checks the error and the words of the diagnosis; the device is fine afterwards.
+template <class F>
+void diagnosed(cudaError_t error, std::initializer_list<const char*> words, F launch_it) {
+  in_every_order([&] {
+    const Mistakes mistakes;
+    cudaError_t e = launch_it();
+    if (e == cudaSuccess) e = cudaDeviceSynchronize();
+    CHECK(std::string(cudaGetErrorName(e)) == cudaGetErrorName(error));
+    check_text(mistakes.text(), words);
+  });
+}
+// The correct twin: no error, no diagnosis.
+template <class F>
+void clean(F launch_it) {
+  in_every_order([&] {
+    CHECK(launch_it() == cudaSuccess);
+    synchronize();
+    CHECK(simt::take_diagnoses().empty());
+  });
+}
+
 }  // namespace simt_test
