@@ -140,9 +140,11 @@ template <class T>
 Tensor<T> variance(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
   return variance(x, axes, false, options);
 }
+template <class T, std::same_as<bool> B>
+void variance(const Tensor<T>& x, B axis) = delete;  // an axis is an integer; keepdims comes behind the axes
+// Of the axes listed, {} for none, which is not the same as no options.
 template <class T>
-Tensor<T> variance(const Tensor<T>& x,
-                   std::initializer_list<std::int64_t> axes) {  // {}: of no axes, and not no options
+Tensor<T> variance(const Tensor<T>& x, std::initializer_list<std::int64_t> axes) {
   return variance(x, Axes(std::vector<std::int64_t>(axes)), false);
 }
 
@@ -159,8 +161,11 @@ template <class T>
 Tensor<T> norm(const Tensor<T>& x, const Axes& axes, const NormOptions& options) {
   return norm(x, axes, false, options);
 }
+template <class T, std::same_as<bool> B>
+void norm(const Tensor<T>& x, B axis) = delete;  // an axis is an integer; keepdims comes behind the axes
+// Of the axes listed, {} for none, which is not the same as no options.
 template <class T>
-Tensor<T> norm(const Tensor<T>& x, std::initializer_list<std::int64_t> axes) {  // {}: of no axes, and not no options
+Tensor<T> norm(const Tensor<T>& x, std::initializer_list<std::int64_t> axes) {
   return norm(x, Axes(std::vector<std::int64_t>(axes)), false);
 }
 
