@@ -126,8 +126,11 @@ void gemm_batched(std::int64_t count, MatrixView<const std::type_identity_t<T>> 
   problem.m = c.rows;
   problem.n = c.cols;
   problem.k = a.cols;
-  problem.a = a.data, problem.a_batch = a_batch, problem.a_row = a.row_stride, problem.a_column = a.col_stride;
-  problem.b = b.data, problem.b_batch = b_batch, problem.b_row = b.row_stride, problem.b_column = b.col_stride;
+  static constexpr T kNothing{};  // for addresses of products over nothing, whose operands may have none
+  problem.a = problem.k ? a.data : &kNothing, problem.a_batch = a_batch, problem.a_row = a.row_stride,
+  problem.a_column = a.col_stride;
+  problem.b = problem.k ? b.data : &kNothing, problem.b_batch = b_batch, problem.b_row = b.row_stride,
+  problem.b_column = b.col_stride;
   problem.accumulate = options.accumulate;
   problem.finish = detail::finish_with<Activation, C>();
   if constexpr (std::is_same_v<T, C>) {

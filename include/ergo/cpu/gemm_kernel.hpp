@@ -93,8 +93,8 @@ template <class T>
                                           std::int64_t part_row) {
   for (std::int64_t i = 0; i < tile.rows; ++i, part += part_row) {
     T* c = tile.c + c_from + tile.c_offset[i];
-    const T* init = tile.init + tile.init_by_row * (c_from + tile.c_offset[i]);
-    for (std::int64_t j = 0; j < tile.columns; ++j) c[j] = tile.init ? init[j] + part[j] : part[j];
+    const T* init = tile.init ? tile.init + tile.init_by_row * (c_from + tile.c_offset[i]) : nullptr;
+    for (std::int64_t j = 0; j < tile.columns; ++j) c[j] = init ? init[j] + part[j] : part[j];
   }
 }
 
