@@ -19,4 +19,6 @@ configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/ergo-config.cmake.in
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/ergo-config-version.cmake
                                  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES ${PROJECT_BINARY_DIR}/ergo-config.cmake ${PROJECT_BINARY_DIR}/ergo-config-version.cmake
-              ${CMAKE_CURRENT_LIST_DIR}/ergo_add_executable.cmake DESTINATION ${ERGO_INSTALL_CMAKEDIR})
+              ${CMAKE_CURRENT_LIST_DIR}/ergo_add_executable.cmake ${CMAKE_CURRENT_LIST_DIR}/ergo_compiled.cmake
+        DESTINATION ${ERGO_INSTALL_CMAKEDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/src DESTINATION ${ERGO_INSTALL_CMAKEDIR})

@@ -88,3 +88,7 @@
 #include "ergo/algorithms/deep_linear_depth.hpp"
 #include "ergo/algorithms/deep_linear_theory.hpp"
 #include "ergo/algorithms/quadrature.hpp"
+
+#if defined(ERGO_COMPILED)
+#include "ergo/compiled.hpp"
+#endif

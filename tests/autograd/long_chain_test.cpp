@@ -1,4 +1,5 @@
 // flags: -O0
+// library: headers
 // label: threads
 // Backward and release are loops: a chain of a million operations, unoptimised, on a thread with a stack of 256 KiB.
 #include "ergo/autograd/curvature.hpp"

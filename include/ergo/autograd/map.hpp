@@ -161,7 +161,7 @@ class MapOp final : public CopiedOp<MapOp> {
 template <class T>
 Ref<Array> multiply_arrays(Array* a, Array* b) {
   Array* in[] = {a, b};
-  return dispatch1(pointwise_of<Multiply, T, T, T>, in);
+  return dispatch1(Pointwise<Multiply, T, T, T>::op, in);
 }
 template <class F, class T, int N>
 inline constexpr MapLoops map_loops = {N,

@@ -111,7 +111,7 @@ std::uint64_t dying_of(std::index_sequence<I...>, const O&... operand) {
 template <class F, class Out, class T, class... X>
 Tensor<Out> run_pointwise(const Operand<T, Bare<X>>&... operand) {
   Array* in[] = {operand.array()...};
-  return Tensor<Out>(dispatch1(pointwise_of<F, Out, std::enable_if_t<sizeof(X) != 0, T>...>, in,
+  return Tensor<Out>(dispatch1(Pointwise<F, Out, std::enable_if_t<(sizeof(X) != 0), T>...>::op, in,
                                dying_of<X...>(std::index_sequence_for<X...>{}, operand...)));
 }
 

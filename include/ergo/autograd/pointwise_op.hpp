@@ -232,10 +232,15 @@ constexpr PointwiseOp make_pointwise(std::index_sequence<I...>) {
           {rule_of<F, int(I), In, Out, In...>()...}};
 }
 template <class F, class Out, class... In>
-inline constexpr PointwiseOp pointwise_of = make_pointwise<F, Out, In...>(std::index_sequence_for<In...>{});
+struct Pointwise {
+  static const PointwiseOp op;
+};
+template <class F, class Out, class... In>
+constinit const PointwiseOp Pointwise<F, Out, In...>::op =
+    make_pointwise<F, Out, In...>(std::index_sequence_for<In...>{});
 template <class T>
 constexpr const Op* product_op() {
-  return &pointwise_of<Multiply, T, T, T>;
+  return &Pointwise<Multiply, T, T, T>::op;
 }
 
 // The scalar type of F's result on operands of type In...: bool for a mask, else the type of the operands that are not
@@ -261,7 +266,7 @@ auto pointwise_op(F, const Tensor<T>&... x) {
   static_assert(sizeof...(T) >= 1 && sizeof...(T) <= detail::kMaxPointwise, "pointwise_op takes 1 to 4 tensors");
   using Out = typename detail::ResultOf<F, T...>::type;
   detail::Array* in[] = {&x.array()...};
-  return Tensor<Out>(detail::dispatch1(detail::pointwise_of<F, Out, T...>, in));
+  return Tensor<Out>(detail::dispatch1(detail::Pointwise<F, Out, T...>::op, in));
 }
 
 }  // namespace ergo::inline ERGO_BUILD

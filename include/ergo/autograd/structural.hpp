@@ -69,20 +69,20 @@ decltype(auto) with_floating(DType d, Do&& f) {
 inline Ref<Array> add(Ref<Array> a, Ref<Array> b) {
   Array* in[] = {a.get(), b.get()};
   const std::uint64_t dying = std::uint64_t(unique(a->refs)) | std::uint64_t(unique(b->refs)) << 1;
-  return with_floating(a->dtype, [&]<class T>(T) { return dispatch1(pointwise_of<Add, T, T, T>, in, dying); });
+  return with_floating(a->dtype, [&]<class T>(T) { return dispatch1(Pointwise<Add, T, T, T>::op, in, dying); });
 }
 inline Ref<Array> multiply(const Ref<Array>& a, const Ref<Array>& b) {
   Array* in[] = {a.get(), b.get()};
-  return with_floating(a->dtype, [&]<class T>(T) { return dispatch1(pointwise_of<Multiply, T, T, T>, in); });
+  return with_floating(a->dtype, [&]<class T>(T) { return dispatch1(Pointwise<Multiply, T, T, T>::op, in); });
 }
 inline Ref<Array> axpy(const Ref<Array>& s, const Ref<Array>& x, const Ref<Array>& y) {
   Array* in[] = {s.get(), x.get(), y.get()};
-  return with_floating(x->dtype, [&]<class T>(T) { return dispatch1(pointwise_of<MultiplyAdd, T, T, T, T>, in); });
+  return with_floating(x->dtype, [&]<class T>(T) { return dispatch1(Pointwise<MultiplyAdd, T, T, T, T>::op, in); });
 }
 inline Ref<Array> negate(Ref<Array> a) {
   Array* in[] = {a.get()};
   const auto dying = std::uint64_t(unique(a->refs));
-  return with_floating(a->dtype, [&]<class T>(T) { return dispatch1(pointwise_of<Negate, T, T>, in, dying); });
+  return with_floating(a->dtype, [&]<class T>(T) { return dispatch1(Pointwise<Negate, T, T>::op, in, dying); });
 }
 
 AnyTensor sum_last(const AnyTensor& g, int from, const Shape& to);

@@ -80,7 +80,9 @@ struct LevelTable {
 inline constinit thread_local LevelTable levels{};
 inline constinit std::uint64_t last_level_id = 0;  // process-wide, so that another thread's level is recognised too
 
-void trace(const Op& op, int depth, Args x, Ref<Array>* y, std::uint64_t dying);
+ERGO_ONCE void trace(const Op& op, int depth, Args x, Ref<Array>* y, std::uint64_t dying);
+// Runs the rules from the newest node to the oldest; `consume` frees each node once used.
+ERGO_ONCE void backward(Tape& tape, bool consume);
 
 // A transform while its function runs.
 class OpenLevel {
@@ -138,6 +140,7 @@ class Scratch {
 Ref<Array> add(Ref<Array> a, Ref<Array> b);
 Ref<Array> reshape(const Ref<Array>& x, const Shape& to);
 
+#if !defined(ERGO_COMPILED)  // the archive has what follows
 // Gives a pre-allocated wrapper the value it stands for.
 inline Ref<Array> wrap(Ref<Array> wrapper, int depth, std::uint64_t id, Ref<Array> v, const Shape& shape) {
   wrapper->dtype = v->dtype;
@@ -259,7 +262,7 @@ inline void trace_reverse(const Op& op, int depth, const Level& level, Args x, A
        "  (return it from the function, or store stop_gradient of it)");
 }
 
-inline void trace(const Op& op, int depth, Args x, Ref<Array>* y, std::uint64_t dying) {
+ERGO_ONCE void trace(const Op& op, int depth, Args x, Ref<Array>* y, std::uint64_t dying) {
   const Level& level = levels.at[depth <= levels.depth ? depth : 0];
   const int n = op.n_in;
   int tracked = 0;
@@ -285,8 +288,7 @@ inline void trace(const Op& op, int depth, Args x, Ref<Array>* y, std::uint64_t 
   }
 }
 
-// Runs the rules from the newest node to the oldest; `consume` frees each node once used.
-inline void backward(Tape& tape, bool consume) {
+ERGO_ONCE void backward(Tape& tape, bool consume) {
   for (Node* n = tape.last(); n;) {
     Node* prev = n->prev;
     {
@@ -316,5 +318,6 @@ inline void backward(Tape& tape, bool consume) {
     n = prev;
   }
 }
+#endif
 
 }  // namespace ergo::inline ERGO_BUILD::detail

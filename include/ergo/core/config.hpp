@@ -32,6 +32,15 @@ inline constexpr bool kSanitized = false;
 #endif
 }  // namespace ergo::inline ERGO_BUILD::detail
 
+// The library is headers alone. A program may also link the archive ergo::compiled, and then defines ERGO_COMPILED: the
+// instances that ergo/compiled.hpp lists come from there, and so do long functions that are no templates. Those are
+// declared ERGO_ONCE, and defined under `#if !defined(ERGO_COMPILED)`. The archive's source defines ERGO_ONCE itself.
+#if defined(ERGO_COMPILED)
+#define ERGO_ONCE
+#elif !defined(ERGO_ONCE)
+#define ERGO_ONCE inline
+#endif
+
 // For everything below an outermost loop that carries a target attribute (cpu/isa.hpp): inlined there, it is compiled
 // for that instruction set, at -O0 too.
 #define ERGO_INLINE inline __attribute__((always_inline))

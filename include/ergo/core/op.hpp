@@ -101,12 +101,16 @@ constexpr OpFunctions op_functions_of() {
   return f;
 }
 template <class Self>
-inline constexpr OpFunctions op_functions = op_functions_of<Self>();
+struct OpTable {
+  static const OpFunctions functions;
+};
+template <class Self>
+constinit const OpFunctions OpTable<Self>::functions = op_functions_of<Self>();
 
 // A stateless operation: `struct Cast final : OpOf<Cast>`.
 template <class Self>
 struct OpOf : Op {
-  constexpr OpOf(const char* s, int n) : Op(&op_functions<Self>, s, n) {}
+  constexpr OpOf(const char* s, int n) : Op(&OpTable<Self>::functions, s, n) {}
 
  protected:
   ~OpOf() = default;

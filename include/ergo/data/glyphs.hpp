@@ -13,11 +13,12 @@ struct Glyphs {
   Tensor<float> images;
   Tensor<std::int32_t> labels;
 };
-inline Glyphs glyphs(const Key& key, AnyInteger n);
+ERGO_ONCE Glyphs glyphs(const Key& key, AnyInteger n);
 
 // Glyphs as a data set for training, named "synthetic glyphs".
-inline ImageDataset glyphs_dataset(const Key& key, AnyInteger train, AnyInteger test);
+ERGO_ONCE ImageDataset glyphs_dataset(const Key& key, AnyInteger train, AnyInteger test);
 
+#if !defined(ERGO_COMPILED)  // the archive has what follows
 namespace detail {
 
 inline constexpr int kGlyphSize = 28, kGlyphPixels = kGlyphSize * kGlyphSize;
@@ -234,7 +235,7 @@ inline std::int32_t draw_glyph(std::uint64_t key, float* image) {
 
 }  // namespace detail
 
-inline Glyphs glyphs(const Key& key, AnyInteger n) {
+ERGO_ONCE Glyphs glyphs(const Key& key, AnyInteger n) {
   ergo::detail::check_one_key("glyphs", key);
   if (n < 0) throw_error({"[glyphs] ", std::int64_t(n), " images: the number must not be negative"});
   const auto seed = std::uint64_t(key.material.item());
@@ -250,10 +251,11 @@ inline Glyphs glyphs(const Key& key, AnyInteger n) {
   return {std::move(images), std::move(labels)};
 }
 
-inline ImageDataset glyphs_dataset(const Key& key, AnyInteger train, AnyInteger test) {
+ERGO_ONCE ImageDataset glyphs_dataset(const Key& key, AnyInteger train, AnyInteger test) {
   const auto keys = split(key);
   Glyphs a = glyphs(keys.first, train), b = glyphs(keys.second, test);
   return {"synthetic glyphs", 10, std::move(a.images), std::move(a.labels), std::move(b.images), std::move(b.labels)};
 }
+#endif
 
 }  // namespace ergo::inline ERGO_BUILD::data::synthetic

@@ -18,8 +18,9 @@
 namespace ergo::inline ERGO_BUILD::data {
 
 // A tensor of the shape that the header of an IDX file of unsigned bytes states.
-inline Tensor<std::uint8_t> load_idx(const std::string& path);
+ERGO_ONCE Tensor<std::uint8_t> load_idx(const std::string& path);
 
+#if !defined(ERGO_COMPILED)  // the archive has what follows
 namespace detail {
 
 // A file read forwards, decompressed if it is gzip's. Offsets count bytes as they are read.
@@ -156,7 +157,7 @@ inline Shape read_idx_header(IdxFile& file) {
 
 }  // namespace detail
 
-inline Tensor<std::uint8_t> load_idx(const std::string& path) {
+ERGO_ONCE Tensor<std::uint8_t> load_idx(const std::string& path) {
   detail::IdxFile file(path);
   const Shape shape = detail::read_idx_header(file);
   const std::int64_t n = shape.numel(), from = file.offset();
@@ -170,5 +171,6 @@ inline Tensor<std::uint8_t> load_idx(const std::string& path) {
   if (file.read(&more, 1) != 0) file.fail(from + n, {"the file goes on; ", expected});
   return x;
 }
+#endif
 
 }  // namespace ergo::inline ERGO_BUILD::data

@@ -20,8 +20,9 @@ struct ImageDataset {
 // The four files of an MNIST-like set in a folder, named train-images-idx3-ubyte or train-images.idx3-ubyte and so on,
 // each plain or .gz. Numbers of images and labels, image sizes and the range of labels are checked. The set is named
 // after the folder.
-inline ImageDataset mnist(const std::string& folder);
+ERGO_ONCE ImageDataset mnist(const std::string& folder);
 
+#if !defined(ERGO_COMPILED)  // the archive has what follows
 namespace detail {
 
 inline bool is_file(const std::string& path) {
@@ -66,7 +67,7 @@ inline Tensor<std::int32_t> load_labels(const std::string& path, std::int64_t im
 
 }  // namespace detail
 
-inline ImageDataset mnist(const std::string& folder) {
+ERGO_ONCE ImageDataset mnist(const std::string& folder) {
   struct stat info;
   if (stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) throw_error({"[mnist] there is no folder ", folder});
   std::string name = folder;
@@ -87,5 +88,6 @@ inline ImageDataset mnist(const std::string& folder) {
                  set.test_images.shape(), " differ in size"});
   return set;
 }
+#endif
 
 }  // namespace ergo::inline ERGO_BUILD::data

@@ -56,7 +56,7 @@ R scale_near(double size) {
 struct TridiagonalEigen {
   std::vector<double> values, vectors;
 };
-inline TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<double>& alpha,
+ERGO_ONCE TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<double>& alpha,
                                           const std::vector<double>& beta);
 
 template <class R>
@@ -201,7 +201,8 @@ std::vector<Tensor<R>> KrylovBasis<R>::combine(const double* rows, std::int64_t 
   return vectors;
 }
 
-inline TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<double>& alpha,
+#if !defined(ERGO_COMPILED)  // the archive has what follows
+ERGO_ONCE TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<double>& alpha,
                                           const std::vector<double>& beta) {
   const auto k = std::int64_t(alpha.size());
   std::vector<double> d = alpha, e = beta, x(std::size_t(k * k));
@@ -218,6 +219,7 @@ inline TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<doub
   }
   return r;
 }
+#endif
 
 }  // namespace detail
 }  // namespace ergo::inline ERGO_BUILD

@@ -37,7 +37,7 @@ auto where(const Tensor<bool>& c, const A& a, const B& b) {
     const detail::Operand<T, A> left("where", a);
     const detail::Operand<T, B> right("where", b);
     detail::Array* in[] = {&c.array(), left.array(), right.array()};
-    return Tensor<T>(detail::dispatch1(detail::pointwise_of<detail::Where, T, bool, T, T>, in));
+    return Tensor<T>(detail::dispatch1(detail::Pointwise<detail::Where, T, bool, T, T>::op, in));
   } else {
     return Tensor<T>();
   }
