@@ -110,7 +110,10 @@ void run_type(const Options& options, const char* name, int threads, const std::
       if (run) contest.add(peer.name, [&] { run(g, operands.a.data(), operands.b.data(), operands.c.data()); });
     }
     bench::ContestOptions contest_options = options.contest;
-    if (threads > 1) contest_options.pause_seconds = 5e-3;
+    if (threads > 1) {
+      contest_options.pause_seconds = 30e-3;   // OpenBLAS spins for 2^26 cycles,
+      contest_options.sample_seconds = 10e-3;  // and whoever waited as long must wake its threads first
+    }
     contest.run(contest_options);
     const double flops = 2.0 * double(g.m) * double(g.n) * double(g.k);
     const std::vector<bench::Contestant>& all = contest.contestants();

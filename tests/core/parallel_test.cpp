@@ -2,6 +2,7 @@
 #include "ergo/core/parallel.hpp"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -212,6 +213,38 @@ TEST_CASE("more threads than cores finish fast, awake or asleep") {
     CHECK(per_loop < 0.02);  // the bound that catches waiting for the scheduler's time slices, not a benchmark
     usleep(2000);
   }
+}
+
+// A worker that shares the caller's processor moves off it; where it may run stays what it was.
+TEST_CASE("threads spread over the processors and stay as free as before") {
+  const int threads = ergo::num_threads();
+  if (threads < 2) return skip("workers that move", "this process has one processor");
+  cpu_set_t before;
+  REQUIRE(sched_getaffinity(0, sizeof before, &before) == 0);
+  int together = 0, restricted = 0, loops = 0;
+  for (int repeat = 0; repeat < 300; ++repeat) {
+    int processor[2] = {-1, -1};
+    bool free[2] = {};
+    const std::int64_t ran = ergo::parallel_runs();
+    ergo::parallel_for(
+        2, 1,
+        [&](std::int64_t begin, std::int64_t) {
+          work_for(1e-4);
+          cpu_set_t own;
+          processor[begin] = sched_getcpu();
+          free[begin] = sched_getaffinity(0, sizeof own, &own) == 0 && CPU_EQUAL(&own, &before);
+        },
+        2);
+    restricted += !free[0] || !free[1];
+    if (ergo::parallel_runs() == ran) continue;  // the caller ran both shares
+    ++loops;
+    together += processor[0] == processor[1];
+    if (repeat % 50 == 0) usleep(3000);  // the worker sleeps, and wakes somewhere
+  }
+  MESSAGE(loops << " loops on two threads, " << together << " of them ended on one processor");
+  CHECK(restricted == 0);
+  CHECK(loops > 100);
+  CHECK(together <= loops / 2);
 }
 
 // No sanitizer survives what these two do: start threads in a forked child, live in a small address space.

@@ -37,7 +37,8 @@ namespace detail {
 inline constexpr int kMaxThreads = 256;
 inline constexpr int kSpins = 4000;              // pauses before a worker sleeps, about 50 us
 inline constexpr int kSpinsOversubscribed = 50;  // with more threads than cores, spinning only takes a core from others
-inline constexpr int kCallerSleeps = 1 << 30;    // a bit of ThreadPool::pending
+inline constexpr int kSpinsBetweenMoves = 500;
+inline constexpr int kCallerSleeps = 1 << 30;  // a bit of ThreadPool::pending
 
 // A parallel_for with its body erased. `run` executes the chunks [first, last).
 struct Loop {
@@ -56,6 +57,7 @@ enum WorkerState : int { kIdle, kWork, kAsleep };
 
 struct alignas(64) Worker {
   int state = kIdle;
+  int processor = -1;  // where it last found itself; the caller's is workers[0]'s
 };
 
 // Never destroyed: workers outlive static destructors.
@@ -128,10 +130,32 @@ inline bool take_share(Worker& worker) {
   return __atomic_compare_exchange_n(&worker.state, &expected, kIdle, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
+// Moves this worker off a processor that the caller or a lower worker computes on. A woken thread often lands beside
+// the one that woke it, and the two then take turns there, for tenths of a second, until the system balances its load.
+inline void spread_out(Worker& worker) {
+  ThreadPool& pool = thread_pool;
+  const int own = sched_getcpu();
+  __atomic_store_n(&worker.processor, own, __ATOMIC_RELAXED);
+  cpu_set_t all, left;
+  bool alone = true;
+  for (const Worker* w = pool.workers; w != &worker && alone; ++w)
+    alone = __atomic_load_n(&w->processor, __ATOMIC_RELAXED) != own;
+  if (alone || sched_getaffinity(0, sizeof all, &all) != 0) return;
+  left = all;
+  for (const Worker* w = pool.workers; w != &worker; ++w) {
+    const int taken = __atomic_load_n(&w->processor, __ATOMIC_RELAXED);
+    if (taken >= 0 && taken < CPU_SETSIZE) CPU_CLR(taken, &left);
+  }
+  if (CPU_COUNT(&left) == 0 || sched_setaffinity(0, sizeof left, &left) != 0) return;
+  sched_setaffinity(0, sizeof all, &all);
+  __atomic_store_n(&worker.processor, sched_getcpu(), __ATOMIC_RELAXED);
+}
+
 inline void wait_for_share(Worker& worker) {
   for (;;) {
     const int spins = __atomic_load_n(&thread_pool.spins, __ATOMIC_RELAXED);
     for (int i = 0; i < spins; ++i) {
+      if (i % kSpinsBetweenMoves == 0 && spins == kSpins) spread_out(worker);
       if (__atomic_load_n(&worker.state, __ATOMIC_RELAXED) == kWork && take_share(worker)) return;
       cpu_relax();
     }
@@ -229,6 +253,7 @@ inline void wait_for_workers(int spins) {
   pool.loop = &loop;
   int handed_over = loop.shares - 1;
   __atomic_store_n(&pool.pending, handed_over, __ATOMIC_RELAXED);
+  __atomic_store_n(&pool.workers[0].processor, sched_getcpu(), __ATOMIC_RELAXED);
   for (int i = 1; i < loop.shares; ++i) {
     if (__atomic_exchange_n(&pool.workers[i].state, kWork, __ATOMIC_ACQ_REL) == kAsleep) {
       futex_wake(&pool.workers[i].state);
