@@ -9,8 +9,12 @@ foreach(header ${headers})
   string(REPLACE "/" "_" name ${name})
   set(unit ${PROJECT_BINARY_DIR}/headers/${name}.cpp)
   file(CONFIGURE OUTPUT ${unit} CONTENT "#include <${header}>\n")
+  set(build "")
+  if(header MATCHES "^ergo/cuda/")  # for these builds alone
+    set(build -DERGO_EMULATED -I ${PROJECT_SOURCE_DIR}/tests/simt/include)
+  endif()
   add_test(NAME header_${name}
-           COMMAND ${CMAKE_CXX_COMPILER} -std=c++20 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
+           COMMAND ${CMAKE_CXX_COMPILER} ${build} -std=c++20 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
                    -fsyntax-only ${few_errors} -I ${PROJECT_SOURCE_DIR}/include ${unit})
   set_tests_properties(header_${name} PROPERTIES LABELS headers TIMEOUT 120)
 endforeach()

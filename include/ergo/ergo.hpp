@@ -89,6 +89,9 @@
 #include "ergo/algorithms/deep_linear_theory.hpp"
 #include "ergo/algorithms/quadrature.hpp"
 
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/backend.hpp"
+#endif
 #if defined(ERGO_COMPILED)
 #include "ergo/compiled.hpp"
 #endif

@@ -61,15 +61,17 @@ TEST_CASE("a scope changes the default of its thread, for its block, exceptions 
     try {
       const DeviceScope inner(Device::cpu());
       throw 1;
-    } catch (int) {
-    }
+    } catch (int) {}
     CHECK(ergo::detail::scoped_device.set);
     bool other = true;
     pthread_t thread;
-    pthread_create(&thread, nullptr, [](void* seen) -> void* {
-      *static_cast<bool*>(seen) = ergo::detail::scoped_device.set;
-      return nullptr;
-    }, &other);
+    pthread_create(
+        &thread, nullptr,
+        [](void* seen) -> void* {
+          *static_cast<bool*>(seen) = ergo::detail::scoped_device.set;
+          return nullptr;
+        },
+        &other);
     pthread_join(thread, nullptr);
     CHECK_FALSE(other);
   }
@@ -80,13 +82,16 @@ TEST_CASE("a scope changes the default of its thread, for its block, exceptions 
 
 // A back end in host memory, so that the seam itself is exercised: what is asked of it, and that nothing else is.
 namespace {
+using ergo::detail::Buffer;
 int allocated = 0, freed = 0, copied = 0, waited = 0;
 const ergo::detail::Backend fake = {
-    [](std::size_t n, Device) -> void* { return ++allocated, std::malloc(n ? n : 1); },
-    [](void* p, std::size_t, Device) noexcept { ++freed, std::free(p); },
-    [](void* to, Device, const void* from, Device, std::size_t n) { ++copied, std::memcpy(to, from, n); },
+    [](Buffer& b) { ++allocated, b.data = static_cast<std::byte*>(std::malloc(b.bytes + 1)); },
+    [](Buffer& b) noexcept { ++freed, std::free(b.data); },
+    [](std::byte* to, Buffer&, const std::byte* from, Buffer&, std::size_t n) { ++copied, std::memcpy(to, from, n); },
     [](Device) { ++waited; },
-    [](Device) { return ergo::MemoryInfo{1, 2, 3}; },
+    [](Device) {
+      return ergo::MemoryInfo{1, 2, 3};
+    },
     [] {},
     [] { return 2; },
 };

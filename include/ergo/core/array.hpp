@@ -20,6 +20,7 @@ struct Buffer {
   std::size_t bytes = 0;
   std::byte* data = nullptr;
   void (*release)(Buffer*) = nullptr;  // null: memory of the allocators
+  void* stream = nullptr;              // the back end's: where the bytes were last written
 
   static constexpr std::size_t kHeader = 64, kBehind = 1024 - kHeader;
   static Ref<Buffer> make(std::size_t n, Device device) {
@@ -33,7 +34,10 @@ struct Buffer {
       return Ref<Buffer>::adopt(b);
     }
     try {
-      b->data = static_cast<std::byte*>(device.is_cpu() ? allocate(n) : backend(device).allocate(n, device));
+      if (device.is_cpu())
+        b->data = static_cast<std::byte*>(allocate(n));
+      else
+        backend(device).allocate(*b);
     } catch (...) {
       deallocate(block, kHeader);
       throw;
@@ -45,7 +49,7 @@ struct Buffer {
     if (b->release) [[unlikely]] {
       b->release(b);
     } else if (!b->device.is_cpu()) [[unlikely]] {
-      if (const Backend* back = backend_or_null()) back->deallocate(b->data, n, b->device);
+      if (const Backend* back = backend_or_null()) back->deallocate(*b);
       deallocate(b, kHeader);
     } else if (b->before) {
       deallocate_inline(reinterpret_cast<std::byte*>(b) - b->before, b->before + kHeader + n);

@@ -158,7 +158,8 @@ inline Ref<Array> to_device(const Array& x, Device d) {
   const Ref<Array> from = x.device.is_cpu() ? dense(x) : Ref<Array>::share(const_cast<Array*>(&x));
   if (!from->contiguous) fail("to", x, "a strided view of another device: make it contiguous there first");
   Ref<Array> y = Array::make(x.dtype, x.shape, d);
-  backend(d.is_cpu() ? x.device : d).copy(y->data, d, from->data, x.device, std::size_t(x.numel() * size_of(x.dtype)));
+  backend(d.is_cpu() ? x.device : d)
+      .copy(y->data, *y->buffer, from->data, *from->buffer, std::size_t(x.numel() * size_of(x.dtype)));
   return y;
 }
 // Row-major bytes that this thread may read.

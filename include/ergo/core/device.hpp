@@ -55,10 +55,11 @@ struct MemoryInfo {
 
 namespace detail {
 // What a device back end other than the CPU's provides; its headers install one with `install_backend`.
+struct Buffer;  // core/array.hpp
 struct Backend {
-  void* (*allocate)(std::size_t bytes, Device);
-  void (*deallocate)(void* data, std::size_t bytes, Device) noexcept;
-  void (*copy)(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes);
+  void (*allocate)(Buffer&);  // `bytes` on `device`: sets `data`
+  void (*deallocate)(Buffer&) noexcept;
+  void (*copy)(std::byte* to, Buffer& to_buffer, const std::byte* from, Buffer& from_buffer, std::size_t bytes);
   void (*synchronize)(Device);
   MemoryInfo (*memory_info)(Device);
   void (*release_cached_memory)();

@@ -181,10 +181,21 @@ inline bool lies_across(const Array& a, const Shape& result) {
   y[0] = std::move(r);
 }
 
+// A dying input that can become the result: of its dtype and shape, alone on memory of its own.
+inline Ref<Array> reusable(Args x, DType out, const Shape& s, std::uint64_t dying) {
+  for (int i = 0; dying >> i; ++i) {
+    if (!(dying >> i & 1)) continue;
+    Array& a = *x[i];
+    if (a.dtype == out && a.contiguous && ergo::detail::unique(a.refs) && a.buffer && !a.buffer->borrowed &&
+        ergo::detail::unique(a.buffer->refs) && a.shape == s)
+      return Ref<Array>::share(&a);
+  }
+  return {};
+}
+
 }  // namespace detail
 
-// Runs `loop` over the broadcast of the n inputs. A dying input of the result's dtype and shape, alone on memory of its
-// own, becomes the result.
+// Runs `loop` over the broadcast of the n inputs, into a dying one where that is possible.
 inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, const Loop& loop, const void* self,
                       Ref<Array>* y, std::uint64_t dying) {
   if (is_storage_only(out)) return detail::pointwise_strided(op, x, n, out, loop, self, y);
@@ -192,12 +203,13 @@ inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, cons
   std::int64_t step[kMaxOperands], width[kMaxOperands];
   bool scalars = true;
   for (int i = 0; i < n; ++i) scalars = scalars && x[i] && x[i]->shape.rank() == 0 && !is_storage_only(x[i]->dtype);
-  if (scalars && !dying) {  // the case where overhead is all there is
+  if (scalars) {  // the case where overhead is all there is
     for (int i = 0; i < n; ++i) {
       p[i] = x[i]->data;
       width[i] = size_of(x[i]->dtype);
     }
-    Ref<Array> r = Array::make(out, Shape{});
+    Ref<Array> r = detail::reusable(x, out, Shape{}, dying);
+    if (!r) r = Array::make(out, Shape{});
     LoopRun(loop, self, n, width, size_of(out))(r->data, p);
     y[0] = std::move(r);
     return;
@@ -229,16 +241,7 @@ inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, cons
     else
       return detail::pointwise_strided(op, x, n, out, loop, self, y);
   }
-  Ref<Array> r;
-  for (int i = 0; dying >> i; ++i) {
-    if (!(dying >> i & 1)) continue;
-    Array& a = *x[i];
-    if (a.dtype == out && a.contiguous && ergo::detail::unique(a.refs) && a.buffer && !a.buffer->borrowed &&
-        ergo::detail::unique(a.buffer->refs) && a.shape == big->shape) {
-      r = Ref<Array>::share(&a);
-      break;
-    }
-  }
+  Ref<Array> r = detail::reusable(x, out, big->shape, dying);
   if (!r) r = Array::make(out, big->shape);
   const LoopRun run(loop, self, n, width, size_of(out));
   if (count == 1) {

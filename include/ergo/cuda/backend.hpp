@@ -1,0 +1,98 @@
+// CUDA as a back end of the core: memory, copies between devices, waiting. Including this header installs it.
+#pragma once
+
+#include "ergo/core/array.hpp"
+#include "ergo/cuda/allocator.hpp"
+
+namespace ergo::inline ERGO_BUILD::cuda {
+namespace detail {
+
+using ergo::detail::Buffer;
+
+inline int count_devices() {
+  int n = 0;
+  if (cudaGetDeviceCount(&n) != cudaSuccess) {  // no driver: no device
+    (void)cudaGetLastError();
+    return 0;
+  }
+  return n < kMaxDevices ? n : kMaxDevices;
+}
+inline void check_device(Device d) {
+  static const int n = count_devices();
+  if (d.index() < n) return;
+  if (n == 0)
+    throw_error({"[device] ", d, ": this machine has no GPU, or no driver for it; Device::cpu() runs everywhere"});
+  throw_error({"[device] ", d, ": this machine has ", n, (n == 1 ? " GPU" : " GPUs")});
+}
+
+inline void allocate(Buffer& b) {
+  check_device(b.device);
+  Stream& s = current_stream(b.device);
+  b.data = static_cast<std::byte*>(Allocator::of(b.device.index()).allocate(b.bytes ? b.bytes : 1, s));
+  b.stream = &s;
+}
+inline void deallocate(Buffer& b) noexcept {
+  if (b.data) Allocator::of(b.device.index()).release(b.data);
+}
+
+// Before stream s, of b's device, works on b: threads may hand tensors to each other as they like.
+inline void read_on(Stream& s, const Buffer& b) {
+  auto* last = static_cast<Stream*>(__atomic_load_n(&b.stream, __ATOMIC_ACQUIRE));
+  if (last == &s) [[likely]]
+    return;
+  s.wait_for(*last);
+  Allocator::of(s.device).used_on(b.data, s);
+}
+inline void write_on(Stream& s, Buffer& b) {
+  read_on(s, b);
+  __atomic_store_n(&b.stream, static_cast<void*>(&s), __ATOMIC_RELEASE);
+}
+
+// Whether a copy from or to this host memory runs beside the host. One of pageable memory returns when the host's part
+// is done ("API synchronization behavior" of the CUDA runtime).
+inline bool is_pinned(const void* host) {
+  cudaPointerAttributes a{};
+  check(cudaPointerGetAttributes(&a, host), "copy");
+  return a.type != cudaMemoryTypeUnregistered;
+}
+// In the order of this thread's streams. The host's memory may be used again when this returns; bytes for the host are
+// there then.
+inline void copy(std::byte* to, Buffer& to_buffer, const std::byte* from, Buffer& from_buffer, std::size_t bytes) {
+  if (bytes == 0) return;
+  const Device there = to_buffer.device, here = from_buffer.device;
+  Stream& s = current_stream(there.is_cuda() ? there : here);
+  if (there.is_cuda()) write_on(s, to_buffer);
+  if (there.is_cuda() && here.is_cuda() && there != here) {
+    Stream& source = current_stream(here);
+    read_on(source, from_buffer);
+    s.wait_for(source);
+    check(cudaMemcpyPeerAsync(to, there.index(), from, here.index(), bytes, s.handle), "copy");
+    source.wait_for(s);  // what is copied may be freed in the order of its own stream
+    return;
+  }
+  if (here.is_cuda()) read_on(s, from_buffer);
+  const auto kind = here.is_cpu()    ? cudaMemcpyHostToDevice
+                    : there.is_cpu() ? cudaMemcpyDeviceToHost
+                                     : cudaMemcpyDeviceToDevice;
+  if (const cudaError_t e = cudaMemcpyAsync(to, from, bytes, kind, s.handle); e != cudaSuccess)
+    fail(e, "copy", &s.launches);
+  if (kind != cudaMemcpyDeviceToDevice && is_pinned(here.is_cpu() ? from : to)) s.synchronize("copy");
+}
+inline void synchronize(Device d) {
+  check_device(d);
+  current_stream(d).synchronize();
+}
+inline MemoryInfo memory_info(Device d) {
+  check_device(d);
+  return Allocator::of(d.index()).info();
+}
+inline void release_cached_memory() {
+  for (int i = 0, n = count_devices(); i < n; ++i) Allocator::of(i).trim();
+}
+
+inline constexpr ergo::detail::Backend backend = {
+    &allocate, &deallocate, &copy, &synchronize, &memory_info, &release_cached_memory, &count_devices};
+inline const bool installed = (ergo::detail::install_backend(&backend), true);
+
+}  // namespace detail
+}  // namespace ergo::inline ERGO_BUILD::cuda

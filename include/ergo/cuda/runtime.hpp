@@ -1,0 +1,189 @@
+// The CUDA runtime as this library uses it: errors that say what failed and what ran before, the current device of a
+// block of code, and the streams of threads. Of a CUDA or an emulated build only.
+//
+// A thread has one compute stream a device. All its work there is in order, so kernels need no events. A thread that
+// ends hands its streams on, with whatever is pending, to the next thread: streams live as long as the process, and no
+// destructor waits for a device or throws.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "ergo/core/device.hpp"
+
+namespace ergo::inline ERGO_BUILD::cuda {
+
+inline constexpr int kMaxDevices = 16;
+
+namespace detail {
+
+// The launches a stream saw last, for errors that surface only when the host waits.
+struct LaunchRing {
+  static constexpr int kKept = 8;
+  const char* name[kKept] = {};
+  int next = 0;
+  void add(const char* what) {
+    name[next % kKept] = what;
+    ++next;
+  }
+  std::string text() const {
+    std::string s;
+    for (int i = next > kKept ? next - kKept : 0; i < next; ++i) {
+      if (!s.empty()) s += ", ";
+      s += name[i % kKept];
+    }
+    return s;
+  }
+};
+
+// What kills a context: every later call fails, whatever it is.
+inline bool is_lasting(cudaError_t e) {
+  return e == cudaErrorIllegalAddress || e == cudaErrorLaunchFailure || (e >= 702 && e < 720);
+}
+
+inline std::string architectures() {
+#if defined(__CUDA_ARCH_LIST__)
+  std::string text;
+  for (int arch : {__CUDA_ARCH_LIST__}) text += (text.empty() ? "sm_" : ", sm_") + std::to_string(arch / 10);
+  return text;
+#else
+  return "the emulated device";
+#endif
+}
+inline std::string architecture_of(int device) {
+  int major = 0, minor = 0;
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+  return "sm_" + std::to_string(10 * major + minor);
+}
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail(cudaError_t e, const char* what, const LaunchRing* ring) {
+  (void)cudaGetLastError();  // one that does not last is told once
+  std::string text = std::string("[") + what + "] CUDA: " + cudaGetErrorString(e) + " (" + cudaGetErrorName(e) + ")";
+  if (e == cudaErrorNoDevice) text += "\n  (there is no GPU, or no driver: Device::cpu() runs everywhere)";
+  if (e == cudaErrorNoKernelImageForDevice) {
+    int device = 0;
+    cudaGetDevice(&device);
+    text += "\n  (built for " + architectures() + "; this GPU is " + architecture_of(device) + ")";
+  }
+  if (ring && ring->next) text += "\n  (the last launches: " + ring->text() + ")";
+  if (is_lasting(e)) text += "\n  (a kernel failed: this process can use the device no more)";
+  throw Error(text);
+}
+
+}  // namespace detail
+
+// Throws an Error that names `what` unless a call succeeded.
+inline void check(cudaError_t e, const char* what) {
+  if (e != cudaSuccess) [[unlikely]]
+    detail::fail(e, what, nullptr);
+}
+
+// Makes a device the current one for a block.
+class OnDevice {
+ public:
+  explicit OnDevice(int index) {
+    check(cudaGetDevice(&before_), "device");
+    if (before_ != index) check(cudaSetDevice(index), "device");
+    changed_ = before_ != index;
+  }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+  ~OnDevice() {
+    if (changed_) (void)cudaSetDevice(before_);
+  }
+
+ private:
+  int before_ = 0;
+  bool changed_ = false;
+};
+
+// An event that does not time. Its life ends at once; the work that waits for it is not disturbed.
+class Event {
+ public:
+  Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "event"); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() { (void)cudaEventDestroy(event_); }
+  void record(cudaStream_t s) { check(cudaEventRecord(event_, s), "event"); }
+  void make_wait(cudaStream_t s) const { check(cudaStreamWaitEvent(s, event_, 0), "event"); }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+// A stream of a device and what was launched on it.
+struct Stream {
+  int device = 0;
+  cudaStream_t handle = nullptr;
+  detail::LaunchRing launches;
+
+  // Waits for all work of this stream; a kernel's error surfaces here.
+  void synchronize(const char* what = "synchronize") {
+    if (const cudaError_t e = cudaStreamSynchronize(handle); e != cudaSuccess) detail::fail(e, what, &launches);
+  }
+  // What `other` was given before now comes first.
+  void wait_for(const Stream& other) {
+    if (other.handle == handle) return;
+    const OnDevice on(other.device);
+    Event e;
+    e.record(other.handle);
+    e.make_wait(handle);
+  }
+};
+
+namespace detail {
+
+// Streams that no thread has at the moment. Never destroyed.
+struct IdleStreams {
+  std::mutex mutex;
+  std::vector<Stream*> of[kMaxDevices];
+  static IdleStreams& instance() {
+    static auto* all = new IdleStreams;
+    return *all;
+  }
+};
+struct ThreadStreams {
+  Stream* of[kMaxDevices] = {};
+  ThreadStreams() { IdleStreams::instance(); }
+  ~ThreadStreams() {
+    IdleStreams& idle = IdleStreams::instance();
+    const std::lock_guard lock(idle.mutex);
+    for (int d = 0; d < kMaxDevices; ++d)
+      if (of[d]) idle.of[d].push_back(of[d]);
+  }
+};
+
+inline Stream* take_stream(int device) {
+  IdleStreams& idle = IdleStreams::instance();
+  {
+    const std::lock_guard lock(idle.mutex);
+    auto& list = idle.of[device];
+    if (!list.empty()) {
+      Stream* s = list.back();
+      list.pop_back();
+      return s;
+    }
+    list.reserve(list.capacity() + 1);  // so that giving it back cannot throw
+  }
+  const OnDevice on(device);
+  cudaStream_t handle = nullptr;
+  check(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking), "stream");
+  return new Stream{device, handle, {}};
+}
+
+}  // namespace detail
+
+// This thread's compute stream on a device. [device] Error: there is no such device.
+inline Stream& current_stream(Device d) {
+  static thread_local detail::ThreadStreams streams;
+  const int index = d.index();
+  if (index >= kMaxDevices) throw_error({"[device] ", d, ": at most ", kMaxDevices, " devices are used"});
+  if (!streams.of[index]) streams.of[index] = detail::take_stream(index);
+  return *streams.of[index];
+}
+
+}  // namespace ergo::inline ERGO_BUILD::cuda
