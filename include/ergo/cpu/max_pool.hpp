@@ -1,6 +1,8 @@
-// The maximum of each window of channels-last images: which element it is, as an index into the plane. Lanes are
+// The maximum of each window of channels-last images, or which element it is, as an index into the plane. Lanes are
 // channels.
 #pragma once
+
+#include <type_traits>
 
 #include "ergo/core/parallel.hpp"
 #include "ergo/cpu/isa.hpp"
@@ -13,12 +15,12 @@ struct PoolShape {
 };
 
 namespace detail {
-// One row of outputs: for each of out_w positions and c channels the index h * w + w of the first largest element, a
-// NaN counting as larger than all.
-template <class T>
+// One row of outputs: for each of out_w positions and c channels the first largest element, a NaN counting as larger
+// than all, or its index h * w + w.
+template <class T, class Out>
 struct MaxPoolRow {
   template <Isa I>
-  static ERGO_INLINE void run(const PoolShape* s, const T* x, std::int64_t row, std::int32_t* index) {
+  static ERGO_INLINE void run(const PoolShape* s, const T* x, std::int64_t row, Out* y) {
     constexpr int W = kRegisterBytes<I> / int(sizeof(T));
     using P = Pack<T, W>;
     using N = Pack<std::int32_t, W>;
@@ -40,22 +42,36 @@ struct MaxPoolRow {
             const P v = load(i * s->w + j);
             const auto wins = (v > best) | ((v != v) & (best == best));
             best = where(wins, v, best);
-            where_best = where(wins.template to<std::int32_t>(), N(std::int32_t(i * s->w + j)), where_best);
+            if constexpr (!std::is_same_v<Out, T>)
+              where_best = where(wins.template to<std::int32_t>(), N(std::int32_t(i * s->w + j)), where_best);
           }
-        where_best.store_part(index + o * s->c + c, part);
+        if constexpr (std::is_same_v<Out, T>)
+          store(best, y + o * s->c + c, part);
+        else
+          store(where_best, y + o * s->c + c, part);
       }
     }
+  }
+
+ private:
+  template <class P>
+  static ERGO_INLINE void store(const P& v, Out* y, int part) {
+    if (part == P::kLanes)
+      v.store(y);
+    else
+      v.store_part(y, part);
   }
 };
 }  // namespace detail
 
-// index (images, out_h, out_w, c) of x (images, h, w, c), both row-major; no window is empty.
-template <class T>
-void max_pool_indices(const PoolShape& s, std::int64_t images, const T* x, std::int32_t* index) {
+// y (images, out_h, out_w, c) of x (images, h, w, c), both row-major; no window is empty. Out: T, the elements, or
+// int32, their indices.
+template <class T, class Out>
+void max_pool(const PoolShape& s, std::int64_t images, const T* x, Out* y) {
   const std::int64_t work = s.out_w * s.c * s.kh * s.kw;
   parallel_for(images * s.out_h, 1 + 16384 / work, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r)
-      for_isa<detail::MaxPoolRow<T>>(&s, x + r / s.out_h * s.h * s.w * s.c, r % s.out_h, index + r * s.out_w * s.c);
+      for_isa<detail::MaxPoolRow<T, Out>>(&s, x + r / s.out_h * s.h * s.w * s.c, r % s.out_h, y + r * s.out_w * s.c);
   });
 }
 

@@ -18,7 +18,16 @@ struct PoolOptions {
 
 namespace detail {
 
-// Which element of the plane each window chooses: (..., OH, OW, C).
+// The largest element of each window, (..., OH, OW, C), or which one of the plane it is.
+template <class Out, class T>
+Ref<Array> pool_windows(const cpu::PoolShape& s, const Tensor<T>& x) {
+  using C = Compute<T>;
+  const Ref<Array> from = cpu::is_storage_only(x.dtype()) ? cpu::widened(x.array()) : dense(x.array());
+  const Shape lead = from->shape.first(from->shape.rank() - 3);
+  Ref<Array> y = Array::make(dtype_of<Out>, lead + Shape{s.out_h, s.out_w, s.c});
+  if (y->numel()) cpu::max_pool<C>(s, lead.product(), data_of<C>(*from), data_of<Out>(*y));
+  return y;
+}
 struct MaxPoolIndices {
   static constexpr auto name = "max_pool2d";
   static constexpr bool constant = true;
@@ -26,12 +35,19 @@ struct MaxPoolIndices {
   int core_of(int) const { return 3; }
   template <class T>
   Tensor<std::int32_t> value(const Tensor<T>& x) const {
-    using C = Compute<T>;
-    const Ref<Array> from = cpu::is_storage_only(x.dtype()) ? cpu::widened(x.array()) : dense(x.array());
-    const Shape lead = from->shape.first(from->shape.rank() - 3);
-    Ref<Array> y = Array::make(DType::int32, lead + Shape{s.out_h, s.out_w, s.c});
-    if (y->numel()) cpu::max_pool_indices<C>(s, lead.product(), data_of<C>(*from), data_of<std::int32_t>(*y));
-    return Tensor<std::int32_t>(std::move(y));
+    return Tensor<std::int32_t>(pool_windows<std::int32_t>(s, x));
+  }
+};
+// The values at once, where no transform asks for the choice.
+struct MaxPoolValues {
+  static constexpr auto name = "max_pool2d";
+  static constexpr bool constant = true;
+  cpu::PoolShape s;
+  int core_of(int) const { return 3; }
+  template <class T>
+  Tensor<T> value(const Tensor<T>& x) const {
+    Ref<Array> y = pool_windows<Compute<T>>(s, x);
+    return Tensor<T>(cpu::is_storage_only(x.dtype()) ? cpu::narrowed(*y, x.dtype()) : std::move(y));
   }
 };
 
@@ -152,6 +168,7 @@ Tensor<T> max_pool2d(const Tensor<T>& x, Spatial kernel, PoolOptions options = {
       {h, w, a.shape[-1], kernel.h, kernel.w, options.stride.h, options.stride.w, rows.before, columns.before,
        detail::pooled_extent("max_pool2d", a, h, kernel.h, options.stride.h, rows, options.ceil_mode),
        detail::pooled_extent("max_pool2d", a, w, kernel.w, options.stride.w, columns, options.ceil_mode)}};
+  if (a.depth == 0) return linear_op(detail::MaxPoolValues{choose.s}, x);
   return linear_op(detail::PoolGather{h, w}, x, linear_op(choose, x));
 }
 
