@@ -1,7 +1,7 @@
 // One pass of an optimiser over all parameters: each element is read with its gradient and the optimiser's state, and
-// written once. A rule is a struct of numbers with `static constexpr int states` and `update(p, g, s)` on packs; 16-bit
-// parameters are computed in float. All runs are cut into chunks that all threads share, so that many small leaves cost
-// one fork.
+// written once. A rule is a struct of numbers with `static constexpr int states`; its `packs<P>()` are those numbers as
+// packs, made once before the loop, with `update(p, g, s)`. 16-bit parameters are computed in float. All runs are cut
+// into chunks that all threads share, so that many small leaves cost one fork.
 #pragma once
 
 #include <cstring>
@@ -40,21 +40,25 @@ struct SgdRule {
   static constexpr int states = Momentum ? 1 : 0;
   double lr, momentum, decay;
   bool nesterov;
-  template <class P>
-  ERGO_INLINE void update(P& p, const P& given, P* s) const {
-    const P g = scaled(decay, p, given);
-    if constexpr (Momentum) {
-      s[0] = scaled(momentum, s[0], g);
-      p = scaled(-lr, nesterov ? scaled(momentum, s[0], g) : s[0], p);
-    } else {
-      p = scaled(-lr, g, p);
-    }
-  }
 
- private:
   template <class P>
-  static ERGO_INLINE P scaled(double a, const P& x, const P& y) {  // a x + y
-    return fma(P(typename P::value_type(a)), x, y);
+  struct Packs {
+    P down, momentum, decay;
+    bool nesterov;
+    ERGO_INLINE void update(P& p, const P& given, P* s) const {
+      const P g = fma(decay, p, given);
+      if constexpr (Momentum) {
+        s[0] = fma(momentum, s[0], g);
+        p = fma(down, nesterov ? fma(momentum, s[0], g) : s[0], p);
+      } else {
+        p = fma(down, g, p);
+      }
+    }
+  };
+  template <class P>
+  ERGO_INLINE Packs<P> packs() const {
+    using T = typename P::value_type;
+    return {P(T(-lr)), P(T(momentum)), P(T(decay)), nesterov};
   }
 };
 
@@ -64,13 +68,22 @@ struct SgdRule {
 struct AdamRule {
   static constexpr int states = 2;
   double step, beta1, beta2, root, eps, decay, shrink;
+
   template <class P>
-  ERGO_INLINE void update(P& p, const P& given, P* s) const {
+  struct Packs {
+    P step, rest1, beta2, rest2, root, eps, decay, shrink;
+    ERGO_INLINE void update(P& p, const P& given, P* s) const {
+      const P g = fma(decay, p, given);
+      s[0] = fma(rest1, g - s[0], s[0]);
+      s[1] = fma(rest2 * g, g, beta2 * s[1]);
+      p = shrink * p - step * s[0] / fma(sqrt(s[1]), root, eps);
+    }
+  };
+  template <class P>
+  ERGO_INLINE Packs<P> packs() const {
     using T = typename P::value_type;
-    const P g = fma(P(T(decay)), p, given);
-    s[0] = fma(P(T(1 - beta1)), g - s[0], s[0]);
-    s[1] = fma(P(T(1 - beta2)) * g, g, P(T(beta2)) * s[1]);
-    p = P(T(shrink)) * p - P(T(step)) * s[0] / fma(sqrt(s[1]), P(T(root)), P(T(eps)));
+    return {P(T(step)), P(T(1 - beta1)), P(T(beta2)), P(T(1 - beta2)),
+            P(T(root)), P(T(eps)),       P(T(decay)), P(T(shrink))};
   }
 };
 
@@ -78,9 +91,15 @@ struct AdamRule {
 struct AverageRule {
   static constexpr int states = 0;
   double rate;
+
   template <class P>
-  ERGO_INLINE void update(P& p, const P& g, P*) const {
-    p = fma(P(typename P::value_type(rate)), g - p, p);
+  struct Packs {
+    P rate;
+    ERGO_INLINE void update(P& p, const P& g, P*) const { p = fma(rate, g - p, p); }
+  };
+  template <class P>
+  ERGO_INLINE Packs<P> packs() const {
+    return {P(typename P::value_type(rate))};
   }
 };
 
@@ -95,7 +114,7 @@ struct UpdateBody {
   static ERGO_INLINE void run(const Rule* given, const UpdateRun* r, std::int64_t begin, std::int64_t end) {
     constexpr int W = kRegisterBytes<I> / int(sizeof(Compute<T>)), kStates = Rule::states > 0 ? Rule::states : 1;
     using P = Pack<Compute<T>, W>;
-    const Rule rule = *given;
+    const auto rule = given->template packs<P>();
     const T *in = reinterpret_cast<const T*>(r->in), *gradient = reinterpret_cast<const T*>(r->gradient);
     const T* s_in[kStates];
     T *out = reinterpret_cast<T*>(r->out), *s_out[kStates];
