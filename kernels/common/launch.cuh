@@ -1,10 +1,13 @@
 // How a kernel is launched: by this function, never by <<<>>>, so that shared memory beyond 48 KiB is asked for on every
 // launch that needs it, a refused launch names its operation, and the stream remembers it for errors that come later.
+// And how a kernel names its dynamic shared memory.
 #pragma once
 
 #include "ergo/cuda/runtime.hpp"
 
 namespace ergo::inline ERGO_BUILD::cuda {
+
+inline constexpr unsigned kFullMask = 0xffffffffu;
 
 struct LaunchShape {
   dim3 grid, block;
@@ -24,6 +27,23 @@ void launch(Stream& stream, const char* name, const LaunchShape& s, void (*kerne
   const cudaError_t e = cudaLaunchKernelEx(&c, kernel, static_cast<P>(args)...);
   if (e != cudaSuccess) detail::fail(e, name, &stream.launches);
   stream.launches.add(name);
+}
+
+// The block's dynamic shared memory, aligned to 128 bytes. A function, since an `extern __shared__` array can neither
+// change its type between templates nor be emulated.
+template <class T>
+__device__ __forceinline__ T* dynamic_smem() {
+#if defined(__CUDACC__)
+  extern __shared__ __align__(128) unsigned char ergo_dynamic_smem[];
+  return reinterpret_cast<T*>(ergo_dynamic_smem);
+#else
+  return static_cast<T*>(simt::dynamic_shared());
+#endif
+}
+
+// Blocks of `each` that cover n; at least 1.
+constexpr unsigned blocks_for(std::int64_t n, std::int64_t each) {
+  return n <= each ? 1u : static_cast<unsigned>((n + each - 1) / each);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cuda
