@@ -1,6 +1,6 @@
-// How a kernel is launched: by this function, never by <<<>>>, so that shared memory beyond 48 KiB is asked for on every
-// launch that needs it, a refused launch names its operation, and the stream remembers it for errors that come later.
-// And how a kernel names its dynamic shared memory.
+// How a kernel is launched: by this function, never by <<<>>>, so that shared memory beyond 48 KiB is asked for on
+// every launch that needs it, a refused launch names its operation, and the stream remembers it for errors that come
+// later. And how a kernel names its dynamic shared memory.
 #pragma once
 
 #include "ergo/cuda/runtime.hpp"

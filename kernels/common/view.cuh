@@ -14,8 +14,7 @@ struct View {
   std::int64_t shape[Rank], stride[Rank];
 
   template <class... I>
-    requires(sizeof...(I) == Rank)
-  constexpr T& operator()(I... i) const {
+  requires(sizeof...(I) == Rank) constexpr T& operator()(I... i) const {
     std::int64_t at = 0;
     int axis = 0;
     ((at += std::int64_t(i) * stride[axis++]), ...);
