@@ -13,6 +13,7 @@ struct ConcatenateOp final : CopiedOp<ConcatenateOp> {
   ConcatenateOp(int axis_from_back, std::vector<std::int64_t> n)
       : CopiedOp("concatenate", int(n.size())), axis(axis_from_back), extents(std::move(n)) {
     uses = Uses::nothing;
+    on_cuda = true;
   }
   int core(int) const { return axis; }
 
@@ -23,7 +24,7 @@ struct ConcatenateOp final : CopiedOp<ConcatenateOp> {
     Shape s = lead + x[0]->shape.last(axis);
     s[-axis] = 0;
     for (std::int64_t n : extents) s[-axis] += n;
-    Ref<Array> r = Array::make(x[0]->dtype, s);
+    Ref<Array> r = Array::make(x[0]->dtype, s, x[0]->device);
     std::int64_t at = 0;
     for (int i = 0; i < n_in; ++i) {
       const std::int64_t n = extents[std::size_t(i)];
@@ -47,11 +48,7 @@ struct ConcatenateOp final : CopiedOp<ConcatenateOp> {
     std::vector<Ref<Array>> zero(extents.size());
     std::vector<Array*> in(extents.size());
     for (int i = 0; i < n_in; ++i) {
-      if (!t[i]) zero[std::size_t(i)] = Array::make(x[i]->dtype, x[i]->shape);
-      if (!t[i]) {
-        const std::uint64_t bits = 0;
-        fill_bytes(*zero[std::size_t(i)], &bits);
-      }
+      if (!t[i]) zero[std::size_t(i)] = zeroed(x[i]->dtype, x[i]->shape, x[i]->device);
       in[std::size_t(i)] = t[i] ? t[i] : zero[std::size_t(i)].get();
     }
     dispatch(*this, in.data(), ty);

@@ -1,4 +1,5 @@
-// Fused: a kernel that carries its meaning. `cpu(x...)` is the fast path, `definition(x...)` the same in public
+// Fused: a kernel that carries its meaning. `cpu(x...)` is the fast path and `cuda(x...)` that on a device, both with
+// the same results; `definition(x...)` is the same in public
 // operations: forward mode, orders beyond the written rules, and tests use it. An optional `vjp(g, y, x...)` (again
 // made of Fused operations) is the fast first-order rule.
 //
@@ -38,9 +39,13 @@ struct FusedOp final : CopiedOp<FusedOp<F, Y, In...>> {
     this->has_vjp = kVjp;
     this->has_jvp = false;
     if constexpr (requires { F::leading_axes_free; }) this->leading_axes_free = F::leading_axes_free;
+    this->on_cuda = kCuda;
   }
   int core(int i) const { return core_of(f, i); }
   void value(Args x, Ref<Array>* y, std::uint64_t) const {
+    if constexpr (kCuda) {
+      if (on_device(x, this->n_in)) return device_value(x, y);
+    }
     store(y, call(x, std::index_sequence_for<In...>{}, [&](const In&... t) { return f.cpu(t...); }));
   }
   void definition(Args x, Ref<Array>* y) const {
@@ -55,6 +60,13 @@ struct FusedOp final : CopiedOp<FusedOp<F, Y, In...>> {
   }
 
  private:
+  // Without a kernel of its own an operation is its definition there.
+  void device_value(Args x, Ref<Array>* y) const {
+    if constexpr (has_cuda<F, In...>)
+      store(y, call(x, std::index_sequence_for<In...>{}, [&](const In&... t) { return f.cuda(t...); }));
+    else
+      definition(x, y);
+  }
   template <std::size_t... K, class Do>
   static auto call(Args x, std::index_sequence<K...>, Do d) {
     return d(handle<In>(x[K])...);

@@ -20,6 +20,18 @@ int core_of(const F& f, int i) {
     return 0;
 }
 
+// How an operation computes on a CUDA device: by `cuda(x...)` beside its body for the CPU or, if it says `using
+// any_device = void`, by that same body, which moves or views operands of any device.
+template <class F, class... X>
+inline constexpr bool has_cuda = kCuda && requires(const F& f, const X&... x) { f.cuda(x...); };
+template <class F, class... X>
+inline constexpr bool takes_device_operands = has_cuda<F, X...> || requires { typename F::any_device; };
+inline bool on_device(Args x, int n) {
+  for (int i = 0; i < n; ++i)
+    if (x[i] && !x[i]->device.is_cpu()) return true;
+  return false;
+}
+
 // X: Tensor<T>, or AnyTensor for movement. Further inputs are parameters (indices, a key), never differentiated.
 template <class F, class Y, class X, class... P>
 struct LinearOp final : CopiedOp<LinearOp<F, Y, X, P...>> {
@@ -27,6 +39,7 @@ struct LinearOp final : CopiedOp<LinearOp<F, Y, X, P...>> {
   explicit LinearOp(F s) : CopiedOp<LinearOp>(F::name, 1 + int(sizeof...(P))), f(std::move(s)) {
     this->uses = Uses::others;
     this->differentiable = kDifferentiable;
+    this->on_cuda = takes_device_operands<F, X, P...>;
   }
   static constexpr bool kDifferentiable = !requires { F::constant; };
   int core(int i) const { return core_of(f, i); }
@@ -45,6 +58,8 @@ struct LinearOp final : CopiedOp<LinearOp<F, Y, X, P...>> {
  private:
   template <std::size_t... K>
   Ref<Array> run(Args x, std::index_sequence<K...>) const {
+    if constexpr (has_cuda<F, X, P...>)
+      if (on_device(x, this->n_in)) return f.cuda(X(Ref<Array>::share(x[0])), P(Ref<Array>::share(x[1 + K]))...).ref();
     return f.value(X(Ref<Array>::share(x[0])), P(Ref<Array>::share(x[1 + K]))...).ref();
   }
   template <std::size_t... K>
@@ -57,10 +72,20 @@ struct LinearOp final : CopiedOp<LinearOp<F, Y, X, P...>> {
 template <class F, class T>
 struct BilinearOp final : CopiedOp<BilinearOp<F, T>> {
   F f;
-  explicit BilinearOp(F s) : CopiedOp<BilinearOp>(F::name, 2), f(std::move(s)) { this->uses = Uses::others; }
+  explicit BilinearOp(F s) : CopiedOp<BilinearOp>(F::name, 2), f(std::move(s)) {
+    this->uses = Uses::others;
+    this->on_cuda = takes_device_operands<F, Tensor<T>, Tensor<T>>;
+  }
   int core(int i) const { return core_of(f, i); }
   void value(Args x, Ref<Array>* y, std::uint64_t) const {
-    y[0] = f.value(handle<Tensor<T>>(x[0]), handle<Tensor<T>>(x[1])).ref();
+    const auto a = handle<Tensor<T>>(x[0]), b = handle<Tensor<T>>(x[1]);
+    if constexpr (has_cuda<F, Tensor<T>, Tensor<T>>) {
+      if (on_device(x, 2)) {
+        y[0] = f.cuda(a, b).ref();
+        return;
+      }
+    }
+    y[0] = f.value(a, b).ref();
   }
   void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const {
     if (wanted[0]) {

@@ -23,16 +23,16 @@ template <class V, int K>
 struct Jet {
   using Below = Jet<V, K - 1>;
   using type = Dual<typename Below::type>;
-  static ERGO_INLINE type seed(const V& x, int i, const std::int8_t* direction) {
+  static ERGO_INLINE constexpr type seed(const V& x, int i, const std::int8_t* direction) {
     return {Below::seed(x, i, direction), typename Below::type(direction[K - 1] == i ? 1.0 : 0.0)};
   }
-  static ERGO_INLINE V top(const type& j) { return Below::top(j.d); }
+  static ERGO_INLINE constexpr V top(const type& j) { return Below::top(j.d); }
 };
 template <class V>
 struct Jet<V, 0> {
   using type = V;
-  static ERGO_INLINE V seed(const V& x, int, const std::int8_t*) { return x; }
-  static ERGO_INLINE V top(const V& j) { return j; }
+  static ERGO_INLINE constexpr V seed(const V& x, int, const std::int8_t*) { return x; }
+  static ERGO_INLINE constexpr V top(const V& j) { return j; }
 };
 template <class F>
 constexpr bool has_branches() {
@@ -97,32 +97,63 @@ struct MapBody {
 template <class F, int K, bool Scaled, class C, int N>
 inline constexpr cpu::Loop map_loop = cpu::detail::make_loop<MapBody<F, K, Scaled, C, N>, true, C>();
 
-// What a map of F needs, per dtype: a loop for each order, and the scaled first one (the fused vjp).
-struct MapLoops {
+// The same on the scalars of a device.
+template <class F, int K, bool Scaled, int N>
+struct MapOnDevice {
+  Directions directions;
+  static MapOnDevice from(const void* self) { return {*static_cast<const Directions*>(self)}; }
+  template <class V, class... X>
+  constexpr V operator()(const V& x, const X&... rest) const {
+    if constexpr (Scaled)
+      return x * derivative(std::make_integer_sequence<int, N>{}, rest...);
+    else
+      return derivative(std::make_integer_sequence<int, N>{}, x, rest...);
+  }
+
+ private:
+  template <int... A, class V, class... X>
+  constexpr V derivative(std::integer_sequence<int, A...>, const V& x, const X&... rest) const {
+    using J = Jet<V, K>;
+    const V at[] = {x, rest...};
+    return J::top(F{}(J::seed(at[A], A, directions.at)...));
+  }
+};
+template <class F, int K, bool Scaled, class T, int N, int... A>
+constexpr PointwiseKernels map_kernels_of(std::integer_sequence<int, A...>) {
+  return kernels_of<MapOnDevice<F, K, Scaled, N>, T, std::enable_if_t<(A >= 0), T>...>(
+      map_loop<F, K, Scaled, Compute<T>, N>);
+}
+template <class F, int K, bool Scaled, class T, int N>
+inline constexpr PointwiseKernels map_kernels =
+    map_kernels_of<F, K, Scaled, T, N>(std::make_integer_sequence<int, N + Scaled>{});
+
+// What a map of F needs, per dtype: kernels for each order, and the scaled first one (the fused vjp).
+struct MapKernels {
   int arguments;
   DType dtype;
-  cpu::Loop order[kMapOrder + 1], scaled;
+  PointwiseKernels order[kMapOrder + 1], scaled;
   Ref<Array> (*multiply)(Array*, Array*);
 };
 
 class MapOp final : public CopiedOp<MapOp> {
  public:
-  MapOp(const MapLoops* loops, int order, bool scaled, Directions d)
-      : CopiedOp("map", loops->arguments + (scaled ? 1 : 0)),
-        loops_(loops),
+  MapOp(const MapKernels* kernels, int order, bool scaled, Directions d)
+      : CopiedOp("map", kernels->arguments + (scaled ? 1 : 0)),
+        kernels_(kernels),
         order_(order),
         scaled_(scaled),
         directions_(d) {
     uses = Uses::inputs;
     if (scaled) has_vjp = has_jvp = false;
+    on_cuda = true;
   }
   void value(Args x, Ref<Array>* y, std::uint64_t dying) const {
-    cpu::pointwise(*this, x, n_in, loops_->dtype, scaled_ ? loops_->scaled : loops_->order[order_], &directions_, y,
-                   dying);
+    run_pointwise(*this, x, n_in, kernels_->dtype, scaled_ ? kernels_->scaled : kernels_->order[order_], &directions_, y,
+                  dying);
   }
   void definition(Args x, Ref<Array>* y) const {  // of the scaled first derivative
-    const Ref<Array> d = dispatch1(MapOp(loops_, order_, false, directions_), x + 1);
-    y[0] = loops_->multiply(x[0], d.get());
+    const Ref<Array> d = dispatch1(MapOp(kernels_, order_, false, directions_), x + 1);
+    y[0] = kernels_->multiply(x[0], d.get());
   }
   void vjp(Args g, Args, Args x, Wanted wanted, Ref<Array>* dx) const {
     for (int i = 0; i < n_in; ++i)
@@ -147,12 +178,12 @@ class MapOp final : public CopiedOp<MapOp> {
     if (order_ == 0) {
       Array* in[cpu::kMaxOperands] = {s};
       for (int k = 0; k < n_in; ++k) in[1 + k] = kept(x[k]);
-      return dispatch1(MapOp(loops_, 1, true, d), in);
+      return dispatch1(MapOp(kernels_, 1, true, d), in);
     }
-    const Ref<Array> p = dispatch1(MapOp(loops_, order_ + 1, false, d), x);
-    return loops_->multiply(s, p.get());
+    const Ref<Array> p = dispatch1(MapOp(kernels_, order_ + 1, false, d), x);
+    return kernels_->multiply(s, p.get());
   }
-  const MapLoops* loops_;
+  const MapKernels* kernels_;
   int order_;
   bool scaled_;
   Directions directions_;
@@ -164,11 +195,11 @@ Ref<Array> multiply_arrays(Array* a, Array* b) {
   return dispatch1(Pointwise<Multiply, T, T, T>::op, in);
 }
 template <class F, class T, int N>
-inline constexpr MapLoops map_loops = {N,
+inline constexpr MapKernels map_table = {N,
                                        dtype_of<T>,
-                                       {map_loop<F, 0, false, Compute<T>, N>, map_loop<F, 1, false, Compute<T>, N>,
-                                        map_loop<F, 2, false, Compute<T>, N>, map_loop<F, 3, false, Compute<T>, N>},
-                                       map_loop<F, 1, true, Compute<T>, N>,
+                                       {map_kernels<F, 0, false, T, N>, map_kernels<F, 1, false, T, N>,
+                                        map_kernels<F, 2, false, T, N>, map_kernels<F, 3, false, T, N>},
+                                       map_kernels<F, 1, true, T, N>,
                                        &multiply_arrays<T>};
 
 }  // namespace detail
@@ -184,7 +215,7 @@ Tensor<T> map(F, const Tensor<T>& x, const X&... rest) {
   static_assert(2 + sizeof...(X) <= cpu::kMaxOperands, "map takes at most nine tensors");
   if constexpr (stateless && Floating<T> && (std::is_same_v<Tensor<T>, X> && ...)) {
     detail::Array* in[] = {&x.array(), &rest.array()...};
-    const detail::MapOp op(&detail::map_loops<F, T, 1 + int(sizeof...(X))>, 0, false, {});
+    const detail::MapOp op(&detail::map_table<F, T, 1 + int(sizeof...(X))>, 0, false, {});
     return Tensor<T>(detail::dispatch1(op, in));
   } else {
     return Tensor<T>();

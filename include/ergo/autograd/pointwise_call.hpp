@@ -77,10 +77,12 @@ class Operand {
 
  private:
   static Tensor<T> make(const char* op, const X& x) {
+    Tensor<T> t = make_tensor<T>(Shape{});  // on the CPU, from where it goes with tensors of any device
     if constexpr (std::is_same_v<X, T>)
-      return Tensor<T>(x);
+      *data_of<T>(t.array()) = x;
     else
-      return Tensor<T>(scalar_of<T>(op, x));
+      *data_of<T>(t.array()) = scalar_of<T>(op, x);
+    return t;
   }
   Tensor<T> tensor_;
 };
@@ -163,7 +165,7 @@ auto pointwise_call(X&&... x) {
       return Tensor<T>();                                                                              \
   }                                                                                                    \
   template <Field A>                                                                                   \
-  ERGO_INLINE A function(const A& x) {                                                                 \
+  ERGO_INLINE constexpr A function(const A& x) {                                                                 \
     return detail::evaluate<F>(x);                                                                     \
   }
 

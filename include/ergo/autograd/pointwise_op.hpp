@@ -17,13 +17,10 @@
 #include <tuple>
 
 #include "ergo/autograd/trace.hpp"
+#include "ergo/autograd/pointwise_kernels.hpp"
 #include "ergo/core/tensor.hpp"
-#include "ergo/cpu/math.hpp"
-#include "ergo/cpu/pointwise.hpp"
 
 namespace ergo::inline ERGO_BUILD {
-
-namespace math = cpu;  // the elementary functions on packs and numbers
 
 // Partial derivatives that cost neither a kernel nor compile time: a constant -1, 0 or 1; the result y; operand N
 // itself.
@@ -57,15 +54,16 @@ X handle(Array* a) {
 
 // s * partial<I>(y, x...): the fused first-order rule, s the cotangent or the tangent. On Tensors: `define`.
 struct PartialOp final : OpOf<PartialOp> {
-  cpu::Loop loop;
+  PointwiseKernels kernels;
   DType out;
   void (*define)(Args, Ref<Array>*);
-  constexpr PartialOp(const char* s, int n, DType o, cpu::Loop l, void (*d)(Args, Ref<Array>*))
-      : OpOf(s, n), loop(l), out(o), define(d) {
+  constexpr PartialOp(const char* s, int n, DType o, PointwiseKernels k, void (*d)(Args, Ref<Array>*))
+      : OpOf(s, n), kernels(k), out(o), define(d) {
     has_vjp = has_jvp = false;
+    on_cuda = true;
   }
   void value(Args x, Ref<Array>* y, std::uint64_t dying) const {
-    cpu::pointwise(*this, x, n_in, out, loop, nullptr, y, dying);
+    run_pointwise(*this, x, n_in, out, kernels, nullptr, y, dying);
   }
   void definition(Args x, Ref<Array>* y) const { define(x, y); }
 };
@@ -79,13 +77,14 @@ struct PointwiseOp final : OpOf<PointwiseOp> {
     int operand;   // op is the product with this one of (s, y, x...); 0: the partial's own
     static constexpr int kByOp = 2;
   };
-  cpu::Loop loop;
+  PointwiseKernels kernels;
   DType out;
   Rule partial[kMaxPointwise];
 
-  constexpr PointwiseOp(const char* s, int n, Uses u, DType o, cpu::Loop l, std::initializer_list<Rule> rules)
-      : OpOf(s, n), loop(l), out(o), partial{} {
+  constexpr PointwiseOp(const char* s, int n, Uses u, DType o, PointwiseKernels k, std::initializer_list<Rule> rules)
+      : OpOf(s, n), kernels(k), out(o), partial{} {
     uses = u;
+    on_cuda = true;
     differentiable = false;
     int i = 0;
     for (const Rule& r : rules) {
@@ -94,7 +93,7 @@ struct PointwiseOp final : OpOf<PointwiseOp> {
     }
   }
   void value(Args x, Ref<Array>* y, std::uint64_t dying) const {
-    cpu::pointwise(*this, x, n_in, out, loop, nullptr, y, dying);
+    run_pointwise(*this, x, n_in, out, kernels, nullptr, y, dying);
   }
   void vjp(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx) const {
     int last = n_in;  // the last to use g may write over it
@@ -150,7 +149,7 @@ inline constexpr int operand_of<Argument<N>> = 2 + N;
 
 // F's partial with its short forms written out.
 template <class F, int I, class A, class Y, class... X>
-ERGO_INLINE A partial_of(const Y& y, const X&... x) {
+ERGO_INLINE constexpr A partial_of(const Y& y, const X&... x) {
   using P = decltype(F::template partial<I>(y, x...));
   if constexpr (operand_of<P> >= 0)
     return std::get<operand_of<P> - 1>(std::tuple<const Y&, const X&...>(y, x...));
@@ -187,7 +186,7 @@ template <class F, int I, class Out, class... In>
 struct PartialOf {
   struct Body : RareIf<F> {
     template <class S, class Y, class... X>
-    static ERGO_INLINE S value(const S& s, const Y& y, const X&... x) {
+    static ERGO_INLINE constexpr S value(const S& s, const Y& y, const X&... x) {
       return s * S(F::template partial<I>(y, x...));
     }
   };
@@ -199,7 +198,7 @@ struct PartialOf {
     y[0] = dispatch1(*product_op<Out>(), in);
   }
   static constexpr PartialOp op{F::name, 2 + int(sizeof...(In)), dtype_of<Out>,
-                                cpu::pointwise_loop<Body, Compute<Out>, Compute<Out>, Compute<Out>, Compute<In>...>,
+                                pointwise_kernels<Body, Out, Out, Out, In...>,
                                 &define};
 };
 
@@ -228,7 +227,7 @@ constexpr PointwiseOp make_pointwise(std::index_sequence<I...>) {
           int(sizeof...(In)),
           uses_of<F>(Uses::all),
           dtype_of<Out>,
-          cpu::pointwise_loop<F, Compute<Out>, Compute<In>...>,
+          pointwise_kernels<F, Out, In...>,
           {rule_of<F, int(I), In, Out, In...>()...}};
 }
 template <class F, class Out, class... In>

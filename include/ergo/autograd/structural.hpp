@@ -90,6 +90,7 @@ AnyTensor broadcast_last(const AnyTensor& x, int from, const Shape& to);
 
 // The last `from` axes broadcast to `to`: a view with strides of 0.
 struct BroadcastTo {
+  using any_device = void;
   static constexpr auto name = "broadcast_to";
   int from;
   Shape to, original;
@@ -141,6 +142,7 @@ struct SumTo {
 
 // The last `from` axes as `to`, in row-major order: a view where strides allow, else a copy.
 struct Reshape {
+  using any_device = void;
   static constexpr auto name = "reshape";
   int from;
   Shape to, original;
@@ -207,6 +209,7 @@ struct Reshape {
 
 // The last n axes in another order: a view.
 struct Permute {
+  using any_device = void;
   static constexpr auto name = "permute";
   int n;
   std::int8_t axis[kMaxRank];
@@ -231,6 +234,7 @@ struct Permute {
 };
 
 struct StopGradient {
+  using any_device = void;
   static constexpr auto name = "stop_gradient";
   static constexpr bool constant = true;
   AnyTensor value(const AnyTensor& x) const { return x; }

@@ -13,9 +13,10 @@ namespace detail {
 
 inline Ref<Array> one_of(const Array& a) {
   return with_floating(a.dtype, [&]<class T>(T) {
-    Ref<Array> r = Array::make(a.dtype, Shape{});
-    *data_of<T>(*r) = convert<T>(1);
-    return broadcast_to(a.device.is_cpu() ? std::move(r) : to_device(*r, a.device), a.shape);
+    Ref<Array> r = Array::make(a.dtype, Shape{}, a.device);
+    const T one = convert<T>(1);
+    fill_bytes(*r, &one);
+    return broadcast_to(std::move(r), a.shape);
   });
 }
 

@@ -271,12 +271,7 @@ inline void same_shapes(const char* op, const LeafList& a, const LeafList& b) {
     if (a[i]->shape != b[i]->shape) fail(op, in, 2, "leaves of the two trees differ in shape");
   }
 }
-inline Ref<Array> zeros_of(const Array& a) {
-  Ref<Array> r = Array::make(a.dtype, a.shape);
-  const std::uint64_t zero = 0;
-  fill_bytes(*r, &zero);
-  return a.device.is_cpu() ? r : to_device(*r, a.device);
-}
+inline Ref<Array> zeros_of(const Array& a) { return zeroed(a.dtype, a.shape, a.device); }
 
 // The widest scalar among learned leaves, at least float.
 template <class A>

@@ -30,6 +30,13 @@ inline constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_fea
 #else
 inline constexpr bool kSanitized = false;
 #endif
+
+// Whether CUDA devices can hold tensors in this build.
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+inline constexpr bool kCuda = true;
+#else
+inline constexpr bool kCuda = false;
+#endif
 }  // namespace ergo::inline ERGO_BUILD::detail
 
 // The library is headers alone. A program may also link the archive ergo::compiled, and then defines ERGO_COMPILED: the

@@ -1,4 +1,4 @@
-// Strided copies and fills on the CPU: what `contiguous`, `to_vector` and the makers stand on.
+// Strided copies and fills: what `contiguous`, `to_vector` and the makers stand on.
 #pragma once
 
 #include "ergo/core/array.hpp"
@@ -63,6 +63,7 @@ inline CopyRun copy_run_of(std::int64_t bytes) {
 inline void copy_strided(const Array& y, const Array& x) {
   const std::int64_t width = size_of(x.dtype), count = x.numel();
   if (count == 0) return;
+  if (!y.device.is_cpu()) return backend(y.device).copy_strided(y, x);
   Walk<2> w;
   for (int d = 0; d < x.shape.rank(); ++d) {
     const std::int64_t step[2] = {y.stride[d], x.stride[d]};
@@ -129,10 +130,10 @@ inline void copy_strided(const Array& y, const Array& x) {
   });
 }
 
-// The same elements row-major on the CPU: x itself if it is that already. x at depth 0.
+// The same elements row-major on their device: x itself if it is that already. x at depth 0.
 inline Ref<Array> dense(const Array& x) {
   if (x.contiguous) return Ref<Array>::share(const_cast<Array*>(&x));
-  Ref<Array> y = Array::make(x.dtype, x.shape);
+  Ref<Array> y = Array::make(x.dtype, x.shape, x.device);
   copy_strided(*y, x);
   return y;
 }
@@ -140,6 +141,12 @@ inline Ref<Array> dense(const Array& x) {
 // Sets all of a row-major y to the element at `value`.
 inline void fill_bytes(const Array& y, const void* value) {
   const std::int64_t width = size_of(y.dtype), n = y.numel();
+  if (!y.device.is_cpu()) {
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, value, std::size_t(width));
+    if (n) backend(y.device).fill(y, bits);
+    return;
+  }
   bool zero = true;
   for (std::int64_t i = 0; i < width; ++i) zero = zero && static_cast<const char*>(value)[i] == 0;
   parallel_for(n, 262144, [&](std::int64_t from, std::int64_t to) {
@@ -152,11 +159,25 @@ inline void fill_bytes(const Array& y, const void* value) {
   });
 }
 
+inline Ref<Array> zeroed(DType t, const Shape& s, Device d) {
+  Ref<Array> r = Array::make(t, s, d);
+  const std::uint64_t bits = 0;
+  fill_bytes(*r, &bits);
+  return r;
+}
+// Copies x, which broadcasts, into y of any strides.
+inline void assign(const Array& y, const Array& x) {
+  const Ref<Array> wide = Array::view(x, y.shape);
+  const int gained = y.shape.rank() - x.shape.rank();
+  for (int d = 0; d < y.shape.rank(); ++d)
+    wide->stride[d] = d < gained || x.shape[d - gained] == 1 ? 0 : x.stride[d - gained];
+  copy_strided(y, *wide);
+}
+
 // Moves x (depth 0) to another device, row-major there.
 inline Ref<Array> to_device(const Array& x, Device d) {
   if (x.device == d) return Ref<Array>::share(const_cast<Array*>(&x));
-  const Ref<Array> from = x.device.is_cpu() ? dense(x) : Ref<Array>::share(const_cast<Array*>(&x));
-  if (!from->contiguous) fail("to", x, "a strided view of another device: make it contiguous there first");
+  const Ref<Array> from = dense(x);
   Ref<Array> y = Array::make(x.dtype, x.shape, d);
   backend(d.is_cpu() ? x.device : d)
       .copy(y->data, *y->buffer, from->data, *from->buffer, std::size_t(x.numel() * size_of(x.dtype)));

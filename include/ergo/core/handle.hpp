@@ -123,10 +123,12 @@ class Tensor : public AnyTensor {
       v = value;
     else
       v = detail::scalar_of<T>("tensor", value);
-    auto a = detail::Array::make(dtype_of<T>, Shape{});
-    std::memcpy(a->data, &v, sizeof(T));
-    const Device d = default_device();
-    return d.is_cpu() ? a : detail::to_device(*a, d);
+    auto a = detail::Array::make(dtype_of<T>, Shape{}, default_device());
+    if (a->device.is_cpu())
+      std::memcpy(a->data, &v, sizeof(T));
+    else
+      detail::fill_bytes(*a, &v);
+    return a;
   }
   void check_dtype() const {
     if (ref() && ref()->dtype != dtype_of<T>)

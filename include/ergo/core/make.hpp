@@ -11,9 +11,9 @@ namespace detail {
 inline AnyTensor on_device(Ref<Array> a, Device d) { return AnyTensor(d.is_cpu() ? std::move(a) : to_device(*a, d)); }
 template <class T>
 Tensor<T> filled(const Shape& s, T value, Device d) {
-  Ref<Array> a = Array::make(dtype_of<T>, s);
+  Ref<Array> a = Array::make(dtype_of<T>, s, d);
   fill_bytes(*a, &value);
-  return Tensor<T>(on_device(std::move(a), d));
+  return Tensor<T>(std::move(a));
 }
 // Element i is make(i).
 template <class T, class Make>

@@ -46,6 +46,7 @@ struct Op {
   bool has_vjp = true, has_jvp = true;  // false: that mode traces the definition instead
   bool leading_axes_free = true;        // false: vmap traces the definition instead
   bool gathers = false;                 // true: vjp adds into dx, which arrives holding what has gathered so far
+  bool on_cuda = false;                 // true: `value` takes operands on a CUDA device
 
   // The kernel; all inputs at depth 0. Bit i of `dying`: input i's memory may become the result's.
   void value(Args x, Ref<Array>* y, std::uint64_t dying) const { functions->value(*this, x, y, dying); }
@@ -131,6 +132,39 @@ struct CopiedOp : OpOf<Self> {
   ~CopiedOp() = default;
 };
 
+// The operands of a kernel lie on one device that the operation knows. Numbers, of rank 0 on the CPU, go with any.
+[[gnu::cold, gnu::noinline]] inline void check_on_cuda(const Op& op, Args x) {
+  const Array* first = nullptr;
+  for (int i = 0; i < op.n_in; ++i)
+    if (x[i] && (!x[i]->device.is_cpu() || x[i]->shape.rank() > 0)) {
+      if (!first) first = x[i];
+      if (x[i]->device != first->device)
+        fail(op.name, x, op.n_in, {"operands on ", first->device, " and ", x[i]->device, ": x.to(device) first"});
+    }
+  if (!op.on_cuda) fail(op.name, x, op.n_in, "this operation has no CUDA kernel yet: x.cpu() first");
+}
+inline void check_devices(const Op& op, Args x) {
+  if constexpr (kCuda) {
+    for (int i = 0; i < op.n_in; ++i)
+      if (x[i] && !x[i]->device.is_cpu()) return check_on_cuda(op, x);
+  }
+}
+
+// A dying input that can become the result: of its dtype, shape and device, alone on memory of its own.
+inline Ref<Array> reusable(Args x, DType out, const Shape& s, Device device, std::uint64_t dying) {
+  for (int i = 0; dying >> i; ++i) {
+    if (!(dying >> i & 1)) continue;
+    Array& a = *x[i];
+    if (a.dtype == out && a.contiguous && unique(a.refs) && a.buffer && !a.buffer->borrowed &&
+        unique(a.buffer->refs) && a.device == device && a.shape == s)
+      return Ref<Array>::share(&a);
+  }
+  return {};
+}
+
+// Stands for a value that `uses` did not keep: NaN in every floating type.
+inline constexpr unsigned char kPoison[8] = {255, 255, 255, 255, 255, 255, 255, 255};
+
 // Counted per thread, for tests: operations that reached a kernel.
 inline constinit thread_local std::int64_t kernels_run = 0;
 
@@ -144,6 +178,7 @@ inline void dispatch(const Op& op, Args x, Ref<Array>* y, std::uint64_t dying = 
     if (x[i] && x[i]->depth > depth) depth = x[i]->depth;
   if (depth == 0) [[likely]] {
     ++kernels_run;
+    check_devices(op, x);
     op.value(x, y, dying);
   } else {
     __atomic_load_n(&tracer, __ATOMIC_RELAXED)(op, depth, x, y, dying);

@@ -19,6 +19,7 @@ struct SliceOp final : CopiedOp<SliceOp> {
   SliceOp(int axis_from_back, std::int64_t b, std::int64_t n, std::int64_t s, bool d)
       : CopiedOp("slice", 1), axis(axis_from_back), begin(b), count(n), step(s), drops(d) {
     uses = Uses::nothing;
+    on_cuda = true;
   }
   int core(int) const { return axis; }
   void value(Args x, Ref<Array>* y, std::uint64_t) const { y[0] = view(*x[0]); }
@@ -50,7 +51,10 @@ struct SliceOp final : CopiedOp<SliceOp> {
 struct EmbedOp final : CopiedOp<EmbedOp> {
   SliceOp slice;
   std::int64_t extent;
-  EmbedOp(const SliceOp& s, std::int64_t n) : CopiedOp("slice", 1), slice(s), extent(n) { uses = Uses::nothing; }
+  EmbedOp(const SliceOp& s, std::int64_t n) : CopiedOp("slice", 1), slice(s), extent(n) {
+    uses = Uses::nothing;
+    on_cuda = true;
+  }
   int core(int) const { return slice.axis - (slice.drops ? 1 : 0); }
   void value(Args g, Ref<Array>* y, std::uint64_t) const {
     Shape s;
@@ -58,7 +62,7 @@ struct EmbedOp final : CopiedOp<EmbedOp> {
     for (int d = 0; d < lead; ++d) s.push(g[0]->shape[d]);
     s.push(extent);
     for (int d = lead + (slice.drops ? 0 : 1); d < g[0]->shape.rank(); ++d) s.push(g[0]->shape[d]);
-    Ref<Array> r = Array::make(g[0]->dtype, s);
+    Ref<Array> r = Array::make(g[0]->dtype, s, g[0]->device);
     const std::uint64_t zero = 0;
     fill_bytes(*r, &zero);
     copy_strided(*slice.view(*r), *g[0]);
@@ -87,7 +91,10 @@ inline Ref<Array> select(Array& x, std::int64_t i) {
 
 // The identity that changes where or how the bytes lie.
 struct ContiguousOp final : OpOf<ContiguousOp> {
-  constexpr ContiguousOp() : OpOf("contiguous", 1) { uses = Uses::nothing; }
+  constexpr ContiguousOp() : OpOf("contiguous", 1) {
+    uses = Uses::nothing;
+    on_cuda = true;
+  }
   void value(Args x, Ref<Array>* y, std::uint64_t) const { y[0] = dense(*x[0]); }
   void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const {
     if (wanted[0]) dx[0] = Ref<Array>::share(g[0]);
@@ -104,7 +111,10 @@ inline Ref<Array> contiguous(Array& x) {
 
 struct MoveOp final : CopiedOp<MoveOp> {
   Device from, to;
-  MoveOp(Device f, Device t) : CopiedOp("to", 1), from(f), to(t) { uses = Uses::nothing; }
+  MoveOp(Device f, Device t) : CopiedOp("to", 1), from(f), to(t) {
+    uses = Uses::nothing;
+    on_cuda = true;
+  }
   void value(Args x, Ref<Array>* y, std::uint64_t) const { y[0] = to_device(*x[0], to); }
   void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const {
     if (wanted[0]) dispatch(MoveOp(to, from), g, dx);

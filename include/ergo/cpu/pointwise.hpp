@@ -16,9 +16,6 @@ inline constexpr std::int64_t kPointwiseGrain = 16384;  // elements a chunk; the
 
 namespace detail {
 
-// Stands for a value that `uses` did not keep: NaN in every floating type.
-inline constexpr unsigned char kPoison[8] = {255, 255, 255, 255, 255, 255, 255, 255};
-
 // Operands against the broadcast shape, as byte strides with mergeable axes merged.
 struct Strided {
   int operands, rank = 0;
@@ -30,7 +27,7 @@ struct Strided {
   Strided(const Shape& s, Args x, int n) : operands(n) {
     std::int64_t full[kMaxOperands][kMaxRank];
     for (int i = 0; i < n; ++i) {
-      base[i] = x[i] ? x[i]->data : reinterpret_cast<const std::byte*>(kPoison);
+      base[i] = x[i] ? x[i]->data : reinterpret_cast<const std::byte*>(ergo::detail::kPoison);
       dtype[i] = x[i] ? x[i]->dtype : DType::float64;
       width[i] = size_of(dtype[i]);
       const int offset = x[i] ? s.rank() - x[i]->shape.rank() : s.rank();
@@ -181,18 +178,6 @@ inline bool lies_across(const Array& a, const Shape& result) {
   y[0] = std::move(r);
 }
 
-// A dying input that can become the result: of its dtype and shape, alone on memory of its own.
-inline Ref<Array> reusable(Args x, DType out, const Shape& s, std::uint64_t dying) {
-  for (int i = 0; dying >> i; ++i) {
-    if (!(dying >> i & 1)) continue;
-    Array& a = *x[i];
-    if (a.dtype == out && a.contiguous && ergo::detail::unique(a.refs) && a.buffer && !a.buffer->borrowed &&
-        ergo::detail::unique(a.buffer->refs) && a.shape == s)
-      return Ref<Array>::share(&a);
-  }
-  return {};
-}
-
 }  // namespace detail
 
 // Runs `loop` over the broadcast of the n inputs, into a dying one where that is possible.
@@ -208,7 +193,7 @@ inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, cons
       p[i] = x[i]->data;
       width[i] = size_of(x[i]->dtype);
     }
-    Ref<Array> r = detail::reusable(x, out, Shape{}, dying);
+    Ref<Array> r = ergo::detail::reusable(x, out, Shape{}, Device::cpu(), dying);
     if (!r) r = Array::make(out, Shape{});
     LoopRun(loop, self, n, width, size_of(out))(r->data, p);
     y[0] = std::move(r);
@@ -225,9 +210,9 @@ inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, cons
   }
   for (int i = 0; i < n; ++i) {
     if (!x[i]) {
-      p[i] = reinterpret_cast<const std::byte*>(detail::kPoison);
+      p[i] = reinterpret_cast<const std::byte*>(ergo::detail::kPoison);
       step[i] = 0;
-      width[i] = sizeof(detail::kPoison);
+      width[i] = sizeof(ergo::detail::kPoison);
       continue;
     }
     p[i] = x[i]->data;
@@ -241,7 +226,7 @@ inline void pointwise(const ergo::detail::Op& op, Args x, int n, DType out, cons
     else
       return detail::pointwise_strided(op, x, n, out, loop, self, y);
   }
-  Ref<Array> r = detail::reusable(x, out, big->shape, dying);
+  Ref<Array> r = ergo::detail::reusable(x, out, big->shape, Device::cpu(), dying);
   if (!r) r = Array::make(out, big->shape);
   const LoopRun run(loop, self, n, width, size_of(out));
   if (count == 1) {

@@ -172,8 +172,8 @@ inline Ref<Array> scatter_add(const Array* x, const Array& rows, const Array& in
   ergo::detail::broadcast(lead, indices.shape.first(i_lead));
   if (x) ergo::detail::broadcast(lead, x->shape.first(x->shape.rank() - axis));
   const Shape rest = rows.shape.last(axis - 1), s = lead + Shape{extent} + rest;
-  const Ref<Array> y = x ? Array::make(rows.dtype, s) : zeros(rows.dtype, s);
-  if (x) assign(*y, *x);
+  const Ref<Array> y = x ? Array::make(rows.dtype, s) : ergo::detail::zeroed(rows.dtype, s, Device::cpu());
+  if (x) ergo::detail::assign(*y, *x);
   const std::int64_t n = indices.shape.last(places).numel(), inner = rest.numel();
   if (y->numel() == 0 || n == 0) return y;
   LeadingAxes<2> at(lead);

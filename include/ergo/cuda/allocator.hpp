@@ -55,6 +55,13 @@ class Allocator {
     if (b.home != &other && std::find(b.others.begin(), b.others.end(), &other) == b.others.end())
       b.others.push_back(&other);
   }
+  // What other streams were given to do with the block comes before further work of `stream`.
+  void await_others(void* p, Stream& stream) {
+    const std::lock_guard lock(mutex_);
+    for (const Stream* other : blocks_.at(p).others)
+      if (other != &stream) stream.wait_for(*other);
+  }
+  // The block's user is done with it, in the order of its streams.
   void release(void* p) noexcept {
     const std::lock_guard lock(mutex_);
     const auto found = blocks_.find(p);

@@ -1,8 +1,9 @@
-// CUDA as a back end of the core: memory, copies between devices, waiting. Including this header installs it.
+// CUDA as a back end of the core: memory, copies on and between devices, waiting. Including this header installs it.
 #pragma once
 
 #include "ergo/core/array.hpp"
 #include "ergo/cuda/allocator.hpp"
+#include "ergo/kernels/movement.cuh"
 
 namespace ergo::inline ERGO_BUILD::cuda {
 namespace detail {
@@ -43,8 +44,10 @@ inline void read_on(Stream& s, const Buffer& b) {
   s.wait_for(*last);
   Allocator::of(s.device).used_on(b.data, s);
 }
+// Before s writes over b, whoever reads it must have done.
 inline void write_on(Stream& s, Buffer& b) {
   read_on(s, b);
+  Allocator::of(s.device).await_others(b.data, s);
   __atomic_store_n(&b.stream, static_cast<void*>(&s), __ATOMIC_RELEASE);
 }
 
@@ -78,6 +81,26 @@ inline void copy(std::byte* to, Buffer& to_buffer, const std::byte* from, Buffer
     fail(e, "copy", &s.launches);
   if (kind != cudaMemcpyDeviceToDevice && is_pinned(here.is_cpu() ? from : to)) s.synchronize("copy");
 }
+// Elements of x to y, on one device.
+inline void copy_strided(const ergo::detail::Array& y, const ergo::detail::Array& x) {
+  Stream& s = current_stream(y.device);
+  const OnDevice on(y.device.index());
+  read_on(s, *x.buffer);
+  write_on(s, *y.buffer);
+  CopyCall c{x.data, y.data, int(size_of(x.dtype)), x.shape.rank(), {}, {}, {}};
+  for (int d = 0; d < c.rank; ++d) {
+    c.extent[d] = x.shape[d];
+    c.from_stride[d] = x.stride[d];
+    c.to_stride[d] = y.stride[d];
+  }
+  launch_copy(s, c);
+}
+inline void fill(const ergo::detail::Array& y, std::uint64_t bits) {
+  Stream& s = current_stream(y.device);
+  const OnDevice on(y.device.index());
+  write_on(s, *y.buffer);
+  launch_fill(s, y.data, y.numel(), int(size_of(y.dtype)), bits);
+}
 inline void synchronize(Device d) {
   check_device(d);
   current_stream(d).synchronize();
@@ -91,7 +114,7 @@ inline void release_cached_memory() {
 }
 
 inline constexpr ergo::detail::Backend backend = {
-    &allocate, &deallocate, &copy, &synchronize, &memory_info, &release_cached_memory, &count_devices};
+    &allocate, &deallocate, &copy, &copy_strided, &fill, &synchronize, &memory_info, &release_cached_memory, &count_devices};
 inline const bool installed = (ergo::detail::install_backend(&backend), true);
 
 }  // namespace detail

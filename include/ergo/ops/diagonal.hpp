@@ -69,6 +69,7 @@ struct Triangle {  // its own transpose
 
 struct Diagonal {
   static constexpr auto name = "diagonal";
+  using any_device = void;
   std::int64_t k, rows, columns;
   int core_of(int) const { return 2; }
   std::int64_t count() const {
@@ -90,11 +91,12 @@ struct Diagonal {
 };
 struct EmbedDiagonal {
   static constexpr auto name = "diag";
+  using any_device = void;
   Diagonal diagonal;
   int core_of(int) const { return 1; }
   AnyTensor value(const AnyTensor& v) const {
     const Shape s = v.shape().first(v.rank() - 1) + Shape{diagonal.rows, diagonal.columns};
-    const Ref<Array> r = cpu::zeros(v.dtype(), s);
+    const Ref<Array> r = zeroed(v.dtype(), s, v.device());
     copy_strided(*diagonal.view(*r), v.array());
     return AnyTensor(r);
   }

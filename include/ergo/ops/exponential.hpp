@@ -134,7 +134,7 @@ struct Pow {
 // x to the power y; a negative x needs an integral y, else NaN.
 ERGO_BINARY(pow, detail::Pow, void)
 template <Field A>
-ERGO_INLINE A pow(const A& x, const A& y) {
+ERGO_INLINE constexpr A pow(const A& x, const A& y) {
   return detail::evaluate<detail::Pow>(x, y);
 }
 namespace detail {
@@ -189,7 +189,7 @@ struct LogAddExp {
 }  // namespace detail
 ERGO_BINARY(log_add_exp, detail::LogAddExp, void)
 template <Field A>
-ERGO_INLINE A log_add_exp(const A& a, const A& b) {
+ERGO_INLINE constexpr A log_add_exp(const A& a, const A& b) {
   return detail::evaluate<detail::LogAddExp>(a, b);
 }
 

@@ -206,7 +206,7 @@ struct OneHot {
   std::uint64_t one;
   AnyTensor value(const AnyTensor& ids) const {
     const Ref<Array> id = cpu::checked_indices(kOneHot, ids.array(), nullptr, n);
-    const Ref<Array> r = cpu::zeros(dtype, ids.shape() + Shape{n});
+    const Ref<Array> r = zeroed(dtype, ids.shape() + Shape{n}, Device::cpu());
     const auto* p = data_of<const std::int64_t>(*id);
     const std::int64_t width = size_of(dtype);
     parallel_for(id->numel(), 16384, [&](std::int64_t begin, std::int64_t end) {

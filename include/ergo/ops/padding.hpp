@@ -68,6 +68,7 @@ struct Frame {
   }
 };
 struct Crop {
+  using any_device = void;
   static constexpr auto name = "pad";
   Frame frame;
   int core_of(int) const { return frame.n; }
@@ -75,11 +76,12 @@ struct Crop {
   AnyTensor transpose(const AnyTensor& g, const Shape&) const;
 };
 struct PadZeros {
+  using any_device = void;
   static constexpr auto name = "pad";
   Frame frame;
   int core_of(int) const { return frame.n; }
   AnyTensor value(const AnyTensor& x) const {
-    const Ref<Array> r = cpu::zeros(x.dtype(), frame.around(x.shape()));
+    const Ref<Array> r = zeroed(x.dtype(), frame.around(x.shape()), x.device());
     copy_strided(*frame.within(*r), x.array());
     return AnyTensor(r);
   }
@@ -91,10 +93,13 @@ inline AnyTensor Crop::transpose(const AnyTensor& g, const Shape&) const { retur
 struct PadOp final : CopiedOp<PadOp> {
   PadZeros zeros;
   std::uint64_t bits;  // of the constant
-  PadOp(const Frame& f, std::uint64_t b) : CopiedOp("pad", 1), zeros{f}, bits(b) { uses = Uses::nothing; }
+  PadOp(const Frame& f, std::uint64_t b) : CopiedOp("pad", 1), zeros{f}, bits(b) {
+    uses = Uses::nothing;
+    on_cuda = true;
+  }
   int core(int) const { return zeros.frame.n; }
   void value(Args x, Ref<Array>* y, std::uint64_t) const {
-    Ref<Array> r = Array::make(x[0]->dtype, zeros.frame.around(x[0]->shape));
+    Ref<Array> r = Array::make(x[0]->dtype, zeros.frame.around(x[0]->shape), x[0]->device);
     fill_bytes(*r, &bits);
     copy_strided(*zeros.frame.within(*r), *x[0]);
     y[0] = std::move(r);

@@ -53,7 +53,7 @@ namespace detail {
 struct Below {  // a word, as a fraction of 2^32, is below p
   static constexpr auto name = "bernoulli";
   template <class W, class A>
-  static ERGO_INLINE auto value(const W& word, const A& p) {
+  static ERGO_INLINE constexpr auto value(const W& word, const A& p) {
     return word.template to<double>() + A(0x1p31) < p * A(0x1p32);
   }
 };

@@ -28,6 +28,7 @@ namespace detail {
 // Along the axis: runs of `inner` elements, each `times` times in a row; for repeat a run is all behind one place of
 // the axis, for tile all of the axis and behind.
 struct Copies {
+  using any_device = void;
   static constexpr auto name = "repeat";
   int axis;  // from the back: 1 is the last
   std::int64_t extent, times;
@@ -37,8 +38,18 @@ struct Copies {
   AnyTensor value(const AnyTensor& x) const {
     Shape s = x.shape();
     s[-axis] = extent * times;
-    const Ref<Array> r = Array::make(x.dtype(), s);
-    cpu::replicate(*r, *dense(x.array()), times, inner(s) * size_of(x.dtype()));
+    const Ref<Array> r = Array::make(x.dtype(), s, x.device()), from = dense(x.array());
+    if (x.device().is_cpu()) {
+      cpu::replicate(*r, *from, times, inner(s) * size_of(x.dtype()));
+    } else if (const std::int64_t run = inner(s), width = size_of(x.dtype()); r->numel()) {
+      const Ref<Array> to = Array::view(*r, Shape{x.numel() / run, times, run});
+      to->set_row_major();
+      const Ref<Array> wide = Array::view(*from, to->shape);
+      wide->stride[0] = run * width;
+      wide->stride[1] = 0;
+      wide->stride[2] = width;
+      copy_strided(*to, *wide);
+    }
     return AnyTensor(r);
   }
   AnyTensor transpose(const AnyTensor& g, const Shape&) const;

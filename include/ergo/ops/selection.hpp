@@ -113,11 +113,11 @@ void check_bounds(const A& lo, const B& hi) {
 ERGO_BINARY(maximum, detail::Maximum, void)
 ERGO_BINARY(minimum, detail::Minimum, void)
 template <Field A>
-ERGO_INLINE A maximum(const A& a, const A& b) {
+ERGO_INLINE constexpr A maximum(const A& a, const A& b) {
   return detail::evaluate<detail::Maximum>(a, b);
 }
 template <Field A>
-ERGO_INLINE A minimum(const A& a, const A& b) {
+ERGO_INLINE constexpr A minimum(const A& a, const A& b) {
   return detail::evaluate<detail::Minimum>(a, b);
 }
 // x limited to [lo, hi], numbers or tensors; numbers out of order are an Error, of tensors hi wins.
@@ -128,7 +128,7 @@ auto clip(X&& x, const A& lo, const B& hi) {
   return detail::pointwise_call<detail::Clip, void>(std::forward<X>(x), lo, hi);
 }
 template <Field A>
-ERGO_INLINE A clip(const A& x, const A& lo, const A& hi) {
+ERGO_INLINE constexpr A clip(const A& x, const A& lo, const A& hi) {
   return detail::evaluate<detail::Clip>(x, lo, hi);
 }
 

@@ -86,6 +86,7 @@ inline AnyTensor sliced(const AnyTensor& x, std::int64_t axis, Bound begin, Boun
 
 struct SetSlice {
   static constexpr auto name = "set_slice";
+  using any_device = void;
   static constexpr bool indexed = false;
   SliceOp slice;
   std::int64_t extent;
@@ -96,13 +97,13 @@ struct SetSlice {
     if (x && y) broadcast(lead, y->shape.first(y->shape.rank() - slice.axis));
     Shape s = lead + one.shape.last(slice.axis);
     s[-slice.axis] = extent;
-    const Ref<Array> r = x ? Array::make(one.dtype, s) : cpu::zeros(one.dtype, s);
-    if (x) cpu::assign(*r, *x);
+    const Ref<Array> r = x ? Array::make(one.dtype, s, one.device) : zeroed(one.dtype, s, one.device);
+    if (x) assign(*r, *x);
     const Ref<Array> part = slice.view(*r);
     if (y)
-      cpu::assign(*part, *y);
+      assign(*part, *y);
     else if (part->numel())
-      cpu::assign(*part, *cpu::zeros(one.dtype, Shape{}));
+      assign(*part, *zeroed(one.dtype, Shape{}, one.device));
     return r;
   }
   Ref<Array> of_x(Array& g, Array*) const { return update(*this, &g, nullptr); }
@@ -128,6 +129,7 @@ inline AnyTensor slice_set(const AnyTensor& x, const AnyTensor& y, std::int64_t 
 // Its own transpose. Bit d of the mask: the axis d from the last.
 struct Flip {
   static constexpr auto name = "flip";
+  using any_device = void;
   int n;
   unsigned mask;
   int core_of(int) const { return n; }
@@ -159,11 +161,12 @@ inline AnyTensor flipped(const AnyTensor& x, const Axes& axes) {
 
 struct Roll {
   static constexpr auto name = "roll";
+  using any_device = void;
   int axis;                    // from the back: 1 is the last
   std::int64_t shift, extent;  // 0 < shift < extent
   int core_of(int) const { return axis; }
   AnyTensor value(const AnyTensor& x) const {
-    const Ref<Array> r = Array::make(x.dtype(), x.shape());
+    const Ref<Array> r = Array::make(x.dtype(), x.shape(), x.device());
     const auto part = [&](const Array& a, std::int64_t begin, std::int64_t count) {
       return SliceOp(axis, begin, count, 1, false).view(a);
     };

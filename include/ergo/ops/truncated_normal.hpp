@@ -11,7 +11,7 @@ namespace detail {
 
 // Q(p) for 0 < p <= 1/2 (negative), relative accuracy 1e-16: Wichura 1988, algorithm AS 241.
 template <class A>
-ERGO_INLINE A lower_normal_quantile(const A& p) {
+ERGO_INLINE constexpr A lower_normal_quantile(const A& p) {
   constexpr double a[] = {3.3871328727963666080e0, 1.3314166789178437745e+2, 1.9715909503065514427e+3,
                           1.3731693765509461125e+4, 4.5921953931549871457e+4, 6.7265770927008700853e+4,
                           3.3430575583588128105e+4, 2.5090809287301226727e+3};
@@ -40,7 +40,7 @@ ERGO_INLINE A lower_normal_quantile(const A& p) {
 
 // x P(-x) / p(x) for x >= 30, its asymptotic series.
 template <class A>
-ERGO_INLINE A mills(const A& x) {
+ERGO_INLINE constexpr A mills(const A& x) {
   const A w = A(1) / (x * x);
   return A(1) - w * (A(1) - w * (A(3) - w * (A(15) - w * A(105))));
 }
@@ -49,7 +49,7 @@ struct TruncatedNormal {
   static constexpr auto name = "truncated_normal";
   // u in (0, 1), lo < hi. Bounds above 0 are mirrored, so that b <= 0 or the interval holds 0.
   template <class A>
-  static ERGO_INLINE A value(const A& u, const A& lo, const A& hi) {
+  static ERGO_INLINE constexpr A value(const A& u, const A& lo, const A& hi) {
     const auto mirror = lo > A(0);
     const A a = where(mirror, -hi, lo), b = where(mirror, -lo, hi), t = where(mirror, A(1) - u, u);
     const A below_a = distribution(a), below_b = distribution(b);
@@ -78,13 +78,13 @@ struct TruncatedNormal {
   static constexpr double kFar = -36;  // P is 4e-284 there
 
   template <class A>
-  static ERGO_INLINE A distribution(const A& x) {
+  static ERGO_INLINE constexpr A distribution(const A& x) {
     return A(0.5) * math::erfc(x * A(-0.70710678118654752440));
   }
   // Bounds so far out that P underflows: x = -z solves P(-x) = v P(b), that is, with m as below,
   // (x^2 - b^2) / 2 + log(x / |b|) - log(m(x) / m(b)) = -log v. Newton's steps begin where the first term alone would.
   template <class A>
-  static ERGO_INLINE A far_tail(const A& t, const A& a, const A& b) {
+  static ERGO_INLINE constexpr A far_tail(const A& t, const A& a, const A& b) {
     const A nearest = where(b < A(kFar), -b, A(-kFar)), farthest = where(-a < nearest, nearest, -a),
             at_nearest = mills(nearest);
     const A gap =

@@ -19,6 +19,7 @@ struct UpdateOp final : CopiedOp<UpdateOp<F>> {
   F f;
   explicit UpdateOp(F s) : CopiedOp<UpdateOp>(F::name, F::indexed ? 3 : 2), f(std::move(s)) {
     this->uses = F::indexed ? Uses::others : Uses::nothing;
+    this->on_cuda = requires { typename F::any_device; };
   }
   int core(int i) const { return f.core_of(i); }
   void value(Args x, Ref<Array>* y, std::uint64_t) const { y[0] = f.value(x[0], x[1], places(x)); }

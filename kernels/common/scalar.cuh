@@ -1,0 +1,137 @@
+// One element in device code, where loops on the CPU have packs: the scalar-like type that a Pointwise struct, a functor
+// of `map`, or a dual number over it computes with. Arithmetic is IEEE's; integers wrap; elementary functions are the
+// device library's accurate ones (CUDA C++ Programming Guide, mathematical functions: at most 2 ulp but for float tan,
+// erfc, sinh, pow: 4, and ndtr: 5).
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <type_traits>
+
+#include "ergo/kernels/common/launch.cuh"
+
+namespace ergo::inline ERGO_BUILD::cuda {
+
+template <class T>
+struct Scalar;
+
+// A truth value, what comparing two scalars gives.
+template <>
+struct Scalar<bool> {
+  using value_type = bool;
+  bool v;
+  Scalar() = default;
+  explicit constexpr Scalar(bool x) : v(x) {}
+  explicit constexpr operator bool() const { return v; }
+
+  friend constexpr Scalar operator&(Scalar a, Scalar b) { return Scalar(a.v && b.v); }
+  friend constexpr Scalar operator|(Scalar a, Scalar b) { return Scalar(a.v || b.v); }
+  friend constexpr Scalar operator^(Scalar a, Scalar b) { return Scalar(a.v != b.v); }
+  friend constexpr Scalar operator!(Scalar a) { return Scalar(!a.v); }
+  friend constexpr Scalar operator==(Scalar a, Scalar b) { return Scalar(a.v == b.v); }
+  friend constexpr Scalar operator!=(Scalar a, Scalar b) { return Scalar(a.v != b.v); }
+  friend constexpr Scalar operator<(Scalar a, Scalar b) { return Scalar(!a.v && b.v); }
+  friend constexpr Scalar operator<=(Scalar a, Scalar b) { return Scalar(!a.v || b.v); }
+  friend constexpr Scalar operator>(Scalar a, Scalar b) { return b < a; }
+  friend constexpr Scalar operator>=(Scalar a, Scalar b) { return b <= a; }
+  friend constexpr Scalar where(Scalar c, Scalar a, Scalar b) { return c.v ? a : b; }
+};
+
+// T: float, double, or an integer.
+template <class T>
+struct Scalar {
+  using value_type = T;
+  using Ring = typename std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>, std::type_identity<T>>::type;
+  T v;
+  Scalar() = default;
+  explicit constexpr Scalar(T x) : v(x) {}
+  template <class S>
+    requires(std::is_arithmetic_v<S> && !std::is_same_v<S, T>)
+  explicit constexpr Scalar(S x) : v(T(x)) {}
+  template <class U>
+  constexpr Scalar<U> to() const {
+    return Scalar<U>(U(v));
+  }
+
+  friend constexpr Scalar operator+(Scalar a, Scalar b) { return Scalar(T(Ring(Ring(a.v) + Ring(b.v)))); }
+  friend constexpr Scalar operator-(Scalar a, Scalar b) { return Scalar(T(Ring(Ring(a.v) - Ring(b.v)))); }
+  friend constexpr Scalar operator*(Scalar a, Scalar b) { return Scalar(T(Ring(Ring(a.v) * Ring(b.v)))); }
+  friend constexpr Scalar operator-(Scalar a) { return negated(a); }
+  friend constexpr Scalar operator/(Scalar a, Scalar b) requires std::is_floating_point_v<T> {
+    return Scalar(a.v / b.v);
+  }
+  constexpr Scalar& operator+=(Scalar b) { return *this = *this + b; }
+  constexpr Scalar& operator-=(Scalar b) { return *this = *this - b; }
+  constexpr Scalar& operator*=(Scalar b) { return *this = *this * b; }
+  constexpr Scalar& operator/=(Scalar b) requires std::is_floating_point_v<T> { return *this = *this / b; }
+
+  friend constexpr Scalar<bool> operator==(Scalar a, Scalar b) { return Scalar<bool>(a.v == b.v); }
+  friend constexpr Scalar<bool> operator!=(Scalar a, Scalar b) { return Scalar<bool>(a.v != b.v); }
+  friend constexpr Scalar<bool> operator<(Scalar a, Scalar b) { return Scalar<bool>(a.v < b.v); }
+  friend constexpr Scalar<bool> operator<=(Scalar a, Scalar b) { return Scalar<bool>(a.v <= b.v); }
+  friend constexpr Scalar<bool> operator>(Scalar a, Scalar b) { return Scalar<bool>(a.v > b.v); }
+  friend constexpr Scalar<bool> operator>=(Scalar a, Scalar b) { return Scalar<bool>(a.v >= b.v); }
+  friend constexpr Scalar where(Scalar<bool> c, Scalar a, Scalar b) { return c.v ? a : b; }
+
+ private:
+  static constexpr Scalar negated(Scalar a) {
+    if constexpr (std::is_integral_v<T>)
+      return Scalar(T(Ring(Ring(0) - Ring(a.v))));
+    else
+      return Scalar(-a.v);
+  }
+};
+
+// The elementary functions of scalars; `math` takes them up beside those of packs.
+namespace elementary {
+
+template <class T>
+constexpr Scalar<T> abs(Scalar<T> x) {
+  if constexpr (std::is_floating_point_v<T>)
+    return Scalar<T>(x.v < 0 ? -x.v : x.v + T(0));  // of -0: 0
+  else
+    return x.v < T(0) ? -x : x;
+}
+
+#define ERGO_ELEMENTARY(f, of_float, of_double)                                                           \
+  __host__ __device__ __forceinline__ Scalar<float> f(Scalar<float> x) { return Scalar<float>(of_float(x.v)); } \
+  __host__ __device__ __forceinline__ Scalar<double> f(Scalar<double> x) { return Scalar<double>(of_double(x.v)); }
+ERGO_ELEMENTARY(round, ::rintf, ::rint)
+ERGO_ELEMENTARY(trunc, ::truncf, ::trunc)
+ERGO_ELEMENTARY(floor, ::floorf, ::floor)
+ERGO_ELEMENTARY(ceil, ::ceilf, ::ceil)
+ERGO_ELEMENTARY(sqrt, ::sqrtf, ::sqrt)
+ERGO_ELEMENTARY(rsqrt, ::rsqrtf, ::rsqrt)
+ERGO_ELEMENTARY(exp, ::expf, ::exp)
+ERGO_ELEMENTARY(exp2, ::exp2f, ::exp2)
+ERGO_ELEMENTARY(expm1, ::expm1f, ::expm1)
+ERGO_ELEMENTARY(sinh, ::sinhf, ::sinh)
+ERGO_ELEMENTARY(cosh, ::coshf, ::cosh)
+ERGO_ELEMENTARY(tanh, ::tanhf, ::tanh)
+ERGO_ELEMENTARY(log, ::logf, ::log)
+ERGO_ELEMENTARY(log2, ::log2f, ::log2)
+ERGO_ELEMENTARY(log10, ::log10f, ::log10)
+ERGO_ELEMENTARY(log1p, ::log1pf, ::log1p)
+ERGO_ELEMENTARY(cbrt, ::cbrtf, ::cbrt)
+ERGO_ELEMENTARY(sin, ::sinf, ::sin)
+ERGO_ELEMENTARY(cos, ::cosf, ::cos)
+ERGO_ELEMENTARY(tan, ::tanf, ::tan)
+ERGO_ELEMENTARY(erf, ::erff, ::erf)
+ERGO_ELEMENTARY(erfc, ::erfcf, ::erfc)
+ERGO_ELEMENTARY(ndtr, ::normcdff, ::normcdf)
+#undef ERGO_ELEMENTARY
+
+#define ERGO_ELEMENTARY(f, of_float, of_double)                                                \
+  __host__ __device__ __forceinline__ Scalar<float> f(Scalar<float> x, Scalar<float> y) {      \
+    return Scalar<float>(of_float(x.v, y.v));                                                  \
+  }                                                                                            \
+  __host__ __device__ __forceinline__ Scalar<double> f(Scalar<double> x, Scalar<double> y) {   \
+    return Scalar<double>(of_double(x.v, y.v));                                                \
+  }
+ERGO_ELEMENTARY(copysign, ::copysignf, ::copysign)
+ERGO_ELEMENTARY(fmod, ::fmodf, ::fmod)
+ERGO_ELEMENTARY(pow, ::powf, ::pow)
+#undef ERGO_ELEMENTARY
+
+}  // namespace elementary
+}  // namespace ergo::inline ERGO_BUILD::cuda

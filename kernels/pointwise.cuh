@@ -1,0 +1,220 @@
+// y[i] = f(x0[i], x1[i], ...) over the broadcast of the operands: the one kernel family under every Pointwise struct, its
+// fused first-order rules, and `map`. f is any functor of device scalars (common/scalar.cuh).
+//
+// The axes of the broadcast arrive collapsed. A thread takes kPacks packs of up to 16 bytes, a block's stride apart, so
+// that as many loads are in flight; indices along more than one axis are taken apart once for all operands, by
+// multiplication. Packs need an innermost axis along which every operand is dense or constant, and alignment; what is
+// left of one axis after whole packs, and every other layout, goes element by element. One launch up to 2^31 packs.
+#pragma once
+
+#include <cstring>
+#include <utility>
+
+#include "ergo/core/shape.hpp"
+#include "ergo/kernels/common/pack.cuh"
+#include "ergo/kernels/common/scalar.cuh"
+#include "ergo/kernels/common/view.cuh"
+
+namespace ergo::inline ERGO_BUILD::cuda {
+
+inline constexpr int kMapOperands = 10, kMapBlock = 256;
+
+// What a launcher is told: the collapsed axes, outermost first, of a row-major y, and of each operand its byte strides;
+// an operand without data is `value`, the bits of one element, everywhere. `self` is the functor's own data, if any.
+struct MapCall {
+  struct Operand {
+    const std::byte* data;
+    std::uint64_t value;
+    std::int64_t stride[kMaxRank];
+  };
+  std::byte* y;
+  const void* self;
+  int rank;
+  std::int64_t extent[kMaxRank];
+  Operand x[kMapOperands];
+
+  std::int64_t numel() const {
+    std::int64_t n = 1;
+    for (int d = 0; d < rank; ++d) n *= extent[d];
+    return n;
+  }
+};
+using MapLaunch = void (*)(Stream&, const char* name, const MapCall&);
+
+// F::value on device scalars.
+template <class F>
+struct ValueOf {
+  static ValueOf from(const void*) { return {}; }
+  template <class... X>
+  constexpr auto operator()(const X&... x) const {
+    return F::value(x...);
+  }
+};
+
+// The kernel's own view of a call: the innermost axis counted in packs.
+template <int N>
+struct MapOperands {
+  const std::byte* data[N];
+  std::uint64_t value[N];
+  std::int64_t stride[N][kMaxRank];  // bytes; of the innermost axis, a pack's
+};
+struct MapSpace {
+  int rank;
+  std::uint32_t packs;  // the last may be a part
+  std::int64_t count;   // elements
+  FastDivisor extent[kMaxRank];
+};
+
+template <class T>
+__device__ __forceinline__ T element_of(std::uint64_t bits) {
+  T x;
+  memcpy(&x, &bits, sizeof(T));
+  return x;
+}
+
+// A thread's packs of one operand.
+template <class T, int V, int P>
+struct Taken {
+  Pack<T, V> at[P];
+};
+
+template <int V, int P, class F, class Out, class... In>
+struct MapBody {
+  static constexpr int N = int(sizeof...(In));
+
+  template <int K, class T>
+  static __device__ __forceinline__ Taken<T, V, P> take(const MapOperands<N>& x, const MapSpace& s,
+                                                        const std::uint32_t (&index)[P],
+                                                        const std::int64_t (&offset)[P][N]) {
+    Taken<T, V, P> r{};
+    const std::byte* data = x.data[K];
+    const bool constant = x.stride[K][s.rank - 1] == 0;
+#pragma unroll
+    for (int p = 0; p < P; ++p) {
+      if (index[p] >= s.packs) continue;
+      const T* at = reinterpret_cast<const T*>(data + offset[p][K]);
+      if (constant) {
+        const T one = data ? *at : element_of<T>(x.value[K]);
+#pragma unroll
+        for (int v = 0; v < V; ++v) r.at[p][v] = one;
+      } else if (V == 1 || s.rank > 1 || std::int64_t(index[p]) * V + V <= s.count) {
+        r.at[p] = load_pack<V>(at);
+      } else {
+#pragma unroll
+        for (int v = 0; v < V; ++v) r.at[p][v] = std::int64_t(index[p]) * V + v < s.count ? at[v] : at[0];
+      }
+    }
+    return r;
+  }
+  static __device__ __forceinline__ void compute(const F& f, Out* y, const MapSpace& s, const std::uint32_t (&index)[P],
+                                                 const Taken<In, V, P>&... x) {
+#pragma unroll
+    for (int p = 0; p < P; ++p) {
+      if (index[p] >= s.packs) continue;
+      Pack<Out, V> r;
+#pragma unroll
+      for (int v = 0; v < V; ++v) r[v] = narrow<Out>(f(Scalar<Compute<In>>(widen(x.at[p][v]))...).v);
+      const std::int64_t first = std::int64_t(index[p]) * V;
+      if (V == 1 || first + V <= s.count) {
+        store_pack(y + first, r);
+      } else {
+#pragma unroll
+        for (int v = 0; v < V; ++v)
+          if (first + v < s.count) y[first + v] = r[v];
+      }
+    }
+  }
+  template <int... K>
+  static __device__ __forceinline__ void run(const F& f, Out* y, const MapOperands<N>& x, const MapSpace& s,
+                                             std::integer_sequence<int, K...>) {
+    std::uint32_t index[P];
+    std::int64_t offset[P][N];
+#pragma unroll
+    for (int p = 0; p < P; ++p) {
+      index[p] = blockIdx.x * (kMapBlock * P) + unsigned(p) * kMapBlock + threadIdx.x;
+      std::uint32_t rest = index[p];
+#pragma unroll
+      for (int k = 0; k < N; ++k) offset[p][k] = 0;
+      for (int d = s.rank - 1; d > 0; --d) {
+        const std::uint32_t q = s.extent[d].divide(rest), c = rest - q * s.extent[d].divisor;
+        rest = q;
+#pragma unroll
+        for (int k = 0; k < N; ++k) offset[p][k] += c * x.stride[k][d];
+      }
+#pragma unroll
+      for (int k = 0; k < N; ++k) offset[p][k] += rest * x.stride[k][0];
+    }
+    compute(f, y, s, index, take<K, In>(x, s, index, offset)...);
+  }
+};
+
+template <int V, int P, class F, class Out, class... In>
+__global__ void __launch_bounds__(kMapBlock)
+    map_kernel(F f, Out* y, MapOperands<int(sizeof...(In))> x, MapSpace space) {
+  MapBody<V, P, F, Out, In...>::run(f, y, x, space, std::make_integer_sequence<int, int(sizeof...(In))>{});
+}
+
+// Packs of V elements serve: see above.
+template <int N>
+bool packs_fit(const MapCall& c, int V, std::size_t out_width, const std::size_t (&width)[N]) {
+  const int last = c.rank - 1;
+  const auto whole = [](const void* p, std::size_t bytes) { return reinterpret_cast<std::uintptr_t>(p) % bytes == 0; };
+  bool fit = whole(c.y, out_width * std::size_t(V)) && (c.rank == 1 || c.extent[last] % V == 0);
+  for (int k = 0; k < N && fit; ++k) {
+    const auto& x = c.x[k];
+    if (x.stride[last] == 0) continue;
+    const auto pack = std::int64_t(width[k]) * V;
+    fit = x.stride[last] == std::int64_t(width[k]) && whole(x.data, std::size_t(pack));
+    for (int d = 0; d < last; ++d) fit = fit && x.stride[d] % pack == 0;
+  }
+  return fit;
+}
+
+template <int V, int P, class F, class Out, class... In>
+void launch_map_of(Stream& stream, const char* name, const MapCall& c) {
+  constexpr int N = int(sizeof...(In));
+  const int last = c.rank - 1;
+  const std::int64_t count = c.numel();
+  MapSpace s{c.rank, std::uint32_t((count + V - 1) / V), count, {}};
+  MapOperands<N> x;
+  for (int d = 0; d < c.rank; ++d) s.extent[d] = FastDivisor::of(d == last && d > 0 ? c.extent[d] / V : c.extent[d]);
+  for (int k = 0; k < N; ++k) {
+    x.data[k] = c.x[k].data;
+    x.value[k] = c.x[k].value;
+    for (int d = 0; d < c.rank; ++d) x.stride[k][d] = c.x[k].stride[d] * (d == last ? V : 1);
+  }
+  launch(stream, name, {blocks_for(s.packs, kMapBlock * P), kMapBlock}, map_kernel<V, P, F, Out, In...>,
+         F::from(c.self), reinterpret_cast<Out*>(c.y), x, s);
+}
+
+template <class F, class Out, class... In>
+void launch_map(Stream& stream, const char* name, const MapCall& c) {
+  constexpr std::size_t widths[] = {sizeof(In)...};
+  constexpr int V = [] {
+    std::size_t most = 1;
+    for (std::size_t w : {sizeof(Out), sizeof(In)...}) most = w > most ? w : most;
+    return int(16 / most);
+  }();
+  constexpr int P = sizeof...(In) <= 3 ? 4 : 2;
+  const std::int64_t count = c.numel();
+  if (count == 0) return;
+  constexpr std::int64_t kMost = std::int64_t{1} << 30;  // packs of a launch: indices stay below 2^31
+  if (count > kMost) {
+    // Half of the outermost axis after the other.
+    MapCall half = c;
+    const std::int64_t n = c.rank == 1 ? c.extent[0] / 2 / V * V : c.extent[0] / 2;
+    half.extent[0] = n;
+    launch_map<F, Out, In...>(stream, name, half);
+    half.extent[0] = c.extent[0] - n;
+    half.y += count / c.extent[0] * n * std::int64_t(sizeof(Out));
+    for (std::size_t k = 0; k < sizeof...(In); ++k)
+      if (half.x[k].data) half.x[k].data += n * half.x[k].stride[0];
+    return launch_map<F, Out, In...>(stream, name, half);
+  }
+  if (V > 1 && packs_fit(c, V, sizeof(Out), widths))
+    launch_map_of<V, P, F, Out, In...>(stream, name, c);
+  else
+    launch_map_of<1, P, F, Out, In...>(stream, name, c);
+}
+
+}  // namespace ergo::inline ERGO_BUILD::cuda

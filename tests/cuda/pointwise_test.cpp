@@ -1,0 +1,195 @@
+// label: simt
+// Pointwise operations on a CUDA device: the same values as on the CPU for every layout, first and second derivatives,
+// one launch each, no copy to the host and no wait.
+#include <random>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "ergo/autograd/map.hpp"
+#include "ergo/autograd/transforms.hpp"
+#include "ergo/core/compare.hpp"
+#include "ergo/cuda/backend.hpp"
+#include "ergo/ops/activation.hpp"
+#include "ergo/ops/comparison.hpp"
+#include "ergo/ops/logic.hpp"
+#include "ergo/ops/movement.hpp"
+#include "ergo/ops/rounding.hpp"
+#include "ergo/ops/trigonometric.hpp"
+#include "simt/control.hpp"
+#include "support/message.hpp"
+#include "support/seed.hpp"
+
+namespace cuda_pointwise_test {
+
+using ergo::Device;
+using ergo::Shape;
+using ergo::Tensor;
+
+namespace {
+
+constexpr Device kDevice = Device::cuda(0);
+
+template <class T>
+Tensor<T> sample(const Shape& s, double lo, double hi, std::mt19937_64& random) {
+  std::vector<T> x;
+  std::uniform_real_distribution<double> draw(lo, hi);
+  for (std::int64_t i = 0; i < s.numel(); ++i) x.push_back(ergo::convert<T>(draw(random)));
+  return ergo::from_span<T>(x, s);
+}
+
+// The largest |a - b| in units of the last place of b, or of `least` where b is smaller; NaN equals NaN.
+template <class T>
+double distance(const Tensor<T>& a, const Tensor<T>& b, double least = 1e-30) {
+  const std::vector<T> p = a.to_vector(), q = b.to_vector();
+  REQUIRE(p.size() == q.size());
+  double most = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    const double x = double(p[i]), y = double(q[i]);
+    if ((x != x) != (y != y)) return 1e300;
+    if (x != x || x == y) continue;
+    const double unit = std::is_same_v<T, float>     ? 0x1p-23
+                        : std::is_same_v<T, double> ? 0x1p-52
+                        : std::is_same_v<T, ergo::half> ? 0x1p-10
+                                                        : 0x1p-7;
+    most = std::max(most, std::abs(x - y) / (std::max(std::abs(y), least) * unit));
+  }
+  return most;
+}
+
+template <class T, class F>
+void check_unary(const std::string& name, double lo, double hi, double ulps, F f) {
+  CAPTURE(name);
+  std::mt19937_64 random(test_seed());
+  for (const Shape& s : {Shape{}, Shape{0}, Shape{1}, Shape{1023}, Shape{5, 7, 3}, Shape{4096}}) {
+    CAPTURE(s);
+    const Tensor<T> x = sample<T>(s, lo, hi, random), there = x.to(kDevice);
+    const auto y = f(there);
+    CHECK(y.device() == kDevice);
+    CHECK(distance(y.cpu(), f(x)) <= ulps);
+    if (s.numel() == 0) continue;
+    const auto total = [&](const Tensor<T>& t) { return f(t); };
+    const Tensor<T> g = sample<T>(s, -1, 1, random);
+    const auto [v, pull] = ergo::vjp(total, x);
+    const auto [w, pull_there] = ergo::vjp(total, there);
+    CHECK(distance(pull_there(g.to(kDevice)).cpu(), pull(g), 1) <= ulps);
+  }
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("unary operations and their gradients", T, float, ergo::bfloat16) {
+#define ERGO_CASE(f, lo, hi) check_unary<T>(#f, lo, hi, sizeof(T) == 2 ? 1.1 : 16, [](const auto& x) { return ergo::f(x); })
+  ERGO_CASE(exp, -5, 5);
+  ERGO_CASE(expm1, -2, 5);
+  ERGO_CASE(log, 0.1, 10);
+  ERGO_CASE(log1p, -0.5, 10);
+  ERGO_CASE(sqrt, 0.1, 10);
+  ERGO_CASE(rsqrt, 0.1, 10);
+  ERGO_CASE(square, -3, 3);
+  ERGO_CASE(abs, -3, 3);
+  ERGO_CASE(sign, -3, 3);
+  ERGO_CASE(sin, -3, 3);
+  ERGO_CASE(cos, -3, 3);
+  ERGO_CASE(tanh, -3, 3);
+  ERGO_CASE(sinh, -3, 3);
+  ERGO_CASE(cosh, -3, 3);
+  ERGO_CASE(sigmoid, -6, 6);
+  ERGO_CASE(relu, -3, 3);
+  ERGO_CASE(erf, -2, 2);
+  ERGO_CASE(floor, -9, 9);
+  ERGO_CASE(ceil, -9, 9);
+  ERGO_CASE(round, -9, 9);
+  ERGO_CASE(reciprocal, 0.1, 3);
+  ERGO_CASE(softplus, -3, 3);
+  ERGO_CASE(silu, 0, 3);
+  ERGO_CASE(gelu, 0, 3);
+#undef ERGO_CASE
+}
+
+TEST_CASE("broadcasting, views, numbers, masks: the bits of the CPU") {
+  std::mt19937_64 random(test_seed());
+  const Tensor<float> a = sample<float>({6, 8, 20}, -1, 1, random), row = sample<float>({20}, -1, 1, random),
+                      column = sample<float>({8, 1}, -1, 1, random), odd = sample<float>({5, 7}, -1, 1, random);
+  const auto same = [](const auto& f, const auto&... x) {
+    const auto here = f(x...);
+    const auto there = f(x.to(kDevice)...);
+    CHECK(there.device() == kDevice);
+    CHECK(ergo::array_equal(there.cpu(), here));
+  };
+  const auto add = [](const auto& x, const auto& y) { return x + y; };
+  same(add, a, row);
+  same(add, row, a);
+  same(add, a, column);
+  same(add, column, row);
+  same(add, odd, odd[2]);
+  same(add, odd[1], odd[3]);
+  same([](const auto& x) { return 2 * x - 1; }, odd);
+  same([](const auto& x) { return ergo::transpose(x) + ergo::transpose(x); }, odd);
+  same([](const auto& x) { return ergo::permute(x, {2, 0, 1}) * 3; }, a);
+  same([](const auto& x) { return x > 0; }, a);
+  same([](const auto& x) { return ergo::logical_and(x > 0, x < 0.5); }, odd);
+  same([](const auto& x, const auto& y) { return ergo::where(x > 0, x, y); }, a, row);
+  same([](const auto& x) { return ergo::maximum(x, 0); }, a);
+  same([](const auto& x) { return x * x; }, ergo::arange<std::int32_t>(1001));
+  same([](const auto& x) { return -x; }, ergo::arange<std::int64_t>(77));
+  same([](const auto& x) { return x + x; }, ergo::cast<std::uint8_t>(ergo::arange<std::int32_t>(256)));
+}
+
+TEST_CASE("one launch for a value of any length, none for its copies; no wait") {
+  const Tensor<float> x = ergo::ones<float>({1001}).to(kDevice), row = ergo::ones<float>({7}).to(kDevice);
+  simt::reset_counters();
+  const Tensor<float> y = ergo::exp(x);
+  const Tensor<float> z = ergo::reshape(x, {143, 7}) + row;
+  const simt::Counters c = simt::counters();
+  CHECK(c.launches == 2);
+  CHECK(c.copies_to_host + c.copies_to_device + c.copies_on_device == 0);
+  CHECK(c.host_waits == 0);
+}
+
+TEST_CASE("a dying operand lends its memory") {
+  const Tensor<float> x = ergo::ones<float>({1000}).to(kDevice);
+  Tensor<float> y = ergo::exp(x);
+  const void* memory = y.array().data;
+  y = ergo::tanh(std::move(y));
+  CHECK(y.array().data == memory);
+}
+
+TEST_CASE("operands on two devices; shapes that do not broadcast") {
+  const Tensor<float> x = ergo::ones<float>({3}), there = x.to(kDevice);
+  CHECK(message_of([&] { return x + there; }) ==
+        "[add] (3,) x (3,): operands on cpu and cuda:0: x.to(device) first");
+  CHECK(message_of([&] { return there + x.to(Device::cuda(1)); }) ==
+        "[add] (3,) x (3,): operands on cuda:0 and cuda:1: x.to(device) first");
+  CHECK(message_of([&] { return there + ergo::ones<float>({2}).to(kDevice); }) ==
+        "[add] (3,) x (2,): shapes do not broadcast");
+}
+
+struct Swish {
+  template <class A>
+  constexpr A operator()(A x, A b) const {
+    return x / (A(1) + ergo::exp(-(b * x)));
+  }
+};
+
+TEST_CASE_TEMPLATE("map to the third order", T, float, double) {
+  std::mt19937_64 random(test_seed());
+  const Tensor<T> x = sample<T>({301}, -2, 2, random), b = sample<T>({301}, 0.5, 2, random);
+  const auto third = [&](const Tensor<T>& at, const Tensor<T>& other) {
+    const auto f = [&](const auto& t) { return ergo::map(Swish{}, t, other); };
+    const auto slope = [](const auto& h) {
+      return [h](const auto& t) {
+        const auto one = ergo::ones_like(t);
+        return ergo::jvp(h)(t, one).second;
+      };
+    };
+    return std::vector{f(at), slope(f)(at), slope(slope(f))(at), slope(slope(slope(f)))(at)};
+  };
+  const auto here = third(x, b), there = third(x.to(kDevice), b.to(kDevice));
+  for (std::size_t i = 0; i < here.size(); ++i) {
+    CHECK(there[i].device() == kDevice);
+    CHECK(distance(there[i].cpu(), here[i], 1) <= 64);
+  }
+}
+
+}  // namespace cuda_pointwise_test
