@@ -195,7 +195,7 @@ void launch_map(Stream& stream, const char* name, const MapCall& c) {
     for (std::size_t w : {sizeof(Out), sizeof(In)...}) most = w > most ? w : most;
     return int(16 / most);
   }();
-  constexpr int P = sizeof...(In) <= 3 ? 4 : 2;
+  constexpr int P = sizeof...(In) <= 3 ? 2 : 1;
   const std::int64_t count = c.numel();
   if (count == 0) return;
   constexpr std::int64_t kMost = std::int64_t{1} << 30;  // packs of a launch: indices stay below 2^31

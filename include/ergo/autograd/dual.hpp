@@ -6,6 +6,10 @@
 
 namespace ergo::inline ERGO_BUILD {
 
+#if defined(__CUDACC__)
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 2391  // over packs, which are not literal, the functions are simply not constexpr
+#endif
 template <class A>
 struct Dual {
   A v, d;
@@ -33,6 +37,10 @@ struct Dual {
     return {where(c, a.v, b.v), where(c, a.d, b.d)};
   }
 };
+
+#if defined(__CUDACC__)
+#pragma nv_diagnostic pop
+#endif
 
 // The scalar-like types on which the pointwise functions work beside tensors: numbers, packs, device scalars, duals.
 template <class A>

@@ -51,3 +51,6 @@ inline constexpr bool kCuda = false;
 // For everything below an outermost loop that carries a target attribute (cpu/isa.hpp): inlined there, it is compiled
 // for that instruction set, at -O0 too.
 #define ERGO_INLINE inline __attribute__((always_inline))
+#if defined(__CUDACC__)
+#pragma nv_diag_suppress 2189  // it takes the attribute on every template for one on a redeclaration
+#endif
