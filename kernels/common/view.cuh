@@ -25,9 +25,10 @@ struct View {
     for (int d = 0; d < Rank; ++d) n *= shape[d];
     return n;
   }
-  // Read only: what launchers take for inputs.
-  constexpr operator View<const T, Rank>() const requires(!std::is_const_v<T>) {
-    View<const T, Rank> v{data, {}, {}};
+  // Read only: what launchers take for inputs. A template, so that nvcc does not warn of a View<const T> to itself.
+  template <class C>
+  requires(std::is_same_v<C, const T> && !std::is_const_v<T>) constexpr operator View<C, Rank>() const {
+    View<C, Rank> v{data, {}, {}};
     for (int d = 0; d < Rank; ++d) {
       v.shape[d] = shape[d];
       v.stride[d] = stride[d];
