@@ -1,0 +1,304 @@
+// The three products of a two-dimensional convolution as implicit matrix products: which element of the image, the
+// weights or the output's gradient an element of a factor is. Nothing is copied; a factor's element outside its image
+// (padding, edges of tiles) is zero. With taps (u, v) of the kernel and channels c, o of one group:
+//
+//   forward          y (N OH OW, C_out)      = pixels of x (N OH OW, KH KW C_in)        weights (KH KW C_in, C_out)
+//   input gradient   dx (N H W, C_in)        = pixels of dy (N H W, taps C_out)         weights (taps C_out, C_in)
+//   weight gradient  dw (KH KW C_in, C_out)  = pixels of x (KH KW C_in, N OH OW)        dy (N OH OW, C_out)
+//
+// The input gradient is made of phases: pixels that agree modulo the stride see the same taps, so each phase is a dense
+// convolution with stride 1 of those taps alone.
+//
+// An element's address is the sum of an offset that its row has and one that its column has, and its pixel the sum of
+// two pairs of coordinates: a thread finds the part that its loop does not change once.
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+
+#include "ergo/core/shape.hpp"
+#include "ergo/cpu/conv2d_shape.hpp"
+#include "ergo/kernels/common/pack.cuh"
+#include "ergo/kernels/common/view.cuh"
+
+namespace ergo::inline ERGO_BUILD::cuda {
+
+using cpu::Conv2dShape;
+
+// What a row or a column of a factor adds to the places of its elements.
+struct ConvPlace {
+  std::int64_t offset;
+  int h, w;
+};
+inline constexpr int kNoPixel = -(1 << 30);  // plus any valid coordinate: outside
+__device__ __forceinline__ ConvPlace no_place() { return {0, kNoPixel, kNoPixel}; }
+
+// A factor in memory, as images of h by w pixels; plain matrices are images of one pixel.
+template <class T>
+struct ConvFactor {
+  const T* data;
+  int h, w;
+  __device__ __forceinline__ bool holds(const ConvPlace& a, const ConvPlace& b) const {
+    return unsigned(a.h + b.h) < unsigned(h) && unsigned(a.w + b.w) < unsigned(w);
+  }
+  // V neighbours, zeros outside.
+  template <int V>
+  __device__ __forceinline__ Pack<T, V> load(const ConvPlace& a, const ConvPlace& b) const {
+    if (holds(a, b)) return load_pack<V>(data + (a.offset + b.offset));
+    Pack<T, V> zeros;
+#pragma unroll
+    for (int e = 0; e < V; ++e) zeros[e] = narrow<T>(Compute<T>(0));
+    return zeros;
+  }
+};
+
+// The pixels of x that an output pixel and a tap meet in.
+struct ConvImage {
+  int pixels, taps;                   // N OH OW; KH KW C_in of a group
+  int h, w, channels;                 // of x
+  int stride_h, stride_w, top, left;  // output pixel (i, j) begins at (i stride_h - top, j stride_w - left)
+  int dilation_h, dilation_w, out_h;
+  FastDivisor by_image, by_row, by_channels, by_kernel_row;  // OH OW, OW, C_in of a group, KW
+
+  static ConvImage of(const Conv2dShape& s) {
+    const std::int64_t channels = std::max<std::int64_t>(s.c_in / s.groups, 1);
+    return {int(s.n * s.out_h() * s.out_w()),
+            int(s.kh * s.kw * (s.c_in / s.groups)),
+            int(s.h),
+            int(s.w),
+            int(s.c_in),
+            int(s.stride_h),
+            int(s.stride_w),
+            int(s.pad_top),
+            int(s.pad_left),
+            int(s.dilation_h),
+            int(s.dilation_w),
+            int(s.out_h()),
+            FastDivisor::of(s.out_h() * s.out_w()),
+            FastDivisor::of(s.out_w()),
+            FastDivisor::of(channels),
+            FastDivisor::of(s.kw)};
+  }
+  __device__ __forceinline__ ConvPlace pixel(int i, int end) const {
+    if (i >= end) return no_place();
+    const int image = int(by_image.divide(unsigned(i))), in_image = i - image * int(by_image.divisor);
+    const int row = int(by_row.divide(unsigned(in_image))), column = in_image - row * int(by_row.divisor);
+    const int y = row * stride_h - top, x = column * stride_w - left;
+    return {((std::int64_t{image} * h + y) * w + x) * channels, y, x};
+  }
+  __device__ __forceinline__ ConvPlace tap(int k) const {
+    if (k >= taps) return no_place();
+    const int at = int(by_channels.divide(unsigned(k))), channel = k - at * int(by_channels.divisor);
+    const int u = int(by_kernel_row.divide(unsigned(at))), v = at - u * int(by_kernel_row.divisor);
+    const int y = u * dilation_h, x = v * dilation_w;
+    return {(std::int64_t{y} * w + x) * channels + channel, y, x};
+  }
+};
+
+// What the kernels ask of a product y (m, n) = a (m, k) b (k, n): `select(z)` makes it its z-th part (a group, a phase,
+// a range of k); then m, n, k_begin, k_end, the factors a and b with the places of their rows (of a: of y too; of b:
+// the columns of y) and of k, whether neighbours in memory are neighbours in k, and where y's rows go (below 0:
+// nowhere).
+template <class T>
+struct ForwardProduct {
+  using Element = T;
+  using Result = T;
+  static constexpr bool kAlongKA = true, kAlongKB = false;
+
+  ConvImage image;
+  ConvFactor<T> a, b;
+  T* y;
+  int m, n, k_begin, k_end, c_out, group_in, group_out;
+
+  static ForwardProduct of(const Conv2dShape& s, const T* x, const T* w, T* y) {
+    const ConvImage image = ConvImage::of(s);
+    const int per_group = int(s.c_out / s.groups);
+    return {image,        {x, image.h, image.w},  {w, 1, 1}, y, image.pixels, per_group, 0, image.taps,
+            int(s.c_out), int(s.c_in / s.groups), per_group};
+  }
+  __device__ __forceinline__ void select(int group) {
+    a.data += std::int64_t{group} * group_in;
+    b.data += std::int64_t{group} * group_out;
+    y += std::int64_t{group} * group_out;
+  }
+  __device__ __forceinline__ ConvPlace row_of_a(int i) const { return image.pixel(i, m); }
+  __device__ __forceinline__ ConvPlace k_of_a(int k) const { return image.tap(k); }
+  __device__ __forceinline__ ConvPlace row_of_b(int j) const { return j < n ? ConvPlace{j, 0, 0} : no_place(); }
+  __device__ __forceinline__ ConvPlace k_of_b(int k) const {
+    return k < k_end ? ConvPlace{std::int64_t{k} * c_out, 0, 0} : no_place();
+  }
+  __device__ __forceinline__ std::int64_t row_of_y(int i) const { return i < m ? std::int64_t{i} * c_out : -1; }
+};
+
+// Partial sums over ranges of `chunk` pixels go to arrays of dw's size, one after another.
+template <class T, class R>
+struct WeightGradientProduct {
+  using Element = T;
+  using Result = R;
+  static constexpr bool kAlongKA = false, kAlongKB = false;
+
+  ConvImage image;
+  ConvFactor<T> a, b;
+  R* y;
+  int m, n, k_begin, k_end, c_out, group_in, group_out, groups, chunk;
+
+  static WeightGradientProduct of(const Conv2dShape& s, const T* x, const T* dy, R* dw, std::int64_t chunk) {
+    const ConvImage image = ConvImage::of(s);
+    const int per_group = int(s.c_out / s.groups);
+    return {image,
+            {x, image.h, image.w},
+            {dy, 1, 1},
+            dw,
+            image.taps,
+            per_group,
+            0,
+            image.pixels,
+            int(s.c_out),
+            int(s.c_in / s.groups),
+            per_group,
+            int(s.groups),
+            int(chunk)};
+  }
+  __device__ __forceinline__ void select(int part) {
+    const int range = part / groups, group = part - range * groups;
+    a.data += std::int64_t{group} * group_in;
+    b.data += std::int64_t{group} * group_out;
+    y += std::int64_t{range} * m * c_out + std::int64_t{group} * group_out;
+    k_begin = range * chunk;
+    k_end = min(k_end, k_begin + chunk);
+  }
+  __device__ __forceinline__ ConvPlace row_of_a(int i) const { return image.tap(i); }
+  __device__ __forceinline__ ConvPlace k_of_a(int k) const { return image.pixel(k, k_end); }
+  __device__ __forceinline__ ConvPlace row_of_b(int j) const { return j < n ? ConvPlace{j, 0, 0} : no_place(); }
+  __device__ __forceinline__ ConvPlace k_of_b(int k) const {
+    return k < k_end ? ConvPlace{std::int64_t{k} * c_out, 0, 0} : no_place();
+  }
+  __device__ __forceinline__ std::int64_t row_of_y(int i) const { return i < m ? std::int64_t{i} * c_out : -1; }
+};
+
+// One axis of a phase. Pixels first, first + stride, ... of dx see taps tap, tap + step, ... (taps of them): pixel l of
+// the phase and its t-th tap meet in pixel l + origin - t back of dy.
+struct ConvPhaseAxis {
+  int extent, stride, padding, dilation, kernel;  // of dx's axis
+  int phases, pixels, step, back, most_taps;
+  int first, tap, taps, origin;  // of the selected phase
+
+  static ConvPhaseAxis of(std::int64_t extent, std::int64_t stride, std::int64_t padding, std::int64_t dilation,
+                          std::int64_t kernel) {
+    const std::int64_t common = std::gcd(stride, dilation), step = stride / common;
+    return {int(extent),
+            int(stride),
+            int(padding),
+            int(dilation),
+            int(kernel),
+            int(std::min(stride, extent)),
+            int((extent + stride - 1) / stride),
+            int(step),
+            int(dilation / common),
+            int((kernel + step - 1) / step),
+            0,
+            0,
+            0,
+            0};
+  }
+  __device__ __forceinline__ void select(int phase) {
+    first = phase;
+    const int residue = (first + padding) % stride, end = min(step, kernel);
+    tap = 0;
+    while (tap < end && tap * dilation % stride != residue) ++tap;
+    taps = tap < end ? (kernel - tap - 1) / step + 1 : 0;
+    origin = (first + padding - tap * dilation) / stride;  // exact if there are taps
+  }
+};
+
+template <class T>
+struct InputGradientProduct {
+  using Element = T;
+  using Result = T;
+  static constexpr bool kAlongKA = true, kAlongKB = true;
+
+  ConvPhaseAxis rows, columns;
+  ConvFactor<T> a, b;
+  T* y;
+  int m, n, k_begin, k_end, c_in, c_out, group_in, group_out;
+  FastDivisor by_image, by_row, by_channels, by_taps, by_fewer_taps;
+
+  static InputGradientProduct of(const Conv2dShape& s, const T* dy, const T* w, T* dx) {
+    const auto rows = ConvPhaseAxis::of(s.h, s.stride_h, s.pad_top, s.dilation_h, s.kh);
+    const auto columns = ConvPhaseAxis::of(s.w, s.stride_w, s.pad_left, s.dilation_w, s.kw);
+    const std::int64_t per_image = std::int64_t{rows.pixels} * columns.pixels;
+    return {rows,
+            columns,
+            {dy, int(s.out_h()), int(s.out_w())},
+            {w, 1, 1},
+            dx,
+            int(s.n * per_image),
+            int(s.c_in / s.groups),
+            0,
+            0,
+            int(s.c_in),
+            int(s.c_out),
+            int(s.c_in / s.groups),
+            int(s.c_out / s.groups),
+            FastDivisor::of(per_image),
+            FastDivisor::of(columns.pixels),
+            FastDivisor::of(std::max<std::int64_t>(s.c_out / s.groups, 1)),
+            FastDivisor::of(columns.most_taps),
+            FastDivisor::of(std::max(columns.most_taps - 1, 1))};
+  }
+  __device__ __forceinline__ void select(int part) {
+    const int row = part / columns.phases, group = row / rows.phases;
+    columns.select(part - row * columns.phases);
+    rows.select(row - group * rows.phases);
+    a.data += std::int64_t{group} * group_out;
+    b.data += std::int64_t{group} * group_out;
+    y += std::int64_t{group} * group_in;
+    k_end = rows.taps * columns.taps * group_out;
+  }
+  // A pixel of the phase by its coordinates there; false outside dx.
+  __device__ __forceinline__ bool find(int i, int& image, int& row, int& column) const {
+    image = int(by_image.divide(unsigned(i)));
+    const int in_image = i - image * int(by_image.divisor);
+    row = int(by_row.divide(unsigned(in_image)));
+    column = in_image - row * int(by_row.divisor);
+    return i < m && rows.first + row * rows.stride < rows.extent &&
+           columns.first + column * columns.stride < columns.extent;
+  }
+  __device__ __forceinline__ ConvPlace row_of_a(int i) const {
+    int image, row, column;
+    if (!find(i, image, row, column)) return no_place();
+    const int y_of = row + rows.origin, x_of = column + columns.origin;
+    return {((std::int64_t{image} * a.h + y_of) * a.w + x_of) * c_out, y_of, x_of};
+  }
+  __device__ __forceinline__ void find_tap(int k, int& u, int& v, int& channel) const {
+    const unsigned at = by_channels.divide(unsigned(k));
+    channel = k - int(at * by_channels.divisor);
+    u = int(columns.taps == columns.most_taps ? by_taps.divide(at) : by_fewer_taps.divide(at));
+    v = int(at) - u * columns.taps;
+  }
+  __device__ __forceinline__ ConvPlace k_of_a(int k) const {
+    if (k >= k_end) return no_place();
+    int u, v, channel;
+    find_tap(k, u, v, channel);
+    const int y_of = -u * rows.back, x_of = -v * columns.back;
+    return {(std::int64_t{y_of} * a.w + x_of) * c_out + channel, y_of, x_of};
+  }
+  __device__ __forceinline__ ConvPlace row_of_b(int j) const {
+    return j < n ? ConvPlace{std::int64_t{j} * c_out, 0, 0} : no_place();
+  }
+  __device__ __forceinline__ ConvPlace k_of_b(int k) const {
+    if (k >= k_end) return no_place();
+    int u, v, channel;
+    find_tap(k, u, v, channel);
+    const int tap = (rows.tap + u * rows.step) * columns.kernel + columns.tap + v * columns.step;
+    return {std::int64_t{tap} * group_in * c_out + channel, 0, 0};
+  }
+  __device__ __forceinline__ std::int64_t row_of_y(int i) const {
+    int image, row, column;
+    if (!find(i, image, row, column)) return -1;
+    const std::int64_t at = (std::int64_t{image} * rows.extent + rows.first + row * rows.stride) * columns.extent;
+    return (at + columns.first + column * columns.stride) * c_in;
+  }
+};
+
+}  // namespace ergo::inline ERGO_BUILD::cuda
