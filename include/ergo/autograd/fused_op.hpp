@@ -1,7 +1,6 @@
-// Fused: a kernel that carries its meaning. `cpu(x...)` is the fast path and `cuda(x...)` that on a device, both with
-// the same results; `definition(x...)` is the same in public
-// operations: forward mode, orders beyond the written rules, and tests use it. An optional `vjp(g, y, x...)` (again
-// made of Fused operations) is the fast first-order rule.
+// Fused: a kernel that carries its meaning. `cpu(x...)` is the fast path, `cuda(x...)` that on a device, with the same
+// results; `definition(x...)` is the same in public operations: forward mode, orders beyond the written rules, and tests
+// use it. An optional `vjp(g, y, x...)` (again made of Fused operations) is the fast first-order rule.
 //
 // `cpu` may return a tuple: the result, then residuals that only `vjp` reads (y is then that tuple). A definition never
 // reads residuals: what depends on the inputs is computed from them, or second derivatives would miss it. It gives none
@@ -64,6 +63,8 @@ struct FusedOp final : CopiedOp<FusedOp<F, Y, In...>> {
   void device_value(Args x, Ref<Array>* y) const {
     if constexpr (has_cuda<F, In...>)
       store(y, call(x, std::index_sequence_for<In...>{}, [&](const In&... t) { return f.cuda(t...); }));
+    else if constexpr (requires { typename F::any_device; })
+      store(y, call(x, std::index_sequence_for<In...>{}, [&](const In&... t) { return f.cpu(t...); }));
     else
       definition(x, y);
   }

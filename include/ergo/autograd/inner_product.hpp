@@ -7,6 +7,7 @@ namespace ergo::inline ERGO_BUILD::detail {
 
 // All elements of the last `axes` axes of a * b, summed: the inner product, without the product in memory.
 struct Dot {
+  using any_device = void;
   static constexpr auto name = "dot";
   int axes;
   int core_of(int) const { return axes; }
@@ -22,14 +23,14 @@ struct Dot {
 };
 template <class T>
 Tensor<T> Dot::value(const Tensor<T>& a, const Tensor<T>& b) const {
-  if (a.rank() == axes && b.rank() == axes) {
+  if (a.rank() == axes && b.rank() == axes && a.device().is_cpu()) {
     const Ref<Array> x = dense(a.array()), y = dense(b.array());
     Ref<Array> r = Array::make(dtype_of<T>, Shape{});
     *data_of<T>(*r) = convert<T>(cpu::inner_product(data_of<T>(*x), data_of<T>(*y), x->numel()));
     return Tensor<T>(std::move(r));
   }
   const Ref<Array> product = multiply(a.ref(), b.ref());  // mapped: one row a lane
-  return Tensor<T>(cpu::reduce_last<cpu::SumOf, T>(*product, axes));
+  return Tensor<T>(reduce_last<cpu::SumOf, T>(name, *product, axes));
 }
 template <class T>
 Ref<Array> dot(const Ref<Array>& a, const Ref<Array>& b) {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "ergo/autograd/fused_op.hpp"
-#include "ergo/cpu/reduce.hpp"
+#include "ergo/autograd/reduce_last.hpp"
 
 namespace ergo::inline ERGO_BUILD {
 namespace detail {
@@ -110,6 +110,7 @@ struct BroadcastTo {
 
 // The last `from` axes summed to `to`, which broadcasts to them.
 struct SumTo {
+  using any_device = void;
   static constexpr auto name = "sum_to";
   int from;
   Shape to, original;
@@ -132,7 +133,7 @@ struct SumTo {
       view->stride[d] = a.stride[order[d]];
     }
     view->settle();
-    Ref<Array> r = with_floating(a.dtype, [&]<class T>(T) { return cpu::reduce_last<cpu::SumOf, T>(*view, axes); });
+    Ref<Array> r = with_floating(a.dtype, [&]<class T>(T) { return reduce_last<cpu::SumOf, T>(name, *view, axes); });
     r->shape = result;
     r->set_row_major();
     return AnyTensor(std::move(r));

@@ -60,13 +60,14 @@ struct Chosen {
 // The extremum along the last axis: by definition the mean of the elements equal to it.
 template <class M>
 struct Extremum {
+  using any_device = void;
   static constexpr auto name = extremum_name<M>;
   static constexpr Uses uses = Uses::all;
   static constexpr int core[] = {1};
   static constexpr bool has_vjp = true;
   template <class T>
   Tensor<T> cpu(const Tensor<T>& x) const {
-    return Tensor<T>(ergo::cpu::reduce_last<M, T>(x.array(), 1));
+    return Tensor<T>(reduce_last<M, T>(name, x.array(), 1));
   }
   template <class T>
   Tensor<T> definition(const Tensor<T>& x) const {

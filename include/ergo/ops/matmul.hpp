@@ -4,6 +4,9 @@
 #include "ergo/autograd/inner_product.hpp"
 #include "ergo/cpu/matmul.hpp"
 #include "ergo/ops/activation.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/matmul.hpp"
+#endif
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -47,6 +50,12 @@ struct MatMul {
   Tensor<T> value(const Tensor<T>& a, const Tensor<T>& b) const {
     return Tensor<T>(cpu::matmul<T>(a.array(), b.array()));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& a, const Tensor<T>& b) const {
+    return Tensor<T>(ergo::cuda::matmul<T>(name, a.array(), b.array()));
+  }
+#endif
   template <int I, class T>
   Tensor<T> transpose(const Tensor<T>& g, const Tensor<T>& other, const Shape& s) const {
     if constexpr (I == 0)
@@ -68,6 +77,14 @@ struct Affine {
     const Ref<Array> bias = dense(b.array());
     return Tensor<T>(ergo::cpu::matmul<T>(x.array(), w.array(), data_of<T>(*bias)));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b) const {
+    if (b.rank() == 1 && w.rank() == 2)
+      if (Ref<Array> y = ergo::cuda::affine<T>(name, x.array(), w.array(), b.array())) return Tensor<T>(std::move(y));
+    return definition(x, w, b);
+  }
+#endif
   template <class T>
   Tensor<T> definition(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b) const {
     if (b.rank() <= 1) return matmul(x, w) + b;

@@ -55,6 +55,15 @@ struct Over {
 
 // y times a number, computed in float for the 16-bit types and rounded once.
 inline Ref<Array> times(const Array& y, double factor) {
+  if (!y.device.is_cpu())
+    return with_floating(y.dtype, [&]<class T>(T) {
+      const Tensor<Compute<T>> f = make_tensor<Compute<T>>(Shape{});
+      *data_of<Compute<T>>(f.array()) = Compute<T>(factor);
+      Array* in[] = {const_cast<Array*>(&y), &f.array()};
+      Ref<Array> r;
+      Pointwise<Multiply, T, T, Compute<T>>::op.value(in, &r, 0);
+      return r;
+    });
   const Ref<Array> from = cpu::is_storage_only(y.dtype) ? cpu::widened(y) : dense(y);
   Ref<Array> r = Array::make(from->dtype, y.shape);
   const auto run = [&]<class T>(T f) {
@@ -78,10 +87,12 @@ AnyTensor spread(const Over& over, const AnyTensor& g, const Shape& to);
 template <bool Mean>
 struct Sum {
   static constexpr auto name = Mean ? "mean" : "sum";
+  using any_device = void;
   Over over;
   int core_of(int) const { return over.rank; }
   AnyTensor value(const AnyTensor& x) const {
-    const Ref<Array> from = cpu::is_storage_only(x.dtype()) ? cpu::widened(x.array()) : x.ref();
+    const bool widens = x.device().is_cpu() && cpu::is_storage_only(x.dtype());
+    const Ref<Array> from = widens ? cpu::widened(x.array()) : x.ref();
     std::int8_t order[kMaxRank];
     over.order(x.rank(), order);
     const Ref<Array> view = Array::view(*from, from->shape);
@@ -90,10 +101,9 @@ struct Sum {
       view->stride[d] = from->stride[order[d]];
     }
     view->settle();
-    const int axes = over.set.count();
-    Ref<Array> r = from->dtype == DType::float64 ? cpu::reduce_last<cpu::SumOf, double>(*view, axes)
-                                                 : cpu::reduce_last<cpu::SumOf, float>(*view, axes);
-    if constexpr (Mean) divide(*r, over.count(x.shape()));
+    Ref<Array> r = x.device().is_cpu() ? on_cpu(*view, over.count(x.shape()))
+                                       : sum_on_device(name, *view, over.set.count(),
+                                                       Mean ? double(over.count(x.shape())) : 1.0);
     if (r->dtype != x.dtype()) r = cpu::narrowed(*r, x.dtype());
     r->shape = over.result(x.shape(), over.keep);
     r->set_row_major();
@@ -102,6 +112,13 @@ struct Sum {
   AnyTensor transpose(const AnyTensor& g, const Shape& s) const { return spread<Mean>(over, g, s.last(over.rank)); }
 
  private:
+  Ref<Array> on_cpu(const Array& x, std::int64_t n) const {
+    const int axes = over.set.count();
+    Ref<Array> r = x.dtype == DType::float64 ? cpu::reduce_last<cpu::SumOf, double>(x, axes)
+                                             : cpu::reduce_last<cpu::SumOf, float>(x, axes);
+    if constexpr (Mean) divide(*r, n);
+    return r;
+  }
   static void divide(const Array& y, std::int64_t n) {
     const auto run = [&]<class T>(T by) {
       T* p = data_of<T>(y);
@@ -118,6 +135,7 @@ struct Sum {
 template <bool Mean>
 struct Spread {
   static constexpr auto name = Mean ? "mean" : "sum";
+  using any_device = void;
   Over over;
   Shape to;
   int core_of(int) const { return over.kept_rank(); }
@@ -187,6 +205,7 @@ Tensor<T> squared(const Tensor<T>& x) {
 // A reduction of the last axis that has no derivative: of integers and bools.
 template <class M>
 struct ConstantReduction {
+  using any_device = void;
   static constexpr auto name = "reduction";
   static constexpr bool constant = true;
   static constexpr int core[] = {1};
@@ -195,7 +214,7 @@ struct ConstantReduction {
                                  cpu::detail::AccumulatorOf<M, T>>;
   template <class T>
   Tensor<Out<T>> value(const Tensor<T>& x) const {
-    return Tensor<Out<T>>(cpu::reduce_last<M, T>(x.array(), 1));
+    return Tensor<Out<T>>(reduce_last<M, T>(name, x.array(), 1));
   }
 };
 
@@ -212,12 +231,13 @@ auto sum_over(const Tensor<T>& x, const Over& over) {
 
 // The product along the last axis. By definition halves are multiplied until one element is left: no division.
 struct Product {
+  using any_device = void;
   static constexpr auto name = "prod";
   static constexpr Uses uses = Uses::inputs;
   static constexpr int core[] = {1};
   template <class T>
   Tensor<T> cpu(const Tensor<T>& x) const {
-    return Tensor<T>(ergo::cpu::reduce_last<ergo::cpu::ProductOf, T>(x.array(), 1));
+    return Tensor<T>(reduce_last<ergo::cpu::ProductOf, T>(name, x.array(), 1));
   }
   template <class T>
   Tensor<T> definition(const Tensor<T>& x) const {

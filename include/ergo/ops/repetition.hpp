@@ -55,6 +55,7 @@ struct Copies {
   AnyTensor transpose(const AnyTensor& g, const Shape&) const;
 };
 struct SumCopies {
+  using any_device = void;
   static constexpr auto name = "repeat";
   Copies copies;
   int core_of(int) const { return copies.axis; }
@@ -70,7 +71,7 @@ struct SumCopies {
     std::swap(three->stride[1], three->stride[2]);
     three->settle();
     const Ref<Array> r =
-        with_floating(g.dtype(), [&]<class T>(T) { return cpu::reduce_last<cpu::SumOf, T>(*three, 1); });
+        with_floating(g.dtype(), [&]<class T>(T) { return reduce_last<cpu::SumOf, T>(name, *three, 1); });
     r->shape = s;
     r->set_row_major();
     return AnyTensor(r);
