@@ -11,6 +11,8 @@
 // no square overflows or is lost, for at least 2^40 elements.
 #pragma once
 
+#include <cmath>
+
 #include "ergo/kernels/reduction.cuh"
 
 namespace ergo::inline ERGO_BUILD::cuda {
@@ -36,10 +38,10 @@ struct VarianceReduction {
     C d[N];
 #pragma unroll
     for (int k = 0; k < N; ++k) d[k] = widen(x[k]) - origin;
-    const C mean = sum<0, N>(d) * (C(1) / N);
+    const C mean = sum(d) * (C(1) / N);
 #pragma unroll
-    for (int k = 0; k < N; ++k) d[k] = (d[k] - mean) * (d[k] - mean);
-    return {N, mean, sum<0, N>(d)};
+    for (int k = 0; k < N; ++k) d[k] = squared(widen(x[k]) - origin - mean);
+    return {N, mean, sum(d)};
   }
   static __device__ __forceinline__ State combine(const State& a, const State& b) {
     const C count = a.count + b.count, share = count == 0 ? C(0) : b.count / count, d = b.mean - a.mean;
@@ -48,12 +50,15 @@ struct VarianceReduction {
   __device__ __forceinline__ Out finish(const State& s) const { return narrow<T>(s.squares / divisor); }
 
  private:
-  template <int First, int N, int Size>
-  static __device__ __forceinline__ C sum(const C (&d)[Size]) {
-    if constexpr (N == 1)
-      return d[First];
-    else
-      return sum<First, N / 2>(d) + sum<First + N / 2, N / 2>(d);
+  static __device__ __forceinline__ C squared(C d) { return d * d; }
+  // By halves, in place.
+  template <int N>
+  static __device__ __forceinline__ C sum(C (&d)[N]) {
+#pragma unroll
+    for (int m = N / 2; m > 0; m /= 2)
+#pragma unroll
+      for (int k = 0; k < m; ++k) d[k] = d[2 * k] + d[2 * k + 1];
+    return d[0];
   }
 };
 
@@ -84,13 +89,13 @@ struct NormReduction {
   __device__ __forceinline__ Out finish(const State& s) const {
     C y;
     if (s.large > 0)  // the medium ones may be NaN
-      y = sqrt(s.large + s.medium * kDown * kDown) / kDown;
+      y = std::sqrt(s.large + s.medium * kDown * kDown) / kDown;
     else if (s.small > 0 && !(s.medium > 0) && s.medium == s.medium)
-      y = sqrt(s.small) / kUp;
+      y = std::sqrt(s.small) / kUp;
     else if (s.small > 0)
-      y = sqrt(s.medium + s.small / kUp / kUp);
+      y = std::sqrt(s.medium + s.small / kUp / kUp);
     else
-      y = sqrt(s.medium);
+      y = std::sqrt(s.medium);
     return narrow<T>(y);
   }
 };

@@ -52,17 +52,23 @@ __device__ __forceinline__ typename P::Origin origin_of([[maybe_unused]] const P
     return p.origin(*first);
 }
 
-// x[First], ..., x[First + N - 1] by halves; index(k) is the position of x[k] along the reduced axis.
-template <int First, int N, int Size, class P, class Index>
-__device__ __forceinline__ typename P::State fold_group(const P& p, const typename P::In (&x)[Size], Index index,
+// x[0], ..., x[N - 1] combined, neighbours first; index(k) is the position of x[k] along the reduced axis.
+template <int N, class P, class Index>
+__device__ __forceinline__ typename P::State fold_group(const P& p, const typename P::In (&x)[N], Index index,
                                                         typename P::Origin origin) {
-  if constexpr (N == Size && requires { p.template group<N>(x, origin); })
+  if constexpr (requires { p.template group<N>(x, origin); }) {
     return p.template group<N>(x, origin);
-  else if constexpr (N == 1)
-    return p.lift(x[First], index(First), origin);
-  else
-    return P::combine(fold_group<First, N / 2>(p, x, index, origin),
-                      fold_group<First + N / 2, N / 2>(p, x, index, origin));
+  } else {
+    typename P::State s[N / 2];
+#pragma unroll
+    for (int k = 0; k < N / 2; ++k)
+      s[k] = P::combine(p.lift(x[2 * k], index(2 * k), origin), p.lift(x[2 * k + 1], index(2 * k + 1), origin));
+#pragma unroll
+    for (int m = N / 4; m > 0; m /= 2)
+#pragma unroll
+      for (int k = 0; k < m; ++k) s[k] = P::combine(s[2 * k], s[2 * k + 1]);
+    return s[0];
+  }
 }
 
 // The lane's share of elements [begin, end) of the dense row at x.
@@ -86,12 +92,12 @@ __device__ __forceinline__ typename P::State reduce_run(const P& p, const typena
 #pragma unroll
       for (int v = 0; v < V; ++v) e[u * V + v] = pack[v];
     }
-    s = P::combine(s, fold_group<0, kInFlight * V>(
+    s = P::combine(s, fold_group<kInFlight * V>(
                           p, e, [&](int k) { return i + k / V * step + k % V; }, origin));
   }
   for (; i + V <= end; i += step) {
     const auto pack = load_pack<V>(x + i);
-    s = P::combine(s, fold_group<0, V>(
+    s = P::combine(s, fold_group<V>(
                           p, pack.at, [&](int k) { return i + k; }, origin));
   }
   for (i = first + (end - first) / V * V + lane; i < end; i += lanes) s = P::combine(s, p.lift(x[i], i, origin));
@@ -155,6 +161,17 @@ __device__ __forceinline__ void store_run(T* y, const T (&x)[V]) {
   }
 }
 
+template <int V, class T>
+__device__ __forceinline__ void load_run(const T* p, T (&x)[V]) {
+  if constexpr (V == 1) {
+    x[0] = *p;
+  } else {
+    const auto pack = load_pack<V>(p);
+#pragma unroll
+    for (int v = 0; v < V; ++v) x[v] = pack[v];
+  }
+}
+
 // `width` packs of V neighbouring results a block, a power of two; Block / width threads for each. V > 1: x.stride[2]
 // is 1, all else that positions depend on is a multiple of V.
 template <int Block, int V, class P>
@@ -182,23 +199,26 @@ __global__ void __launch_bounds__(Block)
 #pragma unroll
     for (int v = 0; v < V; ++v) origin[v] = origin_of(p, from + v);
     const std::int64_t begin = split * to.chunk, end = n - begin < to.chunk ? n : begin + to.chunk;
-    const std::int64_t stride = x.stride[1];
+    const std::int64_t jump = height * x.stride[1];
     std::int64_t r = begin + ty;
-    for (; r + (kInFlight - 1) * height < end; r += kInFlight * height) {
+    from += r * x.stride[1];
+    for (; r + (kInFlight - 1) * height < end; r += kInFlight * height, from += kInFlight * jump) {
       T e[V][kInFlight];
 #pragma unroll
       for (int u = 0; u < kInFlight; ++u) {
-        const auto pack = load_pack<V>(from + (r + u * height) * stride);
+        T pack[V];
+        load_run(from + u * jump, pack);
 #pragma unroll
         for (int v = 0; v < V; ++v) e[v][u] = pack[v];
       }
 #pragma unroll
       for (int v = 0; v < V; ++v)
-        s[v] = P::combine(s[v], fold_group<0, kInFlight>(
+        s[v] = P::combine(s[v], fold_group<kInFlight>(
                                     p, e[v], [&](int u) { return r + u * height; }, origin[v]));
     }
-    for (; r < end; r += height) {
-      const auto pack = load_pack<V>(from + r * stride);
+    for (; r < end; r += height, from += jump) {
+      T pack[V];
+      load_run(from, pack);
 #pragma unroll
       for (int v = 0; v < V; ++v) s[v] = P::combine(s[v], p.lift(pack[v], r, origin[v]));
     }

@@ -59,11 +59,13 @@ TEST_CASE_TEMPLATE("floating sums and means, every layout", T, float, double, er
     CAPTURE(divisor);
     const auto y = reduced<SumOf, Itself, T>(layout, x, divisor);
     each_result<T>(layout, y, x, [&](T result, const std::vector<T>& elements) {
-      double sum = 0, sizes = 0;
+      long double exact = 0;
+      double sizes = 0;
       for (T e : elements) {
-        sum += double(e);
+        exact += static_cast<long double>(double(e));
         sizes += std::abs(double(e));
       }
+      const auto sum = double(exact);
       if (divisor == 0) {
         CHECK(std::isnan(double(result)));
         return;

@@ -1,0 +1,91 @@
+// label: simt
+// Where the largest and the smallest of every dtype are, over every layout: a NaN wins, of equals the first.
+#include <cmath>
+
+#include <doctest/doctest.h>
+
+#include "ergo/kernels/arg_extremum.cuh"
+#include "kernels/reduction_layouts.hpp"
+
+namespace kernels_arg_extremum_test {
+
+using namespace ergo::cuda;
+using test::DeviceArray;
+using test::ReductionLayout;
+
+Stream& stream() { return current_stream(ergo::Device::cuda()); }
+
+template <class M, class I, class T, class X>
+auto position(const ReductionLayout& layout, const X& x) {
+  const DeviceArray<T> in(x);
+  const DeviceArray<I> out{std::size_t(layout.outputs())};
+  const auto view = layout.view(static_cast<const T*>(in.data()));
+  const DeviceArray<std::byte> workspace(arg_extremum_workspace<M, T, I>(view));
+  const int before = stream().launches.next;
+  launch_arg_extremum<M, T, I>(stream(), "argmax", view, out.data(), test::bytes_of(workspace));
+  CHECK(stream().launches.next - before == (layout.outputs() == 0 ? 0 : workspace.size() ? 2 : 1));
+  return out.host();
+}
+
+// The first that no other is better than, a NaN before all, by a plain loop.
+template <class M, class T, class X>
+std::int64_t first_best(const ReductionLayout& layout, const X& x, std::int64_t o, std::int64_t i) {
+  const auto at = [&](std::int64_t k) { return ergo::Compute<T>(x[std::size_t(layout.at(o, k, i))]); };
+  std::int64_t best = 0;
+  for (std::int64_t k = 1; k < layout.shape[1] && !(at(best) != at(best)); ++k)
+    if (at(k) != at(k) || (std::is_same_v<M, MaxOf> ? at(k) > at(best) : at(k) < at(best))) best = k;
+  return best;
+}
+template <class M, class I, class T, class X>
+void check_layout(const ReductionLayout& layout, const X& x) {
+  const auto at = position<M, I, T>(layout, x);
+  for (std::int64_t o = 0, j = 0; o < layout.shape[0]; ++o)
+    for (std::int64_t i = 0; i < layout.shape[2]; ++i, ++j) {
+      if (layout.shape[1] == 0) continue;  // the host's error
+      CHECK(at[std::size_t(j)] == first_best<M, T>(layout, x, o, i));
+    }
+}
+
+TEST_CASE_TEMPLATE("positions of extrema, every layout", T, bool, std::uint8_t, std::int32_t, std::int64_t, float,
+                   double, ergo::half, ergo::bfloat16) {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  int turn = 0;
+  for (const auto& layout : test::reduction_layouts()) {
+    CAPTURE(layout.text());
+    auto x = test::random_elements<T>(layout.size(), random);
+    if constexpr (sizeof(T) > 1) {
+      const int kind = int(random() % 4);
+      for (auto& e : x) {
+        if (kind == 0) e = T(int(random() % 5) - 2);  // many equals
+        if constexpr (ergo::Floating<T>) {
+          if (kind == 1 && random() % 700 == 0) e = T(NAN);
+          if (kind == 2) e = T(random() % 2 ? INFINITY : -INFINITY);
+          if (kind == 3) e = T(random() % 2 ? 0.0f : -0.0f);
+        }
+      }
+    }
+    if (turn++ % 2)
+      check_layout<MaxOf, std::int32_t, T>(layout, x);
+    else
+      check_layout<MinOf, std::int64_t, T>(layout, x);
+  }
+}
+
+TEST_CASE("the extremes of types are no identity's victims; rows of infinities and NaN") {
+  for (const std::int64_t n : {3, 5000}) {
+    const auto layout = test::dense_layout(1, n, 1);
+    const auto size = std::size_t(n);
+    check_layout<MaxOf, std::int32_t, float>(layout, std::vector<float>(size, -INFINITY));
+    check_layout<MinOf, std::int64_t, double>(layout, std::vector<double>(size, INFINITY));
+    check_layout<MaxOf, std::int32_t, float>(layout, std::vector<float>(size, NAN));
+    check_layout<MinOf, std::int64_t, double>(layout, std::vector<double>(size, NAN));
+    check_layout<MaxOf, std::int32_t, std::int32_t>(layout, std::vector<std::int32_t>(size, INT32_MIN));
+    check_layout<MinOf, std::int64_t, std::int64_t>(layout, std::vector<std::int64_t>(size, INT64_MAX));
+    check_layout<MinOf, std::int64_t, std::uint8_t>(layout, std::vector<std::uint8_t>(size, 255));
+    check_layout<MaxOf, std::int32_t, std::uint8_t>(layout, std::vector<std::uint8_t>(size, 0));
+  }
+}
+
+}  // namespace kernels_arg_extremum_test
