@@ -165,7 +165,7 @@ struct WeightGradientProduct {
     b.data += std::int64_t{group} * group_out;
     y += std::int64_t{range} * m * c_out + std::int64_t{group} * group_out;
     k_begin = range * chunk;
-    k_end = min(k_end, k_begin + chunk);
+    k_end = ::min(k_end, k_begin + chunk);
   }
   __device__ __forceinline__ ConvPlace row_of_a(int i) const { return image.tap(i); }
   __device__ __forceinline__ ConvPlace k_of_a(int k) const { return image.pixel(k, k_end); }
@@ -203,7 +203,7 @@ struct ConvPhaseAxis {
   }
   __device__ __forceinline__ void select(int phase) {
     first = phase;
-    const int residue = (first + padding) % stride, end = min(step, kernel);
+    const int residue = (first + padding) % stride, end = ::min(step, kernel);
     tap = 0;
     while (tap < end && tap * dilation % stride != residue) ++tap;
     taps = tap < end ? (kernel - tap - 1) / step + 1 : 0;

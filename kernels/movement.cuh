@@ -83,7 +83,7 @@ __device__ __forceinline__ Pack16 straddling(const Pack16& a, const Pack16& b, u
 // Copies `bytes` <= 64 Group bytes by Group threads, of which this is thread t.
 template <int Group>
 __device__ __forceinline__ void copy_run(const std::byte* from, std::byte* to, int bytes, int t) {
-  int head = min(int(-reinterpret_cast<std::uintptr_t>(to) & 15), bytes), packs = (bytes - head) / 16;
+  int head = ::min(int(-reinterpret_cast<std::uintptr_t>(to) & 15), bytes), packs = (bytes - head) / 16;
   const auto offset = unsigned(reinterpret_cast<std::uintptr_t>(from + head) & 15);
   if (offset) {  // leave out the packs whose two source packs do not lie within the run
     if (packs > 0 && head < int(offset)) {

@@ -51,7 +51,7 @@ __device__ __forceinline__ double fused(double a, double b, double c) { return _
 __device__ __forceinline__ float product(float a, float b) { return __fmul_rn(a, b); }  // never fused with a sum
 __device__ __forceinline__ double product(double a, double b) { return __dmul_rn(a, b); }
 __device__ __forceinline__ float root(float x) { return __fsqrt_rn(x); }
-__device__ __forceinline__ double root(double x) { return sqrt(x); }
+__device__ __forceinline__ double root(double x) { return ::sqrt(x); }
 
 // C[0] + C[1] x + C[2] x^2 + ... ; C is a table of the CPU's, its elements become constants of the code.
 template <const auto& C, int K>
@@ -142,7 +142,7 @@ __device__ __forceinline__ void make(const cpu::LogExponentialDraw<float>&, cons
 __device__ __forceinline__ void make(const cpu::LogExponentialDraw<double>&, const Philox4x32::Block& b, double* y) {
   make_each(b, y, [](std::uint64_t w) {
     const double u = open_uniform(w);
-    return log(-log1p(-(u < 1 - 0x1p-53 ? u : 1 - 0x1p-53)));
+    return ::log(-::log1p(-(u < 1 - 0x1p-53 ? u : 1 - 0x1p-53)));
   });
 }
 __device__ __forceinline__ void make(const cpu::NormalDraw<float>& kind, const Philox4x32::Block& b, float* y) {

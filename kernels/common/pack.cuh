@@ -56,6 +56,6 @@ bool aligned_for(const T* p) {
 
 // exp as softmax and its kin take it: the fast one for float (2 ulp and an argument's worth), the exact one for double.
 __device__ __forceinline__ float fast_exp(float x) { return __expf(x); }
-__device__ __forceinline__ double fast_exp(double x) { return exp(x); }
+__device__ __forceinline__ double fast_exp(double x) { return ::exp(x); }
 
 }  // namespace ergo::inline ERGO_BUILD::cuda

@@ -4,6 +4,7 @@
 #include "ergo/cpu/math.hpp"
 #include "ergo/cpu/pointwise.hpp"
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/cast.hpp"
 #include "ergo/cuda/pointwise.hpp"
 #endif
 

@@ -7,13 +7,24 @@
 namespace ergo::inline ERGO_BUILD {
 namespace detail {
 
+// On a CUDA device, by its back end.
+template <class To, class From>
+Ref<Array> cast_on_device(const Array& x);
+
 template <class To, class From>
 struct CastOp final : OpOf<CastOp<To, From>> {
   constexpr CastOp() : OpOf<CastOp>("cast", 1) {
     this->uses = Uses::nothing;
     this->differentiable = Floating<To> && Floating<From>;
+    this->on_cuda = true;
   }
   void value(Args x, Ref<Array>* y, std::uint64_t) const {
+    if constexpr (kCuda) {
+      if (!x[0]->device.is_cpu()) {
+        y[0] = cast_on_device<To, From>(*x[0]);
+        return;
+      }
+    }
     const Ref<Array> from = dense(*x[0]);
     Ref<Array> r = Array::make(dtype_of<To>, from->shape);
     const From* p = data_of<From>(*from);

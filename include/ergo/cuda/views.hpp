@@ -17,10 +17,12 @@ class Work {
   explicit Work(Device d) : device_(d), on_(d.index()), stream_(current_stream(d)) {}
   Device device() const { return device_; }
   Stream& stream() const { return stream_; }
+  // An operand is read by what comes on this stream.
+  void reads(const Array& x) const { detail::read_on(stream_, *x.buffer); }
   // The elements of an operand, a stride for each of its Rank axes.
   template <class T, int Rank>
   View<const T, Rank> operand(const Array& x) const {
-    detail::read_on(stream_, *x.buffer);
+    reads(x);
     return view<const T, Rank>(x);
   }
   // Fresh memory for a result, and how a kernel writes it.

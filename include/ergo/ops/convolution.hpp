@@ -6,6 +6,10 @@
 #include "ergo/autograd/linear_op.hpp"
 #include "ergo/cpu/conv2d.hpp"
 #include "ergo/ops/spatial.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/views.hpp"
+#include "ergo/kernels/conv.cuh"
+#endif
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -59,7 +63,7 @@ struct ConvolutionSizes {
     Shape lead = x->shape.first(x->shape.rank() - 4);
     broadcast(lead, w->shape.first(w->shape.rank() - 4));
     const std::int64_t n = x->shape[-4];
-    Ref<Array> y = Array::make(x->dtype, lead + tail(n));
+    Ref<Array> y = Array::make(x->dtype, lead + tail(n), x->device);
     if (y->numel() == 0) return Tensor<T>(std::move(y));
     if (x->numel() == 0 || w->numel() == 0) {
       const std::uint64_t zero = 0;
@@ -85,6 +89,19 @@ struct Conv2d : ConvolutionSizes {
         x, w, true, [&](std::int64_t n) { return results(n); },
         [&](std::int64_t n, const T* px, const T* pw, T* py) { cpu::conv2d<T>(of_batch(n), px, pw, py); });
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& x, const Tensor<T>& w) const {
+    const ergo::cuda::Work work = ergo::cuda::work_on(x, w);
+    work.reads(x.array());
+    work.reads(w.array());
+    return run(
+        x, w, true, [&](std::int64_t n) { return results(n); },
+        [&](std::int64_t n, const T* px, const T* pw, T* py) {
+          launch_conv2d<T>(work.stream(), of_batch(n), px, pw, py);
+        });
+  }
+#endif
   template <int I, class T>
   Tensor<T> transpose(const Tensor<T>& g, const Tensor<T>& other, const Shape&) const;
 };
@@ -98,6 +115,19 @@ struct Conv2dInputGradient : ConvolutionSizes {  // (g, w) to the gradient of x
           cpu::conv2d_input_gradient<T>(of_batch(n), pg, pw, py);
         });
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& g, const Tensor<T>& w) const {
+    const ergo::cuda::Work work = ergo::cuda::work_on(g, w);
+    work.reads(g.array());
+    work.reads(w.array());
+    return run(
+        g, w, true, [&](std::int64_t n) { return images(n); },
+        [&](std::int64_t n, const T* pg, const T* pw, T* py) {
+          launch_conv2d_input_gradient<T>(work.stream(), of_batch(n), pg, pw, py);
+        });
+  }
+#endif
   template <int I, class T>
   Tensor<T> transpose(const Tensor<T>& g, const Tensor<T>& other, const Shape&) const;
 };
@@ -111,6 +141,21 @@ struct Conv2dWeightGradient : ConvolutionSizes {  // (x, g) to the gradient of w
           cpu::conv2d_weight_gradient<T>(of_batch(n), px, pg, py);
         });
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& x, const Tensor<T>& g) const {
+    const ergo::cuda::Work work = ergo::cuda::work_on(x, g);
+    work.reads(x.array());
+    work.reads(g.array());
+    return run(
+        x, g, false, [&](std::int64_t) { return weights(); },
+        [&](std::int64_t n, const T* px, const T* pg, T* py) {
+          const auto size = of_batch(n);
+          const ergo::cuda::Workspace scratch(work, ergo::cuda::conv2d_weight_gradient_workspace<T>(size));
+          launch_conv2d_weight_gradient<T>(work.stream(), size, px, pg, py, scratch.data());
+        });
+  }
+#endif
   template <int I, class T>
   Tensor<T> transpose(const Tensor<T>& g, const Tensor<T>& other, const Shape&) const;
 };

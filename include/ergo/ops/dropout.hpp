@@ -62,6 +62,23 @@ struct Dropout {
       return Tensor<T>(on_device(std::move(r), x.device()));
     }
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& x, const Tensor<std::int64_t>& keys) const {
+    Shape lead = x.shape().first(x.rank() - rank);
+    broadcast(lead, keys.shape());
+    const ergo::cuda::Work work = ergo::cuda::work_on(x);
+    const Shape s = lead + x.shape().last(rank);
+    const Ref<Array> from = dense(*broadcast_to(x.ref(), s)), k = ergo::cuda::keys_on(x.device(), *spread(keys, lead));
+    work.reads(*from);
+    work.reads(*k);
+    const std::int64_t each = x.shape().last(rank).numel();
+    Ref<Array> y = work.make(dtype_of<T>, s);
+    launch_dropout<T>(work.stream(), data_of<T>(*from), each, data_of<std::int64_t>(*k), k->numel(), each, p,
+                      data_of<T>(*y));
+    return Tensor<T>(std::move(y));
+  }
+#endif
   template <class T>
   Tensor<T> transpose(const Tensor<T>& g, const Shape&, const Tensor<std::int64_t>& keys) const {
     return linear_op(*this, g, keys);

@@ -6,6 +6,9 @@
 #include "ergo/cpu/arg_extremum.hpp"
 #include "ergo/cpu/rows.hpp"
 #include "ergo/ops/reduction.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/statistics.hpp"
+#endif
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -51,6 +54,22 @@ struct Chosen {
     });
     return Tensor<T>(cpu::detail::stored_as(y, dtype_of<T>));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& a, const Tensor<T>& x, const Tensor<T>& top) const {
+    if constexpr (!std::is_same_v<T, Compute<T>>) {
+      using C = Compute<T>;
+      return cast<T>(cuda(cast<C>(a), cast<C>(x), cast<C>(top)));
+    } else {
+      const Tensor<bool> set = x == as_column(top);
+      const Tensor<T> count = sum(cast<T>(set), -1, true);
+      if constexpr (Share) return where(set, as_column(a) / count, 0);
+      const Tensor<T> first(reduce_last<ergo::cpu::MaxOf, T>(name, where(set, a, -__builtin_inf()).array(), 1));
+      const Tensor<T> rest = where(set, a - as_column(first), 0);
+      return first + sum(rest, -1) / Tensor<T>(reshape(count.ref(), first.shape()));
+    }
+  }
+#endif
   template <class T>
   Tensor<T> transpose(const Tensor<T>& g, const Shape&, const Tensor<T>& x, const Tensor<T>& top) const {
     return linear_op(Chosen<!Share>{n}, g, x, top);
@@ -97,6 +116,12 @@ struct ArgExtremum {
     for (std::int64_t i = 0; i < y.numel(); ++i) data_of<Out>(y.array())[i] = Out(at.data()[i]);
     return y;
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<Out> cuda(const Tensor<T>& x) const {
+    return ergo::cuda::arg_extremum<typename OfDevice<M>::type, Out>(name, x);
+  }
+#endif
 };
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_extremum(const char* op, const AnyTensor& x) {

@@ -5,6 +5,9 @@
 #include "ergo/cpu/random.hpp"
 #include "ergo/cpu/storage.hpp"
 #include "ergo/ops/key.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/random.hpp"
+#endif
 
 namespace ergo::inline ERGO_BUILD {
 namespace detail {
@@ -21,6 +24,12 @@ struct DrawOp {
   Shape shape;
   Tensor<Out> value(const Tensor<std::int64_t>& keys) const {
     using T = typename Kind::value_type;
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+    if (const Device d = default_device(); !d.is_cpu())
+      return ergo::cuda::draw<Out>(d, keys, shape, [&](const ergo::cuda::Work& w, auto... x) {
+        ergo::cuda::launch_draw(w.stream(), kind, x...);
+      });
+#endif
     constexpr bool rounds = sizeof(Out) != sizeof(T);
     const Ref<Array> k = readable(name, keys.array());
     Ref<Array> r = Array::make(rounds ? DType::float32 : dtype_of<Out>, keys.shape() + shape);

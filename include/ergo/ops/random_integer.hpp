@@ -34,6 +34,12 @@ struct RandomIntegers {
   std::uint64_t range;
   Shape shape;
   Tensor<T> value(const Tensor<std::int64_t>& keys) const {
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+    if (const Device d = default_device(); !d.is_cpu())
+      return ergo::cuda::draw<T>(d, keys, shape, [&](const ergo::cuda::Work& w, auto... x) {
+        ergo::cuda::launch_randint<T>(w.stream(), low, range, x...);
+      });
+#endif
     const Ref<Array> k = readable(name, keys.array());
     Ref<Array> r = Array::make(dtype_of<T>, keys.shape() + shape);
     const std::int64_t each = shape.numel(), lanes = k->numel();
@@ -66,6 +72,13 @@ struct Permutation {
   static constexpr bool constant = true;
   std::int64_t n;
   Tensor<T> value(const Tensor<std::int64_t>& keys) const {
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+    if (const Device d = default_device(); !d.is_cpu())
+      return ergo::cuda::draw<T>(d, keys, Shape{n}, [&](const ergo::cuda::Work& w, auto... x) {
+        const ergo::cuda::Workspace scratch(w, ergo::cuda::permutation_workspace(keys.numel(), n));
+        ergo::cuda::launch_permutation<T>(w.stream(), x..., scratch.data());
+      });
+#endif
     const Ref<Array> k = readable(name, keys.array());
     Ref<Array> r = Array::make(dtype_of<T>, keys.shape() + Shape{n});
     parallel_for(k->numel(), 1 + 16384 / (n + 1), [&](std::int64_t begin, std::int64_t end) {

@@ -7,6 +7,9 @@
 #include "ergo/ops/exponential.hpp"
 #include "ergo/ops/reduction.hpp"
 #include "ergo/ops/safe_division.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/softmax.hpp"
+#endif
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -17,7 +20,16 @@ struct SoftmaxOptions {
 
 namespace detail {
 
-// What the definitions are made of. The maximum of each row, a constant; NaN for a row of -infinity if that shall be
+// What the definitions are made of. NaN for the maximum of a row of -infinity.
+struct EmptyIsNaN {
+  static constexpr auto name = "softmax";
+  static constexpr Uses uses = Uses::nothing;
+  template <class A>
+  static constexpr A value(const A& top) {
+    return where(top == A(-__builtin_inf()), A(__builtin_nan("")), top);
+  }
+};
+// The maximum of each row, a constant; NaN for a row of -infinity if that shall be
 // NaN.
 struct RowMax {
   static constexpr auto name = "softmax";
@@ -37,6 +49,13 @@ struct RowMax {
         });
     return y;
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& x) const {
+    const Tensor<T> y(reduce_last<ergo::cpu::MaxOf, T>(name, x.array(), 1));
+    return Tensor<T>(reshape((empty_is_zero ? y : pointwise_op(EmptyIsNaN{}, y)).ref(), y.shape() + Shape{1}));
+  }
+#endif
 };
 // x - top with slope 1 in x and none in top; 0 for equal infinities, but -infinity in a row of such.
 struct BelowMaximum {
@@ -123,6 +142,12 @@ struct SoftmaxVjp {  // y (g - sum(g y))
   Tensor<T> cpu(const Tensor<T>& g, const Tensor<T>& y) const {
     return run_rule<ergo::cpu::detail::SoftmaxVjpBody<Compute<T>>>(g, y);
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& g, const Tensor<T>& y) const {
+    return ergo::cuda::softmax_vjp(g, y);
+  }
+#endif
   template <class T>
   Tensor<T> definition(const Tensor<T>& g, const Tensor<T>& y) const {
     return y * (g - sum(g * y, -1, true));
@@ -135,6 +160,12 @@ struct LogSoftmaxVjp {  // g - e^y sum(g)
   Tensor<T> cpu(const Tensor<T>& g, const Tensor<T>& y) const {
     return run_rule<ergo::cpu::detail::LogSoftmaxVjpBody<Compute<T>>>(g, y);
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& g, const Tensor<T>& y) const {
+    return ergo::cuda::log_softmax_vjp(g, y);
+  }
+#endif
   template <class T>
   Tensor<T> definition(const Tensor<T>& g, const Tensor<T>& y) const {
     return g - exp(y) * sum(g, -1, true);
@@ -155,6 +186,12 @@ struct Softmax {
       ergo::cpu::for_isa<SoftmaxBody<C>>(from, to, rows, n, empty_is_zero, SoftmaxExtras<C>{});
     });
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& x) const {
+    return ergo::cuda::softmax(x, empty_is_zero);
+  }
+#endif
   template <class T>
   Tensor<T> definition(const Tensor<T>& x) const {
     if constexpr (!std::is_same_v<T, Compute<T>>) {
@@ -183,6 +220,12 @@ struct LogSoftmax {
       ergo::cpu::detail::log_softmax_rows(from, to, rows, n, empty_is_zero);
     });
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& x) const {
+    return ergo::cuda::log_softmax(x, empty_is_zero);
+  }
+#endif
   template <class T>
   Tensor<T> definition(const Tensor<T>& x) const {
     if constexpr (!std::is_same_v<T, Compute<T>>) {
@@ -212,6 +255,12 @@ struct LogSumExp {
     ergo::cpu::detail::log_sum_exp(data_of<C>(*from), data_of<C>(*y), y->numel(), x.shape()[-1]);
     return Tensor<T>(ergo::cpu::detail::stored_as(std::move(y), dtype_of<T>));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& x) const {
+    return ergo::cuda::logsumexp(x);
+  }
+#endif
   template <class T>
   Tensor<T> definition(const Tensor<T>& x) const {
     if constexpr (!std::is_same_v<T, Compute<T>>) {

@@ -6,6 +6,9 @@
 #include "ergo/ops/extremum.hpp"
 #include "ergo/ops/safe_division.hpp"
 #include "ergo/ops/selection.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/statistics.hpp"
+#endif
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -36,6 +39,12 @@ struct Variance {  // along the last axis
     if (n > 0) ergo::cpu::variance_rows(data_of<C>(*from), out, y->numel(), n, C(divisor(n)));
     return Tensor<T>(ergo::cpu::detail::stored_as(std::move(y), dtype_of<T>));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& x) const {
+    return ergo::cuda::variance(name, x, correction);
+  }
+#endif
   template <class T>
   Tensor<T> definition(const Tensor<T>& x) const {
     if constexpr (!std::is_same_v<T, Compute<T>>)
@@ -81,6 +90,12 @@ struct Norm {
     ergo::cpu::norm_rows(data_of<C>(*from), data_of<C>(*y), y->numel(), x.shape()[-1]);
     return Tensor<T>(ergo::cpu::detail::stored_as(std::move(y), dtype_of<T>));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& x) const {
+    return ergo::cuda::norm(name, x);
+  }
+#endif
   template <class T>
   Tensor<T> definition(const Tensor<T>& x) const {
     if constexpr (!std::is_same_v<T, Compute<T>>) {
