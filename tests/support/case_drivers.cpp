@@ -11,49 +11,14 @@
 #include "ergo/ops/arithmetic.hpp"
 #include "ergo/ops/selection.hpp"
 #include "ergo/ops/tree_norm.hpp"
+#include "support/case_inputs.hpp"
 #include "support/parallel_use.hpp"
-#include "support/seed.hpp"
 
 namespace cases {
 namespace {
 
 using namespace ergo;
 using Function = std::function<Tensor<double>(const Doubles&)>;
-
-std::mt19937_64 generator(const Case& c, int salt = 0) {
-  std::uint64_t h = test_seed() + std::uint64_t(salt) * 7919;
-  for (char ch : c.name) h = h * 1099511628211u + std::uint64_t(std::uint8_t(ch));
-  return std::mt19937_64(h);
-}
-Tensor<double> sample(const Shape& s, Range r, std::mt19937_64& g) {
-  std::uniform_real_distribution<double> u(r.lo, r.hi);
-  std::vector<double> v(std::size_t(s.numel()));
-  for (double& x : v) x = u(g);
-  return from_span<double>(v, s);
-}
-Range range_of(const Case& c, std::size_t i) {
-  return c.ranges.empty() ? Range{} : c.ranges[i < c.ranges.size() ? i : 0];
-}
-Doubles sample_inputs(const Case& c, const std::vector<Shape>& shapes, std::mt19937_64& g) {
-  Doubles x;
-  for (std::size_t i = 0; i < shapes.size(); ++i) x.push_back(sample(shapes[i], range_of(c, i), g));
-  return x;
-}
-Doubles directions_like(const Doubles& x, std::mt19937_64& g) {
-  Doubles d;
-  for (const auto& t : x) d.push_back(sample(t.shape(), {-1, 1}, g));
-  return d;
-}
-Floats to_floats(const Doubles& x) {
-  Floats r;
-  for (const auto& t : x) r.push_back(cast<float>(t));
-  return r;
-}
-Doubles to_doubles(const Floats& x) {
-  Doubles r;
-  for (const auto& t : x) r.push_back(cast<double>(t));
-  return r;
-}
 
 bool close(double a, double b, double tolerance) {
   if (a == b || (std::isnan(a) && std::isnan(b))) return true;
