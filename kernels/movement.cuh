@@ -7,8 +7,8 @@
 //              differently, a pack is cut out of the two that hold it; nothing outside the stretch is read.
 //   rows       dense along the last axis on both sides: elements of the widest pack, up to 16 bytes, that divides
 //              addresses, strides and row; if that is below 8 bytes and rows are long, each is a run of a warp.
-//   transpose  another axis is dense in the source: tiles of 32 x 32 through shared memory (33 elements a row, so that
-//              columns of it are free of bank conflicts), batched over the other axes.
+//   transpose  another axis is dense in the source: tiles of 32 x 32, or 64 x 64 below 4 bytes, through shared memory,
+//              batched over the other axes.
 //   elements   all else: an element a thread and step, indices divided by multiplication.
 // Index arithmetic is of 32 bits; a copy of 2^31 elements or more is cut along its first axis, so it is several
 // launches. All results are exact.
@@ -126,7 +126,12 @@ __global__ void __launch_bounds__(kMoveBlock)
   copy_run<Group>(from + source, to + target, left < kPiece ? int(left) : kPiece, int(threadIdx.x % Group));
 }
 
-inline constexpr unsigned kTile = 32;
+// Elements along a side of a tile: 64 of the narrow ones, for as many bytes in flight. A row of it in shared memory is
+// a word longer (or an element, if that is more), so that columns are free of bank conflicts.
+template <class Element>
+inline constexpr unsigned kTile = sizeof(Element) < 4 ? 64 : 32;
+template <class Element>
+inline constexpr unsigned kTileRow = kTile<Element> + (sizeof(Element) < 4 ? 4 / sizeof(Element) : 1);
 
 // What is transposed: `rows` is the axis along which the source is dense, `columns` that of the destination.
 struct TiledAxes {
@@ -140,27 +145,37 @@ struct TiledAxes {
 template <class Element>
 __global__ void __launch_bounds__(kMoveBlock)
     copy_transposed_kernel(const std::byte* from, std::byte* to, TiledAxes axes) {
-  __shared__ __align__(16) Element tile[kTile * (kTile + 1)];
+  constexpr unsigned kSide = kTile<Element>, kRow = kTileRow<Element>, kHalves = kSide / 32, kSteps = kSide / 8;
+  __shared__ __align__(16) Element tile[kSide * kRow];
   const std::uint32_t above = axes.tiles_across.divide(blockIdx.x);
-  const std::uint32_t across = (blockIdx.x - above * axes.tiles_across.divisor) * kTile;
+  const std::uint32_t across = (blockIdx.x - above * axes.tiles_across.divisor) * kSide;
   const std::uint32_t batch = axes.tiles_down.divide(above);
-  const std::uint32_t down = (above - batch * axes.tiles_down.divisor) * kTile;
+  const std::uint32_t down = (above - batch * axes.tiles_down.divisor) * kSide;
   std::int64_t source = 0, target = 0;
   axes.outer.locate(batch, source, target);
   source += down * axes.from_row + across * axes.from_column;
   target += down * axes.to_row + across * axes.to_column;
   const std::uint32_t rows = axes.rows - down, columns = axes.columns - across;
-  const unsigned lane = threadIdx.x;
+  Element x[kSteps][kHalves];
 #pragma unroll
-  for (unsigned k = 0; k < kTile; k += 8)
-    if (const unsigned c = threadIdx.y + k; lane < rows && c < columns)
-      tile[c * (kTile + 1) + lane] =
-          *reinterpret_cast<const Element*>(from + source + lane * axes.from_row + c * axes.from_column);
+  for (unsigned k = 0; k < kSteps; ++k)
+#pragma unroll
+    for (unsigned h = 0; h < kHalves; ++h)
+      if (const unsigned r = threadIdx.x + 32 * h, c = threadIdx.y + 8 * k; r < rows && c < columns)
+        x[k][h] = *reinterpret_cast<const Element*>(from + source + r * axes.from_row + c * axes.from_column);
+#pragma unroll
+  for (unsigned k = 0; k < kSteps; ++k)
+#pragma unroll
+    for (unsigned h = 0; h < kHalves; ++h)
+      if (const unsigned r = threadIdx.x + 32 * h, c = threadIdx.y + 8 * k; r < rows && c < columns)
+        tile[c * kRow + r] = x[k][h];
   __syncthreads();
 #pragma unroll
-  for (unsigned k = 0; k < kTile; k += 8)
-    if (const unsigned r = threadIdx.y + k; r < rows && lane < columns)
-      *reinterpret_cast<Element*>(to + target + r * axes.to_row + lane * axes.to_column) = tile[lane * (kTile + 1) + r];
+  for (unsigned k = 0; k < kSteps; ++k)
+#pragma unroll
+    for (unsigned h = 0; h < kHalves; ++h)
+      if (const unsigned c = threadIdx.x + 32 * h, r = threadIdx.y + 8 * k; r < rows && c < columns)
+        *reinterpret_cast<Element*>(to + target + r * axes.to_row + c * axes.to_column) = tile[c * kRow + r];
 }
 
 // `pattern` is the element, repeated over 8 bytes.
@@ -198,14 +213,15 @@ void launch_planned(Stream& stream, const CopyPlan& plan) {
   const CopyCall& c = plan.call;
   if (plan.kind == CopyPlan::Kind::transpose) {
     const int row = plan.dense, column = c.rank - 1;
-    const std::int64_t down = (c.extent[row] + kTile - 1) / kTile, across = (c.extent[column] + kTile - 1) / kTile;
+    constexpr std::int64_t kSide = kTile<Element>;
+    const std::int64_t down = (c.extent[row] + kSide - 1) / kSide, across = (c.extent[column] + kSide - 1) / kSide;
     const std::int64_t outer = numel(c) / (c.extent[row] * c.extent[column]);
     const TiledAxes axes{std::uint32_t(c.extent[row]), std::uint32_t(c.extent[column]),
                          c.from_stride[row],           c.to_stride[row],
                          c.from_stride[column],        c.to_stride[column],
                          FastDivisor::of(down),        FastDivisor::of(across),
                          axes_of(c, row, column)};
-    launch(stream, "copy", {unsigned(down * across * outer), dim3(kTile, kMoveBlock / kTile)},
+    launch(stream, "copy", {unsigned(down * across * outer), dim3(32, kMoveBlock / 32)},
            copy_transposed_kernel<Element>, c.from, c.to, axes);
   } else {
     const std::int64_t n = numel(c);

@@ -127,8 +127,8 @@ TEST_CASE("long rows of any alignment") {
 
 TEST_CASE("transposes") {
   for (const int width : {1, 2, 4, 8})
-    for (const std::int64_t n : {8, 31, 32, 33, 65})
-      for (const std::int64_t m : {8, 32, 37}) check_copy(Kind::transpose, width, {n, m}, {{1, n}}, {{m, 1}});
+    for (const std::int64_t n : {8, 31, 32, 33, 63, 64, 65})
+      for (const std::int64_t m : {8, 32, 37, 64, 70}) check_copy(Kind::transpose, width, {n, m}, {{1, n}}, {{m, 1}});
   check_copy(Kind::transpose, 4, {3, 33, 40}, {{33 * 40, 1, 33}}, {{33 * 40, 40, 1}});               // batched
   check_copy(Kind::transpose, 4, {2, 12, 20, 9}, {{2160, 1, 108, 12}, 1}, {{2400, 200, 10, 1}, 1});  // 2 outer axes
   check_copy(Kind::elements, 2, {2, 9, 10, 3}, {{270, 10, 1, 90}}, {{270, 30, 3, 1}});               // NHWC of 3
