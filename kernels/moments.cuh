@@ -51,15 +51,14 @@ struct VarianceReduction {
 
  private:
   static __device__ __forceinline__ C squared(C d) { return d * d; }
-  // By halves, in place.
   template <int N>
   static __device__ __forceinline__ C sum(C (&d)[N]) {
-#pragma unroll
-    for (int m = N / 2; m > 0; m /= 2)
-#pragma unroll
-      for (int k = 0; k < m; ++k) d[k] = d[2 * k] + d[2 * k + 1];
+    detail::fold_pairs<Sum, N / 2>(d);
     return d[0];
   }
+  struct Sum {
+    static __device__ __forceinline__ C combine(C a, C b) { return a + b; }
+  };
 };
 
 template <class T>

@@ -52,6 +52,14 @@ __device__ __forceinline__ typename P::Origin origin_of([[maybe_unused]] const P
     return p.origin(*first);
 }
 
+// s[0] = s[0], ..., s[2 M - 1] combined, neighbours first. By recursion: nvcc does not unroll nested halving.
+template <class P, int M, class S, int Size>
+__device__ __forceinline__ void fold_pairs(S (&s)[Size]) {
+#pragma unroll
+  for (int k = 0; k < M; ++k) s[k] = P::combine(s[2 * k], s[2 * k + 1]);
+  if constexpr (M > 1) fold_pairs<P, M / 2>(s);
+}
+
 // x[0], ..., x[N - 1] combined, neighbours first; index(k) is the position of x[k] along the reduced axis.
 template <int N, class P, class Index>
 __device__ __forceinline__ typename P::State fold_group(const P& p, const typename P::In (&x)[N], Index index,
@@ -63,10 +71,7 @@ __device__ __forceinline__ typename P::State fold_group(const P& p, const typena
 #pragma unroll
     for (int k = 0; k < N / 2; ++k)
       s[k] = P::combine(p.lift(x[2 * k], index(2 * k), origin), p.lift(x[2 * k + 1], index(2 * k + 1), origin));
-#pragma unroll
-    for (int m = N / 4; m > 0; m /= 2)
-#pragma unroll
-      for (int k = 0; k < m; ++k) s[k] = P::combine(s[2 * k], s[2 * k + 1]);
+    if constexpr (N > 2) fold_pairs<P, N / 4>(s);
     return s[0];
   }
 }
@@ -77,7 +82,7 @@ __device__ __forceinline__ typename P::State reduce_run(const P& p, const typena
                                                         std::int64_t end, int lane, int lanes,
                                                         typename P::Origin origin) {
   using T = typename P::In;
-  constexpr int V = kPackOf<T>, kInFlight = 4;
+  constexpr int V = kPackOf<T>, kInFlight = V > 8 ? 2 : 4;
   const int misaligned = int(reinterpret_cast<std::uintptr_t>(x + begin) / sizeof(T) % V);
   const std::int64_t aligned = begin + (misaligned ? V - misaligned : 0), first = aligned < end ? aligned : end;
   typename P::State s = P::identity();
@@ -179,7 +184,7 @@ __global__ void __launch_bounds__(Block)
     reduce_columns_kernel(P p, View<const typename P::In, 3> x, ReduceTarget<P> to, int width) {
   using T = typename P::In;
   using State = typename P::State;
-  constexpr int kInFlight = V == 1 ? 8 : 4;
+  constexpr int kInFlight = V == 1 ? 8 : sizeof(State) * V >= 128 ? 2 : 4;  // by the registers that states leave
   const std::int64_t n = x.shape[1], inner = x.shape[2], packs = inner / V;
   const int tx = int(threadIdx.x) & (width - 1), ty = int(threadIdx.x) / width, height = Block / width;
   std::int64_t tile = blockIdx.x, split = 0;
