@@ -90,6 +90,20 @@ struct RowTile {
       for (int i = 0; i < Each; ++i) r[i] = i * threads + thread < n ? widen(raw[i]) : fill;
     }
   }
+  // Pack k of these alone; r stays where nothing is.
+  __device__ __forceinline__ void load_one(const T* p, std::int64_t stride, int n, int k, A (&r)[kPack]) const {
+    if (packed) {
+      const int c = column(k * kPack);
+      if (c >= n) return;
+      const Pack<T, kPack> raw = load_pack<kPack>(p + c);
+#pragma unroll
+      for (int j = 0; j < kPack; ++j) r[j] = widen(raw[j]);
+    } else {
+#pragma unroll
+      for (int j = 0; j < kPack; ++j)
+        if (const int c = (k * kPack + j) * threads + thread; c < n) r[j] = widen(p[c * stride]);
+    }
+  }
   __device__ __forceinline__ void store(T* p, std::int64_t stride, int n, const A (&r)[Each]) const {
     if (packed) {
 #pragma unroll
