@@ -140,6 +140,33 @@ TEST_CASE("nothing to gather: only the indices are looked at") {
   check_gather<float, std::int64_t>(2, 5, 3, 0);
 }
 
+template <int = 0>
+__global__ void divide_kernel(const std::uint64_t* n, std::uint64_t* q, WideDivisor d, int count) {
+  const int i = int(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i < count) q[i] = d.divide(n[i]);
+}
+TEST_CASE("64-bit division by multiplication") {
+  std::mt19937_64 random{test_seed()};
+  const std::uint64_t one = 1, most = (one << 63) - 1;
+  for (std::uint64_t d : {one, 2 * one, 3 * one, 7 * one, one << 31, (one << 31) + 1, 10000000019 * one, one << 40,
+                          (one << 62) - 1, one << 62, (one << 62) + 1, most}) {
+    std::vector<std::uint64_t> n = {0, 1, d - 1, d, most, most - 1};
+    for (int i = 0; i < 300; ++i) n.push_back(random() >> (1 + random() % 63));
+    for (int i = 0; i < 50; ++i) {
+      const std::uint64_t at = d * (random() % (most / d + 1));
+      n.insert(n.end(), {at, at ? at - 1 : 0});
+    }
+    const DeviceArray<std::uint64_t> in(n), out(n.size());
+    launch(stream(), "test", {blocks_for(std::int64_t(n.size()), 128), 128}, divide_kernel<>, in.data(), out.data(),
+           WideDivisor::of(std::int64_t(d)), int(n.size()));
+    const auto q = out.host();
+    std::int64_t wrong = 0;
+    for (std::size_t i = 0; i < n.size(); ++i) wrong += q[i] != n[i] / d;
+    CAPTURE(d);
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_CASE("positions that need 64 bits are split alike") {
   const std::vector<float> x = {1, 2, 3, 4, 5, 6};
   const DeviceArray<float> in(x), out(8);
