@@ -18,6 +18,7 @@ struct PoolWindow {
   std::int64_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
 };
 
+// Kernels are bound to 3 blocks a multiprocessor, room enough: left alone, ptxas spills a few registers to fit 5.
 inline constexpr int kPoolBlock = 256;
 
 // A thread's position: image n, row i, column j, first channel c.
@@ -55,9 +56,12 @@ struct WindowMaximum {
     best = load_pack<V>(plane + top * x.stride[1] + left * x.stride[2]);
 #pragma unroll
     for (int v = 0; v < V; ++v) where[v] = top * width + left;
-    for (int i = top; i < bottom; ++i)
-      for (int j = left; j < right; ++j) {
-        const auto other = load_pack<V>(plane + i * x.stride[1] + j * x.stride[2]);
+#pragma unroll 1
+    for (int i = top; i < bottom; ++i) {
+      const T* from = plane + i * x.stride[1] + left * x.stride[2];
+#pragma unroll 2
+      for (int j = left; j < right; ++j, from += x.stride[2]) {
+        const auto other = load_pack<V>(from);
 #pragma unroll
         for (int v = 0; v < V; ++v) {
           const Compute<T> a = widen(best[v]), b = widen(other[v]);
@@ -67,11 +71,12 @@ struct WindowMaximum {
           }
         }
       }
+    }
   }
 };
 
 template <int V, class Index, class T>
-__global__ void __launch_bounds__(kPoolBlock)
+__global__ void __launch_bounds__(kPoolBlock, 3)
     max_pool_kernel(View<const T, 4> x, View<T, 4> y, PoolWindow window, PoolGrid<Index> grid) {
   PoolPosition o;
   if (!grid.template locate<V>(o)) return;
@@ -79,7 +84,7 @@ __global__ void __launch_bounds__(kPoolBlock)
   store_pack<V>(&y(o.n, o.i, o.j, o.c), maximum.best);
 }
 template <int V, class Index, class T>
-__global__ void __launch_bounds__(kPoolBlock)
+__global__ void __launch_bounds__(kPoolBlock, 3)
     max_pool_choice_kernel(View<const T, 4> x, View<std::int32_t, 4> choice, PoolWindow window, PoolGrid<Index> grid) {
   PoolPosition o;
   if (!grid.template locate<V>(o)) return;
@@ -90,7 +95,7 @@ __global__ void __launch_bounds__(kPoolBlock)
   store_pack<V>(&choice(o.n, o.i, o.j, o.c), out);
 }
 template <int V, class Index, class T>
-__global__ void __launch_bounds__(kPoolBlock)
+__global__ void __launch_bounds__(kPoolBlock, 3)
     pool_gather_kernel(View<const T, 4> x, View<const std::int32_t, 4> choice, View<T, 4> y, PoolGrid<Index> grid) {
   PoolPosition o;
   if (!grid.template locate<V>(o)) return;
@@ -134,8 +139,9 @@ __device__ __forceinline__ void covering(std::int64_t i, std::int64_t kernel, st
 }
 
 template <int V, class Index, class T, class Choice>
-__global__ void __launch_bounds__(kPoolBlock) max_pool_backward_kernel(Choice choice, View<const T, 4> g, View<T, 4> dx,
-                                                                       PoolWindow window, PoolGrid<Index> grid) {
+__global__ void __launch_bounds__(kPoolBlock, 3)
+    max_pool_backward_kernel(Choice choice, View<const T, 4> g, View<T, 4> dx, PoolWindow window,
+                             PoolGrid<Index> grid) {
   PoolPosition p;
   if (!grid.template locate<V>(p)) return;
   int top, bottom, left, right;
@@ -143,7 +149,9 @@ __global__ void __launch_bounds__(kPoolBlock) max_pool_backward_kernel(Choice ch
   covering(p.j, window.kernel_w, window.stride_w, window.pad_left, g.shape[2], left, right);
   const int here = int(p.i * dx.shape[2] + p.j);
   Compute<T> sum[V] = {};
+#pragma unroll 1
   for (int i = top; i < bottom; ++i)
+#pragma unroll 1
     for (int j = left; j < right; ++j) {
       const PoolPosition o{p.n, i, j, p.c};
       int where[V];
