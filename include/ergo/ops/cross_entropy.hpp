@@ -10,6 +10,9 @@
 #include "ergo/ops/loss.hpp"
 #include "ergo/ops/safe_division.hpp"
 #include "ergo/ops/softmax.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/cross_entropy.hpp"
+#endif
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -41,6 +44,18 @@ struct Targets {
     }
     return y;
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  Tensor<T> cuda(const AnyTensor& labels) const {
+    const Tensor<std::int64_t> wide = labels.dtype() == DType::int64   ? Tensor<std::int64_t>(labels)
+                                      : labels.dtype() == DType::int32 ? cast<std::int64_t>(Tensor<std::int32_t>(labels))
+                                                                       : cast<std::int64_t>(Tensor<std::uint8_t>(labels));
+    const Tensor<std::int64_t> label = as_column(wide);
+    const T rest = T(smoothing / double(classes)), own = T(1 - smoothing) + rest;
+    const auto is_own = label == arange<std::int64_t>(0, classes, 1, labels.device());
+    const Tensor<T> y = where(is_own, full<T>({}, own, labels.device()), rest);
+    return ignored ? where(label == *ignored, zeros_like(y), y) : y;
+  }
+#endif
 };
 
 // What the formula is made of. -l, or 0 where a target q and a log-probability l both say impossible.
@@ -162,6 +177,16 @@ struct CrossEntropy {
     return {Tensor<T>(stored_as(loss, dtype_of<T>)), dx ? Tensor<T>(stored_as(dx, dtype_of<T>)) : Tensor<T>()};
   }
 
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  std::tuple<Tensor<T>, Tensor<T>> cuda(const Tensor<T>& logits, const AnyTensor& labels,
+                                        const Tensor<T>& weight) const {
+    const auto to = reduction == Reduction::none   ? ergo::cuda::LossReduction::none
+                    : reduction == Reduction::mean ? ergo::cuda::LossReduction::mean
+                                                   : ergo::cuda::LossReduction::sum;
+    return ergo::cuda::cross_entropy<T>({rank, weighted, with_gradient, to, ignored, smoothing}, logits, labels, weight);
+  }
+#endif
+
   Tensor<T> definition(const Tensor<T>& logits, const AnyTensor& labels, const Tensor<T>& weight) const {
     using C = Compute<T>;
     if constexpr (!std::is_same_v<T, C>) {
@@ -225,6 +250,12 @@ struct CrossEntropyVjp {
     if (g.rank() == 0 && *data_of<T>(g.array()) == convert<T>(1)) return ready;
     return with_ones(g, loss.rank - loss.result_rank()) * ready;
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class... X>
+  Tensor<T> cuda(const Tensor<T>& g, const Tensor<T>& ready, const X&...) const {
+    return with_ones(g, loss.rank - loss.result_rank()) * ready;
+  }
+#endif
   template <class... X>
   Tensor<T> definition(const Tensor<T>& g, const Tensor<T>&, const X&... x) const {
     return loss.gradient(g, x...);

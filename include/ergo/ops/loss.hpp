@@ -7,6 +7,7 @@
 #include "ergo/cpu/reduce_run.hpp"
 #include "ergo/cpu/rows.hpp"
 #include "ergo/ops/extremum.hpp"
+#include "ergo/ops/logic.hpp"
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -104,6 +105,14 @@ struct Accuracy {
     }
     return share;
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  Tensor<float> cuda(const Tensor<std::int64_t>& predicted, const Tensor<std::int64_t>& labels) const {
+    const auto counts = [&](const Tensor<bool>& rows) {
+      return sum_of_last(cast<double>(ignored ? logical_and(rows, labels != *ignored) : rows), rank);
+    };
+    return cast<float>(counts(predicted == labels) / counts(labels == labels));
+  }
+#endif
 };
 
 }  // namespace detail

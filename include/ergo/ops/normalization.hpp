@@ -5,6 +5,9 @@
 #include "ergo/cpu/layer_norm_rows.hpp"
 #include "ergo/ops/exponential.hpp"
 #include "ergo/ops/reduction.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/layer_norm.hpp"
+#endif
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -61,6 +64,13 @@ struct LayerNormVjp {
     return {Tensor<T>(stored_as(dx, dtype_of<T>)), Tensor<T>(stored_as(dgamma, dtype_of<T>)),
             Tensor<T>(stored_as(dbeta, dtype_of<T>))};
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T, class C>
+  std::tuple<Tensor<T>, Tensor<T>, Tensor<T>> cuda(const Tensor<T>& g, const Tensor<T>& x, const Tensor<C>& stats,
+                                                   const Tensor<T>& gamma) const {
+    return ergo::cuda::layer_norm_vjp(g, x, stats, gamma, rank);
+  }
+#endif
   template <class T, class C>
   std::tuple<Tensor<T>, Tensor<T>, Tensor<T>> definition(const Tensor<T>& g, const Tensor<T>& x, const Tensor<C>&,
                                                          const Tensor<T>& gamma) const {
@@ -109,6 +119,13 @@ struct LayerNorm {
     });
     return {Tensor<T>(stored_as(y, dtype_of<T>)), Tensor<C>(stats)};
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  std::tuple<Tensor<T>, Tensor<Compute<T>>> cuda(const Tensor<T>& x, const Tensor<T>& gamma,
+                                                 const Tensor<T>& beta) const {
+    return ergo::cuda::layer_norm(x, gamma, beta, eps);
+  }
+#endif
   template <class T>
   Tensor<T> definition(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>& beta) const {
     if constexpr (!std::is_same_v<T, Compute<T>>)

@@ -5,6 +5,9 @@
 #include "ergo/autograd/structural.hpp"
 #include "ergo/cpu/scan.hpp"
 #include "ergo/ops/axes.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/scan.hpp"
+#endif
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -22,6 +25,11 @@ struct Cumsum {
   Tensor<Out> value(const Tensor<Out>& x) const {
     return Tensor<Out>(cpu::cumulative_sum<Out, Out>(x.array(), x.rank() - axis, options));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  Tensor<Out> cuda(const Tensor<Out>& x) const {
+    return ergo::cuda::cumsum(name, x, x.rank() - axis, {options.reverse, options.exclusive});
+  }
+#endif
   Tensor<Out> transpose(const Tensor<Out>& g, const Shape&) const {
     return linear_op(Cumsum{axis, {.reverse = !options.reverse, .exclusive = options.exclusive}}, g);
   }
@@ -36,6 +44,12 @@ struct IntegerCumsum {
   Tensor<std::int64_t> value(const Tensor<T>& x) const {
     return Tensor<std::int64_t>(cpu::cumulative_sum<T, std::int64_t>(x.array(), x.rank() - axis, options));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<std::int64_t> cuda(const Tensor<T>& x) const {
+    return ergo::cuda::cumsum(name, x, x.rank() - axis, {options.reverse, options.exclusive});
+  }
+#endif
 };
 
 }  // namespace detail
