@@ -17,15 +17,17 @@ Stream& stream() { return current_stream(ergo::Device::cuda()); }
 
 // y for the elements x that lie as the layout says.
 template <class M, class F = Itself, class T, class X>
-auto reduced(const ReductionLayout& layout, const X& x, double divisor = 1) {
+auto reduced(const ReductionLayout& layout, const X& x, double divisor = 1, std::size_t offset = 0) {
   const DeviceArray<T> in(x);
-  const DeviceArray<ReduceResult<M, T>> out{std::size_t(layout.outputs())};
+  const DeviceArray<ReduceResult<M, T>> out{std::size_t(layout.outputs()) + offset};
   const auto view = layout.view(static_cast<const T*>(in.data()));
   const DeviceArray<std::byte> workspace(reduce_workspace<M, T>(view));
   const int before = stream().launches.next;
-  launch_reduce<M, T, F>(stream(), "reduce", view, out.data(), test::bytes_of(workspace), divisor);
+  launch_reduce<M, T, F>(stream(), "reduce", view, out.data() + offset, test::bytes_of(workspace), divisor);
   CHECK(stream().launches.next - before == (layout.outputs() == 0 ? 0 : workspace.size() ? 2 : 1));
-  return out.host();
+  auto y = out.host();
+  y.erase(y.begin(), y.begin() + std::ptrdiff_t(offset));
+  return y;
 }
 
 // Calls f(y, the elements of its reduction) for each result.
@@ -136,6 +138,13 @@ TEST_CASE("sums of sizes and of squares, rounded once") {
       for (T e : elements) sum += double(e) * double(e);
       CHECK(std::abs(double(y) - sum) <= 1e-6 * sum + rounding<T>(sum));
     });
+  }
+}
+
+TEST_CASE("a result that is not aligned") {
+  for (const auto& layout : {test::dense_layout(2, 50, 32), test::dense_layout(1, 3000, 16)}) {
+    const std::vector<double> x(std::size_t(layout.size()), 1.0);
+    for (double y : reduced<SumOf, Itself, double>(layout, x, 1, 1)) CHECK(y == double(layout.shape[1]));
   }
 }
 

@@ -19,13 +19,16 @@ Stream& stream() { return current_stream(ergo::Device::cuda()); }
 template <class T, class X>
 auto cumsum(const ReductionLayout& layout, const X& x, ScanOptions options = {}) {
   const DeviceArray<T> in(x);
-  const DeviceArray<ScanResult<T>> out{std::size_t(layout.outputs() * layout.shape[1])};
+  const std::size_t offset = layout.shape[1] == 9000 ? 1 : 0;  // y not aligned
+  const DeviceArray<ScanResult<T>> out{std::size_t(layout.outputs() * layout.shape[1]) + offset};
   const auto view = layout.view(static_cast<const T*>(in.data()));
   const DeviceArray<std::byte> workspace(cumsum_workspace<T>(view));
   const int before = stream().launches.next;
-  launch_cumsum<T>(stream(), "cumsum", view, out.data(), test::bytes_of(workspace), options);
+  launch_cumsum<T>(stream(), "cumsum", view, out.data() + offset, test::bytes_of(workspace), options);
   CHECK(stream().launches.next - before == (out.size() == 0 ? 0 : workspace.size() ? 3 : 1));
-  return out.host();
+  auto y = out.host();
+  y.erase(y.begin(), y.begin() + std::ptrdiff_t(offset));
+  return y;
 }
 
 template <class T, class X>
