@@ -2,12 +2,14 @@
 // (outer, n, inner) of any strides and y (outer, inner) row-major, where + is a policy's `combine`, commutative and
 // associative but for rounding.
 //
-//   struct Policy {                         // trivially copyable: a kernel's parameter
-//     using In, Out, State, Origin;         // State of 4 n bytes; Origin: NoOrigin, or what `origin` makes of x[o, 0,
-//     i] static State identity(); State lift(In x, std::int64_t index, Origin) const; static State combine(State,
-//     State); Out finish(State) const; State group<N>(const In (&x)[N], Origin) const;     // optional: N elements at
-//     once
-//   };
+// A policy, trivially copyable, has the types In, Out, State (of 4 n bytes) and Origin (NoOrigin, or what its function
+// `origin` makes of x[o, 0, i]), and
+//
+//   static State identity();
+//   State lift(In x, std::int64_t index, Origin) const;
+//   static State combine(State, State);
+//   Out finish(State) const;
+//   State group<N>(const In (&x)[N], Origin) const;  // optional: N elements at once
 //
 // Two kernels. Rows, where the elements of one result are dense: up to 32 lanes a result for as many as 1024 elements,
 // else a block; packs of 16 bytes, four in flight, and single elements up to the first aligned one and behind the last.
