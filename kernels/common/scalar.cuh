@@ -35,6 +35,7 @@ struct Scalar<bool> {
   friend constexpr Scalar operator>(Scalar a, Scalar b) { return b < a; }
   friend constexpr Scalar operator>=(Scalar a, Scalar b) { return b <= a; }
   friend constexpr Scalar where(Scalar c, Scalar a, Scalar b) { return c.v ? a : b; }
+  friend constexpr bool any(Scalar a) { return a.v; }  // of lanes, of which a scalar is one
 };
 
 // T: float, double, or an integer.

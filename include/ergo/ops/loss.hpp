@@ -7,6 +7,7 @@
 #include "ergo/cpu/reduce_run.hpp"
 #include "ergo/cpu/rows.hpp"
 #include "ergo/ops/extremum.hpp"
+#include "ergo/ops/comparison.hpp"
 #include "ergo/ops/logic.hpp"
 
 namespace ergo::inline ERGO_BUILD {

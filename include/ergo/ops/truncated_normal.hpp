@@ -9,6 +9,17 @@
 namespace ergo::inline ERGO_BUILD {
 namespace detail {
 
+// c[0] + c[1] x + ...
+template <class A, int N>
+ERGO_INLINE constexpr A polynomial(const A& x, const double (&c)[N]) {
+  if constexpr (requires { cpu::detail::polynomial(x, c); }) {
+    return cpu::detail::polynomial(x, c);
+  } else {
+    A y(c[N - 1]);
+    for (int i = N - 2; i >= 0; --i) y = y * x + A(c[i]);
+    return y;
+  }
+}
 // Q(p) for 0 < p <= 1/2 (negative), relative accuracy 1e-16: Wichura 1988, algorithm AS 241.
 template <class A>
 ERGO_INLINE constexpr A lower_normal_quantile(const A& p) {
@@ -31,10 +42,10 @@ ERGO_INLINE constexpr A lower_normal_quantile(const A& p) {
                           1.48753612908506148525e-2, 7.86869131145613259100e-4, 1.84631831751005468180e-5,
                           1.42151175831644588870e-7, 2.04426310338993978564e-15};
   const A q = p - A(0.5), r = A(0.180625) - q * q;
-  const A middle = q * cpu::detail::polynomial(r, a) / cpu::detail::polynomial(r, b);
+  const A middle = q * polynomial(r, a) / polynomial(r, b);
   const A root = math::sqrt(-math::log(p)), near = root - A(1.6), far = root - A(5);
-  const A tail = where(root <= A(5), cpu::detail::polynomial(near, c) / cpu::detail::polynomial(near, d),
-                       cpu::detail::polynomial(far, e) / cpu::detail::polynomial(far, f));
+  const A tail = where(root <= A(5), polynomial(near, c) / polynomial(near, d),
+                       polynomial(far, e) / polynomial(far, f));
   return where(q >= A(-0.425), middle, -tail);
 }
 
