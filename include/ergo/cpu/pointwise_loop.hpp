@@ -46,22 +46,20 @@ struct WidestOf<T, Rest...> {
 template <class T, class Widest, int W>
 using OperandOf = std::conditional_t<std::is_same_v<T, bool>, Mask<Widest, W>, Pack<Compute<T>, W>>;
 
-// `Unrolled` repeats the body fourfold: what an operation of one instruction needs to keep up with the second-level
-// cache, and four times the code.
-template <Isa I, bool Unrolled, class Out, class... In, class Eval, std::size_t... K>
-ERGO_INLINE void run_packs(const Eval& eval, std::byte* y, const std::byte* const* x, const PackRows& all,
-                           std::index_sequence<K...>) {
+// One row: advances y and p. `Unrolled` repeats the body fourfold: what an operation of one instruction needs to keep
+// up with the second-level cache, and four times the code. Operand `Kept` is the same pack throughout, and loaded once.
+template <Isa I, bool Unrolled, std::size_t Kept, class Out, class... In, class Eval, std::size_t... K>
+ERGO_INLINE void run_row(const Eval& eval, std::byte*& y, const std::byte** p, const std::int64_t* by,
+                         std::int64_t packs, std::index_sequence<K...>) {
   using Widest = typename WidestOf<Out, In...>::type;
   constexpr int W = kRegisterBytes<I> / int(sizeof(Widest));
-  const std::byte* p[] = {x[K]...};
-  const std::int64_t by[] = {all.advance[K]...};
-  const auto one = [&]() __attribute__((always_inline)) {
-    store_as(reinterpret_cast<Out*>(y), eval(load_as<OperandOf<In, Widest, W>>(reinterpret_cast<const In*>(p[K]))...));
-    ((p[K] += by[K]), ...);
-    y += W * int(sizeof(Out));
-  };
-  for (std::int64_t rows = all.rows;;) {
-    std::int64_t packs = all.packs;
+  const auto loop = [&](const OperandOf<In, Widest, W>&... first) __attribute__((always_inline)) {
+    const auto one = [&]() __attribute__((always_inline)) {
+      store_as(reinterpret_cast<Out*>(y),
+               eval((K == Kept ? first : load_as<OperandOf<In, Widest, W>>(reinterpret_cast<const In*>(p[K])))...));
+      ((p[K] += by[K]), ...);
+      y += W * int(sizeof(Out));
+    };
     if constexpr (Unrolled) {
       for (; packs >= 4; packs -= 4) {
         one();
@@ -71,6 +69,28 @@ ERGO_INLINE void run_packs(const Eval& eval, std::byte* y, const std::byte* cons
       }
     }
     for (; packs > 0; --packs) one();
+  };
+  loop(load_as<OperandOf<In, Widest, W>>(reinterpret_cast<const In*>(p[K]))...);
+}
+
+// All rows. In the loops that memory bounds, an operand that stays where it is (a number, an element of a column) is
+// kept in a register.
+template <Isa I, bool Unrolled, class Out, class... In, class Eval, std::size_t... K>
+ERGO_INLINE void run_packs(const Eval& eval, std::byte* y, const std::byte* const* x, const PackRows& all,
+                           std::index_sequence<K...> operands) {
+  const std::byte* p[] = {x[K]...};
+  const std::int64_t by[] = {all.advance[K]...};
+  for (std::int64_t rows = all.rows;;) {
+    if constexpr (Unrolled && sizeof...(K) == 2) {
+      if (by[0] == 0)
+        run_row<I, Unrolled, 0, Out, In...>(eval, y, p, by, all.packs, operands);
+      else if (by[1] == 0)
+        run_row<I, Unrolled, 1, Out, In...>(eval, y, p, by, all.packs, operands);
+      else
+        run_row<I, Unrolled, 2, Out, In...>(eval, y, p, by, all.packs, operands);
+    } else {
+      run_row<I, Unrolled, sizeof...(K), Out, In...>(eval, y, p, by, all.packs, operands);
+    }
     if (--rows == 0) return;
     ((p[K] += all.skip[K]), ...);
     y += all.skip_result;
@@ -112,6 +132,18 @@ inline void replicate(std::byte* to, const std::byte* value, std::int64_t width)
   for (int i = 0; i < 8; i += 2) pair.store(reinterpret_cast<std::uint64_t*>(to) + i);
 }
 
+// n values `apart` bytes from each other, each again and again through `room` bytes, a multiple of 16.
+template <class Word>
+void replicate_each(std::byte* to, std::int64_t room, const std::byte* from, std::int64_t apart, std::int64_t n) {
+  using All = Pack<Word, 16 / int(sizeof(Word))>;
+  for (; n > 0; --n, from += apart) {
+    Word value;
+    std::memcpy(&value, from, sizeof value);
+    const All all(value);
+    for (std::byte* const end = to + room; to != end; to += 16) all.store(reinterpret_cast<Word*>(to));
+  }
+}
+
 }  // namespace detail
 
 // The loop of `F::value`, for every instruction set, unrolled if F is `light` (an instruction or two); for the
@@ -130,8 +162,9 @@ class LoopRun {
   LoopRun(const Loop& loop, const void* self, int operands, const std::int64_t* width, std::int64_t out_width)
       : self_(self), operands_(operands), width_(width), out_width_(out_width) {
     const Isa set = loop.packs.best(isa());
-    run_ = loop.packs.of[int(set)];
-    lanes_log2_ = 4 + int(set) - __builtin_ctz(unsigned(loop.widest));
+    set_ = int(set);
+    run_ = loop.packs.of[set_];
+    lanes_log2_ = 4 + set_ - __builtin_ctz(unsigned(loop.widest));
   }
   // y[i] for i in [0, n) from operands whose step is 0 (one value for all) or their width. What is left after whole
   // packs takes the same path through padded copies, so that an element does not depend on n and nothing outside is
@@ -165,28 +198,30 @@ class LoopRun {
   // the last.
   void operator()(std::byte* y, const std::byte* const* x, const std::int64_t* step, std::int64_t n,
                   const std::int64_t* across, std::int64_t rows) const {
-    constexpr std::int64_t kValues = 80;  // as many values of rows are laid out at once
-    alignas(64) std::byte values[kValues][64];
+    constexpr std::int64_t kValues = 80;  // as many values of rows are laid out at once, in a register's bytes each
+    alignas(64) std::byte values[kValues * 64];
     const std::byte *at[kMaxOperands], *p[kMaxOperands];
     std::int64_t advance[kMaxOperands], skip[kMaxOperands], apart[kMaxOperands], batch = rows;
     const std::int64_t packs = n >> lanes_log2_, rest = n & ((std::int64_t(1) << lanes_log2_) - 1);
+    const std::int64_t room = std::int64_t(16) << set_;
     int changing = 0;
     for (int k = 0; k < operands_; ++k) {
       at[k] = x[k];
       advance[k] = step[k] << lanes_log2_;
       apart[k] = across[k];
-      skip[k] = step[k] ? apart[k] - packs * advance[k] : apart[k] ? 64 : 0;
+      skip[k] = step[k] ? apart[k] - packs * advance[k] : apart[k] ? room : 0;
       changing += !step[k] && apart[k];
     }
     if (changing) batch = (kValues - operands_ + changing) / changing;
     for (;;) {
       const std::int64_t here = batch < rows ? batch : rows;
-      std::byte* free = values[0];
+      std::byte* free = values;
       for (int k = 0; k < operands_; ++k) {
         p[k] = step[k] ? at[k] : free;
         if (step[k]) continue;
-        for (std::int64_t i = 0; i < (apart[k] ? here : 1); ++i, free += 64)
-          detail::replicate(free, at[k] + i * apart[k], width_[k]);
+        const std::int64_t count = apart[k] ? here : 1;
+        replicate(free, room, at[k], apart[k], count, width_[k]);
+        free += count * room;
       }
       if (packs) run_(self_, y, p, {packs, here, advance, skip, rest * out_width_});
       if (rest) run_rest(y, p, advance, skip, packs, rest, here);
@@ -230,6 +265,14 @@ class LoopRun {
       y += rest * out_width_;
     }
   }
+  static void replicate(std::byte* to, std::int64_t room, const std::byte* from, std::int64_t apart, std::int64_t n,
+                        std::int64_t width) {
+    const auto each = width == 4   ? detail::replicate_each<std::uint32_t>
+                      : width == 8 ? detail::replicate_each<std::uint64_t>
+                      : width == 1 ? detail::replicate_each<std::uint8_t>
+                                   : detail::replicate_each<std::uint16_t>;
+    each(to, room, from, apart, n);
+  }
   // One element without a call.
   static void copy_few(std::byte* to, const std::byte* from, std::int64_t n, std::int64_t width) {
     if (n > 1)
@@ -243,7 +286,7 @@ class LoopRun {
   }
   void (*run_)(const void*, std::byte*, const std::byte* const*, const PackRows&);
   const void* self_;
-  int operands_, lanes_log2_;
+  int operands_, set_, lanes_log2_;
   const std::int64_t* width_;
   std::int64_t out_width_;
 };
