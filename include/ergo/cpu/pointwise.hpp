@@ -155,6 +155,18 @@ inline bool lies_across(const Array& a, const Shape& result) {
   return last > 0 && a.shape == result && result[last] > 1 && a.stride[last] != size_of(a.dtype) && a.stride[last] != 0;
 }
 
+// Calls f(begin, end) once for all consecutive chunks that a thread is given: an element depends on neither, and where
+// the operands lie is found out once.
+template <class F>
+void for_shares(std::int64_t n, std::int64_t grain, const F& f) {
+  const auto run = [](const ergo::detail::Loop& self, std::int64_t first, std::int64_t last, int) {
+    if (first == last) return;
+    const std::int64_t end = last < self.chunks ? last * self.grain : self.items;
+    (*static_cast<const F*>(self.body))(first * self.grain, end);
+  };
+  ergo::detail::run_loop(n, grain, &f, run, 0);
+}
+
 [[gnu::noinline]] inline void pointwise_strided(const ergo::detail::Op& op, Args x, int n, DType out, const Loop& loop,
                                                 const void* self, Ref<Array>* y) {
   Shape shape;
@@ -172,8 +184,8 @@ inline bool lies_across(const Array& a, const Shape& result) {
       in[i] = laid[i].get();
     }
     const Strided s(shape, in, n);
-    parallel_for(count, kPointwiseGrain,
-                 [&](std::int64_t begin, std::int64_t end) { run_strided(s, r->data, out, loop, self, begin, end); });
+    for_shares(count, kPointwiseGrain,
+               [&](std::int64_t begin, std::int64_t end) { run_strided(s, r->data, out, loop, self, begin, end); });
   }
   y[0] = std::move(r);
 }
