@@ -244,8 +244,8 @@ void conv2d_weight_gradient(const Conv2dShape& s, const S* x, const S* dy, S* dw
     g.dy_pixel = s.c_out, g.columns = s.c_out / s.groups;
     g.dw_row = s.c_out;
     if (merges_taps(s, 8)) {
-      g.strips = &s;
-      g.rows = strip_taps(s);
+      g.merged = &s;
+      g.rows = s.kh * s.kw * s.c_in;
       g.taps_h = g.taps_w = 1;
     }
     const WeightMemory<T> memory(g, threads);

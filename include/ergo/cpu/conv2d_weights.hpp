@@ -1,7 +1,8 @@
 // The gradient of convolution weights: for each tap, the product of the shifted input, transposed, with the output's
 // gradient, summed over all pixels. Input channels are the rows of a tile and pixels are K: the kernel reads the input
 // in place, one segment for each row of pixels. The gradient's columns are packed by blocks of pixels that stay in the
-// nearest cache for all taps and channels.
+// nearest cache for all taps and channels. Few input channels would leave tiles empty: then all taps are rows of the
+// same tiles, read from a copy of the block's input with its padding, so that every tap has all pixels.
 //
 // The pixels are cut into a fixed number of parts, each summed in order into a buffer of its own, and the buffers are
 // added in order: the bits do not depend on the number of threads.
@@ -12,7 +13,6 @@
 #include "ergo/core/parallel.hpp"
 #include "ergo/cpu/conv2d_pixels.hpp"
 #include "ergo/cpu/conv2d_shape.hpp"
-#include "ergo/cpu/conv2d_strips.hpp"
 #include "ergo/cpu/gemm_kernel.hpp"
 #include "ergo/cpu/gemm_pack.hpp"
 #include "ergo/cpu/scratch.hpp"
@@ -30,7 +30,7 @@ struct WeightProduct {
   const T* dy;     // (images, out_h, out_w, dy_pixel), of which `columns` elements from dy on are used
   std::int64_t dy_pixel, columns;
   std::int64_t dw_row;        // elements between rows of dw; a tap has `rows` of them
-  const Conv2dShape* strips;  // or null. If set, x is what strips are made of, and `rows` are the elements of all taps.
+  const Conv2dShape* merged;  // or null. If set, there is one tap, whose `rows` are the elements of all taps.
 
   std::int64_t taps() const { return taps_h * taps_w; }
 };
@@ -45,7 +45,7 @@ inline constexpr std::int64_t kPartialElements = 1 << 19;  // the largest dw tha
 // Rows of output pixels in one block, and blocks in an image.
 template <class T>
 std::int64_t sum_rows(const WeightProduct<T>& g) {
-  const std::int64_t inputs = g.strips ? g.step_w * strip_pixel(*g.strips) : g.rows;
+  const std::int64_t inputs = g.merged ? g.step_h * g.step_w * g.x_pixel : g.rows;
   const std::int64_t wanted = kSumElements / (inputs + tile_columns<T>());
   const std::int64_t rows = (wanted > kSumPixels ? wanted : kSumPixels) / g.out_w, most = rows < 1 ? 1 : rows;
   const std::int64_t blocks = (g.out_h + most - 1) / most;
@@ -118,6 +118,83 @@ void add_tap(const WeightProduct<T>& g, std::int64_t image, std::int64_t row, st
   }
 }
 
+// The input of a block of output rows with its padding: elements of a row, and rows.
+inline std::int64_t frame_row(const Conv2dShape& s) {
+  return ((s.out_w() - 1) * s.stride_w + (s.kw - 1) * s.dilation_w + 1) * s.c_in;
+}
+inline std::int64_t frame_rows(const Conv2dShape& s, std::int64_t rows) {
+  return (rows - 1) * s.stride_h + (s.kh - 1) * s.dilation_h + 1;
+}
+
+// Copies the frame of the output rows [row, row + rows) of an image.
+template <class T>
+void fill_frame(const Conv2dShape& s, const T* x, std::int64_t image, std::int64_t row, std::int64_t rows, T* to) {
+  const std::int64_t size = frame_row(s), before = s.pad_left * s.c_in, begin = before < size ? before : size;
+  const std::int64_t reach = (s.pad_left + s.w) * s.c_in, end = reach < size ? reach : size;
+  const std::int64_t first = row * s.stride_h - s.pad_top, count = frame_rows(s, rows);
+  const auto zero = [&to](std::int64_t from, std::int64_t past) {
+    for (std::int64_t j = from; j < past; ++j) to[j] = T(0);
+  };
+  for (std::int64_t h = first; h < first + count; ++h, to += size) {
+    const bool exists = h >= 0 && h < s.h && begin < end;
+    zero(0, exists ? begin : size);
+    if (!exists) continue;
+    __builtin_memcpy(to + begin, x + (image * s.h + h) * s.w * s.c_in, std::size_t(end - begin) * sizeof(T));
+    zero(end, size);
+  }
+}
+
+// Where the rows of tiles begin in a frame: kTileRows offsets a row of output pixels, `rows` of them a tile, for one
+// tile of merged taps after the other.
+template <class T>
+std::int64_t merged_tiles(const WeightProduct<T>& g) {
+  std::int64_t tiles = 0;
+  for (std::int64_t i = 0; i < g.rows; i += next_rows(g.rows - i)) ++tiles;
+  return tiles;
+}
+template <class T>
+void fill_offsets(const WeightProduct<T>& g, std::int64_t rows, std::int64_t* offsets) {
+  const Conv2dShape& s = *g.merged;
+  const std::int64_t size = frame_row(s);
+  for (std::int64_t i = 0; i < g.rows; i += next_rows(g.rows - i)) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (std::int64_t r = i; r < i + kTileRows; ++r) {
+        const std::int64_t element = r < g.rows ? r : g.rows - 1, tap = element / s.c_in;
+        *offsets++ = (row * s.stride_h + tap / s.kw * s.dilation_h) * size + tap % s.kw * s.dilation_w * s.c_in +
+                     element % s.c_in;
+      }
+    }
+  }
+}
+
+// Adds the share of `rows` rows of output pixels to one panel of columns of dw, for all merged taps; offsets are for
+// most_rows rows.
+template <class T>
+void add_merged(const WeightProduct<T>& g, const T* frame, std::int64_t rows, const T* dy, std::int64_t dy_row,
+                std::int64_t columns, T* c, const std::int64_t* offsets, std::int64_t most_rows) {
+  GemmTile<T> tile;
+  tile.segments = rows;
+  tile.k = g.out_w;
+  tile.a = frame;
+  tile.a_column = g.step_w * g.x_pixel;
+  tile.b = dy;
+  tile.b_row = dy_row;
+  tile.b_skip = 0;
+  tile.columns = columns;
+  tile.init_by_row = 1;
+  for (int r = 0; r < kTileRows; ++r) tile.c_offset[r] = r * g.dw_row;
+  const TileFunctions<T> compute = tile_functions<T>(columns);
+  for (std::int64_t i = 0; i < g.rows; i += tile.rows, offsets += most_rows * kTileRows) {
+    const int height = next_rows(g.rows - i);
+    tile.rows = g.rows - i < height ? g.rows - i : height;
+    for (std::int64_t r = tile.rows; r < kTileRows; ++r) tile.c_offset[r] = tile.c_offset[tile.rows - 1];
+    tile.offsets = offsets;
+    tile.c = c + i * g.dw_row;
+    tile.init = tile.c;
+    (height == kTileRows ? compute.tall : compute.low)(&tile);
+  }
+}
+
 // The scratch memory of a gradient, taken before it writes anything.
 template <class T>
 struct WeightMemory {
@@ -129,19 +206,21 @@ struct WeightMemory {
         panels_at_once(sum_panels(g)),
         panel_size(uses_in_place(g) ? 0 : rows_at_once * g.out_w * tile_columns<T>()),
         slot_size(panel_size * panels_at_once),
-        strips_size(g.strips ? rows_at_once * strip_size(*g.strips) : 0),
-        partials(parts > 1 || g.strips ? parts * part_size : 0),
-        strips(strips_size * threads),
+        frame_size(g.merged ? frame_rows(*g.merged, rows_at_once) * frame_row(*g.merged) : 0),
+        partials(parts > 1 ? parts * part_size : 0),
+        frames(frame_size * threads),
         packed(slot_size * threads),
-        tables(rows_at_once * kTileRows * threads) {}
+        tables(rows_at_once * kTileRows * (g.merged ? merged_tiles(g) : threads)) {
+    if (g.merged) fill_offsets(g, rows_at_once, tables.data());
+  }
 
   std::int64_t choose_parts(const WeightProduct<T>& g) const {
     const std::int64_t most = g.taps() * g.rows * g.columns <= kPartialElements ? kPartials : 1;
     return blocks < 1 ? 1 : blocks < most ? blocks : most;
   }
 
-  std::int64_t rows_at_once, blocks, parts, part_size, panels_at_once, panel_size, slot_size, strips_size;
-  Scratch<T> partials, strips, packed;
+  std::int64_t rows_at_once, blocks, parts, part_size, panels_at_once, panel_size, slot_size, frame_size;
+  Scratch<T> partials, frames, packed;
   Scratch<std::int64_t> tables;
 };
 
@@ -153,13 +232,8 @@ void run_weights(const WeightProduct<T>& g, T* dw, const WeightMemory<T>& memory
   const bool in_place = uses_in_place(g);
   const std::int64_t dy_row = in_place ? g.dy_pixel : width, panel_step = in_place ? width : memory.panel_size;
   WeightProduct<T> product = g;
-  const bool apart = parts > 1 || g.strips;
+  const bool apart = parts > 1;
   if (apart) product.dw_row = g.columns;
-  if (g.strips) {  // then each block is an image of its own
-    product.h = memory.rows_at_once, product.w = strip_size(*g.strips) / strip_pixel(*g.strips);
-    product.x_pixel = strip_pixel(*g.strips), product.step_h = 1;
-    product.first_h = product.first_w = 0;
-  }
   parallel_for(
       parts * groups, 1,
       [&](std::int64_t item, std::int64_t, int slot) {
@@ -167,7 +241,8 @@ void run_weights(const WeightProduct<T>& g, T* dw, const WeightMemory<T>& memory
         const std::int64_t columns = g.columns - j < group ? g.columns - j : group;
         T* c = (apart ? memory.partials.data() + part * memory.part_size : dw) + j;
         T* packed = memory.packed.data() + slot * memory.slot_size;
-        std::int64_t* table = memory.tables.data() + slot * memory.rows_at_once * kTileRows;
+        std::int64_t* table = memory.tables.data() + (g.merged ? 0 : slot * memory.rows_at_once * kTileRows);
+        T* frame = memory.frames.data() + slot * memory.frame_size;
         for (std::int64_t r = 0; r < g.taps() * g.rows; ++r) {
           for (std::int64_t q = 0; q < columns; ++q) c[r * product.dw_row + q] = T(0);
         }
@@ -180,19 +255,18 @@ void run_weights(const WeightProduct<T>& g, T* dw, const WeightMemory<T>& memory
                 PackArguments<T, T>{from, g.dy_pixel, 1, rows * g.out_w, columns, packed, width, memory.panel_size});
           }
           const T* panel = in_place ? from : packed;
-          WeightProduct<T> block = product;
-          if (g.strips) {
-            T* strips = memory.strips.data() + slot * memory.strips_size;
-            fill_strips(*g.strips, g.x, image * g.out_h + row, rows, strips);
-            block.x = strips;
-          }
-          const std::int64_t block_image = g.strips ? 0 : image, block_row = g.strips ? 0 : row;
+          if (g.merged) fill_frame(*g.merged, g.x, image, row, rows, frame);
           for (std::int64_t q = 0; q < columns; q += width, panel += panel_step) {
+            const std::int64_t present = columns - q < width ? columns - q : width;
+            if (g.merged) {
+              add_merged(product, frame, rows, panel, dy_row, present, c + q, table, memory.rows_at_once);
+              continue;
+            }
             for (std::int64_t t = 0; t < g.taps(); ++t) {
-              const std::int64_t tap_h = block.first_h + t / g.taps_w * g.tap_step_h,
-                                 tap_w = block.first_w + t % g.taps_w * g.tap_step_w;
-              add_tap(block, block_image, block_row, rows, tap_h, tap_w, panel, dy_row,
-                      columns - q < width ? columns - q : width, c + q + t * g.rows * product.dw_row, table);
+              const std::int64_t tap_h = g.first_h + t / g.taps_w * g.tap_step_h,
+                                 tap_w = g.first_w + t % g.taps_w * g.tap_step_w;
+              add_tap(product, image, row, rows, tap_h, tap_w, panel, dy_row, present,
+                      c + q + t * g.rows * product.dw_row, table);
             }
           }
         }
@@ -204,7 +278,7 @@ void run_weights(const WeightProduct<T>& g, T* dw, const WeightMemory<T>& memory
       [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t r = begin; r < end; ++r) {
           const T* from = memory.partials.data() + r * g.columns;
-          T* to = dw + (g.strips ? weight_row(*g.strips, r) : r) * g.dw_row;
+          T* to = dw + r * g.dw_row;
           for (std::int64_t q = 0; q < g.columns; ++q) {
             T sum = from[q];
             for (std::int64_t part = 1; part < parts; ++part) sum += from[part * memory.part_size + q];
