@@ -168,9 +168,8 @@ struct GeluTanh {
   static constexpr Uses uses = Uses::inputs;
   static constexpr double kScale = 1.59576912160573071176, kCubic = 0.044715;  // 2 sqrt(2 / pi)
   template <class A>
-  static ERGO_INLINE constexpr A value(const A& given) {
-    const A x = above_floor(given);
-    return x * Sigmoid::value(A(kScale) * x * (A(1) + A(kCubic) * (x * x)));
+  static ERGO_INLINE constexpr A value(const A& x) {
+    return math::gelu_tanh(x);
   }
   template <int, class A>
   static ERGO_INLINE constexpr A partial(const A&, const A& given) {
@@ -183,9 +182,8 @@ struct Silu {
   static constexpr auto name = "silu";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
-  static ERGO_INLINE constexpr A value(const A& given) {
-    const A x = above_floor(given);
-    return x * Sigmoid::value(x);
+  static ERGO_INLINE constexpr A value(const A& x) {
+    return math::silu(x);
   }
   template <int, class A>
   static ERGO_INLINE constexpr A partial(const A&, const A& given) {
