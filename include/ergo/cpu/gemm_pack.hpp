@@ -140,18 +140,29 @@ template <class S, class T>
 }
 
 // The rows of A that a tile reads together, where each column of the source holds them side by side: element (i, p) of
-// `rows` x k goes to to[i / Height * k * Height + p * Height + i % Height].
+// `rows` x k goes to to[i / Height * k * Height + p * Height + i % Height]. A column's part in several tiles is copied
+// at once, and fetched ahead: columns that are a power of two apart share a few sets of the cache, where its lines
+// would not wait for the next tile.
 template <int Height, class S, class T>
 [[gnu::noinline]] void pack_tiles(const S* from, std::int64_t column, std::int64_t rows, std::int64_t k, T* to) {
-  for (; rows >= Height; rows -= Height, from += Height) {
+  constexpr std::int64_t kTilesAtOnce = 6, kAhead = 12;
+  while (rows >= Height) {
+    const std::int64_t tiles = rows / Height < kTilesAtOnce ? rows / Height : kTilesAtOnce, length = tiles * Height;
     const S* element = from;
-    for (std::int64_t p = 0; p < k; ++p, element += column, to += Height) {
-      if constexpr (std::is_same_v<S, T>) {
-        __builtin_memcpy(to, element, Height * sizeof(T));
-      } else {
-        for (int r = 0; r < Height; ++r) to[r] = T(element[r]);
+    for (std::int64_t p = 0; p < k; ++p, element += column) {
+      for (std::int64_t i = 0; i < length; i += kLine<S>) __builtin_prefetch(element + kAhead * column + i);
+      T* tile = to + p * Height;
+      for (std::int64_t i = 0; i < length; i += Height, tile += k * Height) {
+        if constexpr (std::is_same_v<S, T>) {
+          __builtin_memcpy(tile, element + i, Height * sizeof(T));
+        } else {
+          for (int r = 0; r < Height; ++r) tile[r] = T(element[i + r]);
+        }
       }
     }
+    rows -= length;
+    from += length;
+    to += length * k;
   }
   for (std::int64_t p = 0; rows > 0 && p < k; ++p, from += column, to += Height) {
     for (std::int64_t r = 0; r < rows; ++r) to[r] = T(from[r]);
