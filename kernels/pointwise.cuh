@@ -1,5 +1,5 @@
-// y[i] = f(x0[i], x1[i], ...) over the broadcast of the operands: the one kernel family under every Pointwise struct, its
-// fused first-order rules, and `map`. f is any functor of device scalars (common/scalar.cuh).
+// y[i] = f(x0[i], x1[i], ...) over the broadcast of the operands: the one kernel family under every Pointwise struct,
+// its fused first-order rules, and `map`. f is any functor of device scalars (common/scalar.cuh).
 //
 // The axes of the broadcast arrive collapsed. A thread takes kPacks packs of up to 16 bytes, a block's stride apart, so
 // that as many loads are in flight; indices along more than one axis are taken apart once for all operands, by

@@ -1,7 +1,7 @@
-// One element in device code, where loops on the CPU have packs: the scalar-like type that a Pointwise struct, a functor
-// of `map`, or a dual number over it computes with. Arithmetic is IEEE's; integers wrap; elementary functions are the
-// device library's accurate ones (CUDA C++ Programming Guide, mathematical functions: at most 2 ulp but for float tan,
-// erfc, sinh, pow: 4, and ndtr: 5).
+// One element in device code, where loops on the CPU have packs: the scalar-like type that a Pointwise struct, a
+// functor of `map`, or a dual number over it computes with. Arithmetic is IEEE's; integers wrap; elementary functions
+// are the device library's accurate ones (CUDA C++ Programming Guide, mathematical functions: at most 2 ulp but for
+// float tan, erfc, sinh, pow: 4, and ndtr: 5).
 #pragma once
 
 #include <cmath>
@@ -47,8 +47,7 @@ struct Scalar {
   Scalar() = default;
   explicit constexpr Scalar(T x) : v(x) {}
   template <class S>
-    requires(std::is_arithmetic_v<S> && !std::is_same_v<S, T>)
-  explicit constexpr Scalar(S x) : v(T(x)) {}
+  requires(std::is_arithmetic_v<S> && !std::is_same_v<S, T>) explicit constexpr Scalar(S x) : v(T(x)) {}
   template <class U>
   constexpr Scalar<U> to() const {
     return Scalar<U>(U(v));
@@ -94,7 +93,7 @@ constexpr Scalar<T> abs(Scalar<T> x) {
     return x.v < T(0) ? -x : x;
 }
 
-#define ERGO_ELEMENTARY(f, of_float, of_double)                                                           \
+#define ERGO_ELEMENTARY(f, of_float, of_double)                                                                 \
   __host__ __device__ __forceinline__ Scalar<float> f(Scalar<float> x) { return Scalar<float>(of_float(x.v)); } \
   __host__ __device__ __forceinline__ Scalar<double> f(Scalar<double> x) { return Scalar<double>(of_double(x.v)); }
 ERGO_ELEMENTARY(round, ::rintf, ::rint)
@@ -122,17 +121,47 @@ ERGO_ELEMENTARY(erfc, ::erfcf, ::erfc)
 ERGO_ELEMENTARY(ndtr, ::normcdff, ::normcdf)
 #undef ERGO_ELEMENTARY
 
-#define ERGO_ELEMENTARY(f, of_float, of_double)                                                \
-  __host__ __device__ __forceinline__ Scalar<float> f(Scalar<float> x, Scalar<float> y) {      \
-    return Scalar<float>(of_float(x.v, y.v));                                                  \
-  }                                                                                            \
-  __host__ __device__ __forceinline__ Scalar<double> f(Scalar<double> x, Scalar<double> y) {   \
-    return Scalar<double>(of_double(x.v, y.v));                                                \
+#define ERGO_ELEMENTARY(f, of_float, of_double)                                              \
+  __host__ __device__ __forceinline__ Scalar<float> f(Scalar<float> x, Scalar<float> y) {    \
+    return Scalar<float>(of_float(x.v, y.v));                                                \
+  }                                                                                          \
+  __host__ __device__ __forceinline__ Scalar<double> f(Scalar<double> x, Scalar<double> y) { \
+    return Scalar<double>(of_double(x.v, y.v));                                              \
   }
 ERGO_ELEMENTARY(copysign, ::copysignf, ::copysign)
 ERGO_ELEMENTARY(fmod, ::fmodf, ::fmod)
 ERGO_ELEMENTARY(pow, ::powf, ::pow)
 #undef ERGO_ELEMENTARY
+
+__host__ __device__ __forceinline__ float fused(float a, float b, float c) { return ::fmaf(a, b, c); }
+__host__ __device__ __forceinline__ double fused(double a, double b, double c) { return ::fma(a, b, c); }
+
+// x / (1 + e^-(u + rest)). Half of the exponent twice, so that nothing underflows before the result does.
+template <class T>
+__host__ __device__ __forceinline__ Scalar<T> logistic_product(T x, T u, T rest) {
+  const Scalar<T> below(u < 0 ? u / 2 : -u / 2);
+  const T h = exp(below).v * (1 + (u < 0 ? rest : -rest) / 2), w = h * h;
+  return Scalar<T>(u < 0 ? x * h * h / (1 + w) : x / (1 + w));
+}
+template <class T>
+__host__ __device__ __forceinline__ Scalar<T> silu(Scalar<T> x) {
+  const T t = x.v < T(-1e4) ? T(-1e4) : x.v;  // no infinity times 0
+  return logistic_product(t, t, T(0));
+}
+// x / (1 + e^-u), u = 2 sqrt(2 / pi) (x + 0.044715 x^3) in two parts: the exponential magnifies what rounding loses.
+template <class T>
+__host__ __device__ __forceinline__ Scalar<T> gelu_tanh(Scalar<T> given) {
+  constexpr double kScale = 1.59576912160573071176, kCubic = 0.044715;
+  constexpr T scale = T(kScale), scale_rest = T(kScale - double(scale)), cubic = T(kCubic),
+              cubic_rest = T(kCubic - double(cubic));
+  const T x = given.v < T(-1e3) ? T(-1e3) : given.v > T(1e3) ? T(1e3) : given.v;
+  const T square = x * x, square_rest = fused(x, x, -square);
+  const T t = cubic * square, t_rest = fused(cubic, square, -t) + cubic * square_rest + cubic_rest * square;
+  const T c = 1 + t, b = c - 1, c_rest = (1 - (c - b)) + (t - b) + t_rest;
+  const T s = scale * x, s_rest = fused(scale, x, -s) + scale_rest * x;
+  const T u = s * c;
+  return logistic_product(given.v < T(-1e3) ? x : given.v, u, fused(s, c, -u) + s * c_rest + s_rest * c);
+}
 
 }  // namespace elementary
 }  // namespace ergo::inline ERGO_BUILD::cuda

@@ -50,8 +50,8 @@ double distance(const Tensor<T>& a, const Tensor<T>& b, double least = 1e-30) {
     const double x = double(p[i]), y = double(q[i]);
     if ((x != x) != (y != y)) return 1e300;
     if (x != x || x == y) continue;
-    const double unit = std::is_same_v<T, float>     ? 0x1p-23
-                        : std::is_same_v<T, double> ? 0x1p-52
+    const double unit = std::is_same_v<T, float>        ? 0x1p-23
+                        : std::is_same_v<T, double>     ? 0x1p-52
                         : std::is_same_v<T, ergo::half> ? 0x1p-10
                                                         : 0x1p-7;
     most = std::max(most, std::abs(x - y) / (std::max(std::abs(y), least) * unit));
@@ -81,7 +81,8 @@ void check_unary(const std::string& name, double lo, double hi, double ulps, F f
 }  // namespace
 
 TEST_CASE_TEMPLATE("unary operations and their gradients", T, float, ergo::bfloat16) {
-#define ERGO_CASE(f, lo, hi) check_unary<T>(#f, lo, hi, sizeof(T) == 2 ? 1.1 : 16, [](const auto& x) { return ergo::f(x); })
+#define ERGO_CASE(f, lo, hi) \
+  check_unary<T>(#f, lo, hi, sizeof(T) == 2 ? 1.1 : 16, [](const auto& x) { return ergo::f(x); })
   ERGO_CASE(exp, -5, 5);
   ERGO_CASE(expm1, -2, 5);
   ERGO_CASE(log, 0.1, 10);
@@ -161,8 +162,7 @@ TEST_CASE("a dying operand lends its memory") {
 
 TEST_CASE("operands on two devices; shapes that do not broadcast") {
   const Tensor<float> x = ergo::ones<float>({3}), there = x.to(kDevice);
-  CHECK(message_of([&] { return x + there; }) ==
-        "[add] (3,) x (3,): operands on cpu and cuda:0: x.to(device) first");
+  CHECK(message_of([&] { return x + there; }) == "[add] (3,) x (3,): operands on cpu and cuda:0: x.to(device) first");
   CHECK(message_of([&] { return there + x.to(Device::cuda(1)); }) ==
         "[add] (3,) x (3,): operands on cuda:0 and cuda:1: x.to(device) first");
   CHECK(message_of([&] { return there + ergo::ones<float>({2}).to(kDevice); }) ==

@@ -21,7 +21,9 @@ struct Dual {
   friend ERGO_INLINE constexpr Dual operator+(const Dual& a, const Dual& b) { return {a.v + b.v, a.d + b.d}; }
   friend ERGO_INLINE constexpr Dual operator-(const Dual& a, const Dual& b) { return {a.v - b.v, a.d - b.d}; }
   friend ERGO_INLINE constexpr Dual operator-(const Dual& a) { return {-a.v, -a.d}; }
-  friend ERGO_INLINE constexpr Dual operator*(const Dual& a, const Dual& b) { return {a.v * b.v, a.v * b.d + a.d * b.v}; }
+  friend ERGO_INLINE constexpr Dual operator*(const Dual& a, const Dual& b) {
+    return {a.v * b.v, a.v * b.d + a.d * b.v};
+  }
   friend ERGO_INLINE constexpr Dual operator/(const Dual& a, const Dual& b) {
     const A q = a.v / b.v;
     return {q, (a.d - q * b.d) / b.v};

@@ -1,6 +1,6 @@
 // Fused: a kernel that carries its meaning. `cpu(x...)` is the fast path, `cuda(x...)` that on a device, with the same
-// results; `definition(x...)` is the same in public operations: forward mode, orders beyond the written rules, and tests
-// use it. An optional `vjp(g, y, x...)` (again made of Fused operations) is the fast first-order rule.
+// results; `definition(x...)` is the same in public operations: forward mode, orders beyond the written rules, and
+// tests use it. An optional `vjp(g, y, x...)` (again made of Fused operations) is the fast first-order rule.
 //
 // `cpu` may return a tuple: the result, then residuals that only `vjp` reads (y is then that tuple). A definition never
 // reads residuals: what depends on the inputs is computed from them, or second derivatives would miss it. It gives none

@@ -23,9 +23,13 @@ int core_of(const F& f, int i) {
 // How an operation computes on a CUDA device: by `cuda(x...)` beside its body for the CPU or, if it says `using
 // any_device = void`, by that same body, which moves or views operands of any device.
 template <class F, class... X>
-inline constexpr bool has_cuda = kCuda && requires(const F& f, const X&... x) { f.cuda(x...); };
+inline constexpr bool has_cuda = kCuda&& requires(const F& f, const X&... x) {
+  f.cuda(x...);
+};
 template <class F, class... X>
-inline constexpr bool takes_device_operands = has_cuda<F, X...> || requires { typename F::any_device; };
+inline constexpr bool takes_device_operands = has_cuda<F, X...> || requires {
+  typename F::any_device;
+};
 inline bool on_device(Args x, int n) {
   for (int i = 0; i < n; ++i)
     if (x[i] && !x[i]->device.is_cpu()) return true;

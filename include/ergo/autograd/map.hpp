@@ -148,8 +148,8 @@ class MapOp final : public CopiedOp<MapOp> {
     on_cuda = true;
   }
   void value(Args x, Ref<Array>* y, std::uint64_t dying) const {
-    run_pointwise(*this, x, n_in, kernels_->dtype, scaled_ ? kernels_->scaled : kernels_->order[order_], &directions_, y,
-                  dying);
+    run_pointwise(*this, x, n_in, kernels_->dtype, scaled_ ? kernels_->scaled : kernels_->order[order_], &directions_,
+                  y, dying);
   }
   void definition(Args x, Ref<Array>* y) const {  // of the scaled first derivative
     const Ref<Array> d = dispatch1(MapOp(kernels_, order_, false, directions_), x + 1);
@@ -196,11 +196,11 @@ Ref<Array> multiply_arrays(Array* a, Array* b) {
 }
 template <class F, class T, int N>
 inline constexpr MapKernels map_table = {N,
-                                       dtype_of<T>,
-                                       {map_kernels<F, 0, false, T, N>, map_kernels<F, 1, false, T, N>,
-                                        map_kernels<F, 2, false, T, N>, map_kernels<F, 3, false, T, N>},
-                                       map_kernels<F, 1, true, T, N>,
-                                       &multiply_arrays<T>};
+                                         dtype_of<T>,
+                                         {map_kernels<F, 0, false, T, N>, map_kernels<F, 1, false, T, N>,
+                                          map_kernels<F, 2, false, T, N>, map_kernels<F, 3, false, T, N>},
+                                         map_kernels<F, 1, true, T, N>,
+                                         &multiply_arrays<T>};
 
 }  // namespace detail
 

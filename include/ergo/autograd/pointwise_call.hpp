@@ -165,7 +165,7 @@ auto pointwise_call(X&&... x) {
       return Tensor<T>();                                                                              \
   }                                                                                                    \
   template <Field A>                                                                                   \
-  ERGO_INLINE constexpr A function(const A& x) {                                                                 \
+  ERGO_INLINE constexpr A function(const A& x) {                                                       \
     return detail::evaluate<F>(x);                                                                     \
   }
 

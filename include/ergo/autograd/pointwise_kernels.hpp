@@ -1,4 +1,5 @@
-// What computes a pointwise operation on each device: the loop of the CPU and, in a CUDA build, the launcher of its kernel.
+// What computes a pointwise operation on each device: the loop of the CPU and, in a CUDA build, the launcher of its
+// kernel.
 #pragma once
 
 #include "ergo/cpu/math.hpp"

@@ -198,8 +198,7 @@ struct PartialOf {
     y[0] = dispatch1(*product_op<Out>(), in);
   }
   static constexpr PartialOp op{F::name, 2 + int(sizeof...(In)), dtype_of<Out>,
-                                pointwise_kernels<Body, Out, Out, Out, In...>,
-                                &define};
+                                pointwise_kernels<Body, Out, Out, Out, In...>, &define};
 };
 
 template <class F, int I, class X, class Out, class... In>

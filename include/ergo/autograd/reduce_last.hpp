@@ -23,8 +23,8 @@ struct OfDevice<cpu::MaxOf> : std::type_identity<cuda::MaxOf> {};
 template <>
 struct OfDevice<cpu::MinOf> : std::type_identity<cuda::MinOf> {};
 
-// x reduced by M over its last `axes` axes; the result, row-major, has the accumulator's type, or T if that is bool or of
-// 16 bits. x at depth 0.
+// x reduced by M over its last `axes` axes; the result, row-major, has the accumulator's type, or T if that is bool or
+// of 16 bits. x at depth 0.
 template <class M, class T>
 Ref<Array> reduce_last(const char* name, const Array& x, int axes) {
   if (x.device.is_cpu()) return cpu::reduce_last<M, T>(x, axes);

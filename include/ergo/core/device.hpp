@@ -62,7 +62,7 @@ struct Backend {
   void (*deallocate)(Buffer&) noexcept;
   void (*copy)(std::byte* to, Buffer& to_buffer, const std::byte* from, Buffer& from_buffer, std::size_t bytes);
   void (*copy_strided)(const Array& y, const Array& x);  // on one device: equal shapes and dtypes, any strides
-  void (*fill)(const Array& y, std::uint64_t bits);      // each element of a row-major y; `bits` is one, low bytes first
+  void (*fill)(const Array& y, std::uint64_t bits);  // each element of a row-major y; `bits` is one, low bytes first
   void (*synchronize)(Device);
   MemoryInfo (*memory_info)(Device);
   void (*release_cached_memory)();

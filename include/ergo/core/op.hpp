@@ -155,8 +155,8 @@ inline Ref<Array> reusable(Args x, DType out, const Shape& s, Device device, std
   for (int i = 0; dying >> i; ++i) {
     if (!(dying >> i & 1)) continue;
     Array& a = *x[i];
-    if (a.dtype == out && a.contiguous && unique(a.refs) && a.buffer && !a.buffer->borrowed &&
-        unique(a.buffer->refs) && a.device == device && a.shape == s)
+    if (a.dtype == out && a.contiguous && unique(a.refs) && a.buffer && !a.buffer->borrowed && unique(a.buffer->refs) &&
+        a.device == device && a.shape == s)
       return Ref<Array>::share(&a);
   }
   return {};

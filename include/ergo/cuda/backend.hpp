@@ -113,8 +113,9 @@ inline void release_cached_memory() {
   for (int i = 0, n = count_devices(); i < n; ++i) Allocator::of(i).trim();
 }
 
-inline constexpr ergo::detail::Backend backend = {
-    &allocate, &deallocate, &copy, &copy_strided, &fill, &synchronize, &memory_info, &release_cached_memory, &count_devices};
+inline constexpr ergo::detail::Backend backend = {&allocate,     &deallocate,  &copy,        &copy_strided,
+                                                  &fill,         &synchronize, &memory_info, &release_cached_memory,
+                                                  &count_devices};
 inline const bool installed = (ergo::detail::install_backend(&backend), true);
 
 }  // namespace detail

@@ -23,7 +23,8 @@ std::tuple<Tensor<T>, Tensor<Compute<T>>> layer_norm(const Tensor<T>& x, const T
     return shared ? as_rows(*ergo::detail::dense(t.array()), t.shape().first(t.rank() - 1)) : as_rows(t.array(), lead);
   };
   const Ref<Array> from = as_rows(x.array(), lead), scale = factor(gamma), shift = factor(beta);
-  Ref<Array> y = w.make(dtype_of<T>, lead + Shape{n}), stats = w.make(dtype_of<Compute<T>>, lead + Shape{kLayerNormStats});
+  Ref<Array> y = w.make(dtype_of<T>, lead + Shape{n}),
+             stats = w.make(dtype_of<Compute<T>>, lead + Shape{kLayerNormStats});
   launch_layer_norm<T>(w.stream(), w.operand<T, 2>(*from), w.operand<T, 2>(*scale), w.operand<T, 2>(*shift), eps,
                        w.result<T, 2>(*as_rows(*y)), ergo::detail::data_of<Compute<T>>(*stats));
   return {Tensor<T>(std::move(y)), Tensor<Compute<T>>(std::move(stats))};
@@ -54,11 +55,11 @@ std::tuple<Tensor<T>, Tensor<T>, Tensor<T>> layer_norm_vjp(const Tensor<T>& g, c
              dbeta = w.make(dtype_of<T>, lead + Shape{n});
   const Workspace scratch(w, layer_norm_vjp_workspace<T>(lead.numel(), core.first(rank - 1).numel(), n));
   w.reads(*kept);
-  launch_layer_norm_vjp<T>(w.stream(),
-                           {w.operand<T, 2>(*a), w.operand<T, 2>(*b), ergo::detail::data_of<Compute<T>>(*kept),
-                            w.operand<T, 2>(*factor), w.result<T, 2>(*as_rows(*dx)), w.result<T, 2>(*as_rows(*dgamma)),
-                            w.result<T, 2>(*as_rows(*dbeta))},
-                           scratch.data());
+  launch_layer_norm_vjp<T>(
+      w.stream(),
+      {w.operand<T, 2>(*a), w.operand<T, 2>(*b), ergo::detail::data_of<Compute<T>>(*kept), w.operand<T, 2>(*factor),
+       w.result<T, 2>(*as_rows(*dx)), w.result<T, 2>(*as_rows(*dgamma)), w.result<T, 2>(*as_rows(*dbeta))},
+      scratch.data());
   return {Tensor<T>(std::move(dx)), Tensor<T>(std::move(dgamma)), Tensor<T>(std::move(dbeta))};
 }
 

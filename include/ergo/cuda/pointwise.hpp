@@ -9,8 +9,8 @@
 
 namespace ergo::inline ERGO_BUILD::cuda {
 
-// Runs `map` over the broadcast of the n inputs, into a dying one where that is possible. Numbers on the CPU travel with
-// the launch.
+// Runs `map` over the broadcast of the n inputs, into a dying one where that is possible. Numbers on the CPU travel
+// with the launch.
 inline void pointwise(const ergo::detail::Op& op, ergo::detail::Args x, int n, DType out, MapLaunch map,
                       const void* self, ergo::detail::Ref<ergo::detail::Array>* y, std::uint64_t dying) {
   using namespace ergo::detail;

@@ -11,6 +11,11 @@ namespace ergo::inline ERGO_BUILD::cuda {
 // row-major; a copy where strides allow no such view.
 inline Ref<Array> for_reduction(const Array& x, int axes) {
   const int rank = x.shape.rank(), k = rank - axes;
+  if (x.numel() == 0) {  // strides mean nothing
+    Ref<Array> r = Array::view(x, Shape{x.shape.first(k).numel(), x.shape.last(axes).numel(), 1});
+    r->set_row_major();
+    return r;
+  }
   ergo::detail::Walk<1> kept, reduced;
   for (int d = 0; d < rank; ++d) {
     const std::int64_t step[1] = {x.stride[d]};
@@ -21,7 +26,9 @@ inline Ref<Array> for_reduction(const Array& x, int axes) {
   if (kept.rank > 2 || reduced.rank > 1) return for_reduction(*ergo::detail::dense(x), axes);
   const bool columns = kept.rank == 1 && kept.stride[0][0] == size_of(x.dtype);
   Ref<Array> r = Array::view(x, Shape{columns ? 1 : kept.extent[0], reduced.extent[0],
-                                      kept.rank == 2 ? kept.extent[1] : columns ? kept.extent[0] : 1});
+                                      kept.rank == 2 ? kept.extent[1]
+                                      : columns      ? kept.extent[0]
+                                                     : 1});
   r->stride[0] = columns ? 0 : kept.stride[0][0];
   r->stride[1] = reduced.stride[0][0];
   r->stride[2] = kept.rank == 2 ? kept.stride[0][1] : columns ? kept.stride[0][0] : 0;

@@ -77,11 +77,12 @@ inline Ref<Array> as_rows(const Array& x) {
     lead.add(x.shape[d], step);
   }
   lead.finish();
-  const Ref<Array> from = lead.rank == 1 ? Ref<Array>::share(const_cast<Array*>(&x)) : ergo::detail::dense(x);
+  const bool merges = lead.rank == 1 && x.numel() > 0;  // of nothing, strides mean nothing
+  const Ref<Array> from = merges ? Ref<Array>::share(const_cast<Array*>(&x)) : ergo::detail::dense(x);
   const Shape s{x.shape.first(rank ? rank - 1 : 0).numel(), n};
   Ref<Array> r = Array::view(*from, s);
   r->set_row_major();
-  if (lead.rank == 1) {
+  if (merges) {
     r->stride[0] = lead.stride[0][0];
     if (rank) r->stride[1] = x.stride[rank - 1];
     r->settle();

@@ -55,24 +55,16 @@ auto operator-(Tensor<T>&& x) {
 
 // x = x + y and so on; no other handle sees the change.
 template <class T, class B>
-  requires detail::OperandLike<B>
-Tensor<T>& operator+=(Tensor<T>& x, const B& y) {
-  return x = std::move(x) + y;
-}
+requires detail::OperandLike<B> Tensor<T>
+&operator+=(Tensor<T>& x, const B& y) { return x = std::move(x) + y; }
 template <class T, class B>
-  requires detail::OperandLike<B>
-Tensor<T>& operator-=(Tensor<T>& x, const B& y) {
-  return x = std::move(x) - y;
-}
+requires detail::OperandLike<B> Tensor<T>
+&operator-=(Tensor<T>& x, const B& y) { return x = std::move(x) - y; }
 template <class T, class B>
-  requires detail::OperandLike<B>
-Tensor<T>& operator*=(Tensor<T>& x, const B& y) {
-  return x = std::move(x) * y;
-}
+requires detail::OperandLike<B> Tensor<T>
+&operator*=(Tensor<T>& x, const B& y) { return x = std::move(x) * y; }
 template <class T, class B>
-  requires detail::OperandLike<B>
-Tensor<T>& operator/=(Tensor<T>& x, const B& y) {
-  return x = std::move(x) / y;
-}
+requires detail::OperandLike<B> Tensor<T>
+&operator/=(Tensor<T>& x, const B& y) { return x = std::move(x) / y; }
 
 }  // namespace ergo::inline ERGO_BUILD

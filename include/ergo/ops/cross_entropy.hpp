@@ -46,9 +46,10 @@ struct Targets {
   }
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
   Tensor<T> cuda(const AnyTensor& labels) const {
-    const Tensor<std::int64_t> wide = labels.dtype() == DType::int64   ? Tensor<std::int64_t>(labels)
-                                      : labels.dtype() == DType::int32 ? cast<std::int64_t>(Tensor<std::int32_t>(labels))
-                                                                       : cast<std::int64_t>(Tensor<std::uint8_t>(labels));
+    const Tensor<std::int64_t> wide = labels.dtype() == DType::int64 ? Tensor<std::int64_t>(labels)
+                                      : labels.dtype() == DType::int32
+                                          ? cast<std::int64_t>(Tensor<std::int32_t>(labels))
+                                          : cast<std::int64_t>(Tensor<std::uint8_t>(labels));
     const Tensor<std::int64_t> label = as_column(wide);
     const T rest = T(smoothing / double(classes)), own = T(1 - smoothing) + rest;
     const auto is_own = label == arange<std::int64_t>(0, classes, 1, labels.device());
@@ -183,7 +184,8 @@ struct CrossEntropy {
     const auto to = reduction == Reduction::none   ? ergo::cuda::LossReduction::none
                     : reduction == Reduction::mean ? ergo::cuda::LossReduction::mean
                                                    : ergo::cuda::LossReduction::sum;
-    return ergo::cuda::cross_entropy<T>({rank, weighted, with_gradient, to, ignored, smoothing}, logits, labels, weight);
+    return ergo::cuda::cross_entropy<T>({rank, weighted, with_gradient, to, ignored, smoothing}, logits, labels,
+                                        weight);
   }
 #endif
 

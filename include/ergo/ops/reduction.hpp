@@ -101,9 +101,9 @@ struct Sum {
       view->stride[d] = from->stride[order[d]];
     }
     view->settle();
-    Ref<Array> r = x.device().is_cpu() ? on_cpu(*view, over.count(x.shape()))
-                                       : sum_on_device(name, *view, over.set.count(),
-                                                       Mean ? double(over.count(x.shape())) : 1.0);
+    Ref<Array> r = x.device().is_cpu()
+                       ? on_cpu(*view, over.count(x.shape()))
+                       : sum_on_device(name, *view, over.set.count(), Mean ? double(over.count(x.shape())) : 1.0);
     if (r->dtype != x.dtype()) r = cpu::narrowed(*r, x.dtype());
     r->shape = over.result(x.shape(), over.keep);
     r->set_row_major();
