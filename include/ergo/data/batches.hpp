@@ -56,11 +56,15 @@ class BatchPlan {
   // The order of an epoch; empty where each batch is drawn by itself.
   Tensor<std::int64_t> order(std::int64_t epoch) const {
     if (options_.sampling == Sampling::with_replacement) return {};
+    const DeviceScope here(Device::cpu());  // where rows are gathered
     return permutation<std::int64_t>(fold_in(key_, epoch), rows_);
   }
   Tensor<std::int64_t> batch(const Tensor<std::int64_t>& order, std::int64_t epoch, std::int64_t number) const {
     const std::int64_t size = options_.batch_size, from = number * size;
-    if (!order.defined()) return randint<std::int64_t>(fold_in(fold_in(key_, epoch), number), {size}, 0, rows_);
+    if (!order.defined()) {
+      const DeviceScope here(Device::cpu());
+      return randint<std::int64_t>(fold_in(fold_in(key_, epoch), number), {size}, 0, rows_);
+    }
     const ergo::detail::SliceOp part(1, from, rows_ - from < size ? rows_ - from : size, 1, false);
     return Tensor<std::int64_t>(part.view(order.array()));
   }

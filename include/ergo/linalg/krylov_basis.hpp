@@ -65,18 +65,19 @@ class KrylovBasis {
   KrylovBasis(const char* op, std::int64_t n, std::int64_t capacity) : op_(op), n_(n) { reserve(capacity); }
 
   std::int64_t steps() const { return std::int64_t(alpha.size()); }
-  // Row j as a tensor (n); it is never written again.
+  // Row j as a tensor (n) on the device of the start vector; it is never written again.
   Tensor<R> row(std::int64_t j) const {
     Ref<Array> view = Array::view(*basis_, Shape{n_});
     view->data += j * n_ * std::int64_t(sizeof(R));
     view->set_row_major();
-    return Tensor<R>(std::move(view));
+    return Tensor<R>(to_device(*view, device_));
   }
   const R* data() const { return data_of<R>(*basis_); }
 
   // Row 0 := v / |v|. An Error if |v| is 0 or not finite.
   void start(const Tensor<R>& v) {
     R* q = data_of<R>(*basis_);
+    device_ = v.device();
     copy_in(q, v);
     bring_to_range(q);
     double squares = cpu::project(q, 0, n_, static_cast<const R*>(q), nullptr);
@@ -180,7 +181,8 @@ class KrylovBasis {
   const char* op_;
   std::int64_t n_, capacity_ = 0;
   double norm_ = 0;
-  Ref<Array> basis_;
+  Device device_;     // of the vectors that the operator sees
+  Ref<Array> basis_;  // on the CPU
 };
 
 template <class R>
@@ -196,7 +198,7 @@ std::vector<Tensor<R>> KrylovBasis<R>::combine(const double* rows, std::int64_t 
     Ref<Array> view = Array::view(*all, Shape{n_});
     view->data += i * n_ * std::int64_t(sizeof(R));
     view->set_row_major();
-    vectors.emplace_back(std::move(view));
+    vectors.emplace_back(to_device(*view, device_));
   }
   return vectors;
 }
