@@ -13,7 +13,7 @@
 // image: there an infinite or NaN weight gives NaN.
 #pragma once
 
-#include "ergo/kernels/conv_tiles.cuh"
+#include "ergo/kernels/conv_tensor.cuh"
 
 namespace ergo::inline ERGO_BUILD::cuda {
 
@@ -42,41 +42,52 @@ bool conv_in_packs(const Conv2dShape& s, std::initializer_list<const void*> addr
   return true;
 }
 
-constexpr std::int64_t conv_tiles(std::int64_t m, std::int64_t n, int tile) {
-  return (m + tile - 1) / tile * ((n + tile - 1) / tile);
+// Rows and columns of a block's tile: the larger one if that leaves enough blocks for a large GPU.
+struct ConvTileShape {
+  int rows, columns;
+};
+constexpr std::int64_t conv_tiles(std::int64_t m, std::int64_t n, ConvTileShape t) {
+  return (m + t.rows - 1) / t.rows * ((n + t.columns - 1) / t.columns);
 }
-// 128, if that leaves enough blocks for a large GPU, else 64.
 template <class T>
-int conv_tile(std::int64_t m, std::int64_t n, std::int64_t parts) {
-  return std::is_same_v<T, float> && n > 64 && conv_tiles(m, n, 128) * parts >= 128 ? 128 : 64;
+ConvTileShape conv_tile(std::int64_t m, std::int64_t n, std::int64_t parts) {
+  const bool large = sizeof(T) <= 4 && n > 64 && conv_tiles(m, n, {128, 128}) * parts >= 128;
+  if (sizeof(T) == 2) return {kTensorRows, large ? 128 : 64};
+  return large ? ConvTileShape{128, 128} : ConvTileShape{64, 64};
 }
 
-template <int Tile, int V, class P>
-void launch_conv_tiles(Stream& stream, const char* name, const P& product, std::int64_t parts) {
-  const std::int64_t tiles_m = (std::int64_t{product.m} + Tile - 1) / Tile,
-                     tiles_n = (std::int64_t{product.n} + Tile - 1) / Tile, blocks = tiles_m * tiles_n * parts;
-  if (blocks == 0) return;
-  if (blocks > INT32_MAX) throw_error({"[", name, "] ", blocks, " blocks, and a GPU runs up to 2^31 - 1"});
-  launch(stream, name, {unsigned(blocks), unsigned(kConvBlock)}, conv_tile_kernel<Tile, V, P>, product,
-         unsigned(tiles_m), unsigned(tiles_n));
-}
 template <class P>
-void launch_conv_product(Stream& stream, const char* name, const P& product, std::int64_t parts, int tile, bool packs) {
+void launch_conv_tiles(Stream& stream, const char* name, const P& product, std::int64_t parts, ConvTileShape tile,
+                       std::size_t smem, void (*kernel)(P, unsigned, unsigned)) {
+  const std::int64_t tiles_m = blocks_for(product.m, tile.rows), tiles_n = blocks_for(product.n, tile.columns),
+                     blocks = tiles_m * tiles_n * parts;
+  if (blocks > INT32_MAX) throw_error({"[", name, "] ", blocks, " blocks, and a GPU runs up to 2^31 - 1"});
+  launch(stream, name, {unsigned(blocks), unsigned(kConvBlock), smem}, kernel, product, unsigned(tiles_m),
+         unsigned(tiles_n));
+}
+// `packs`: whether the kernel's packs of 16 bytes fit.
+template <class P>
+void launch_conv_product(Stream& stream, const char* name, const P& product, std::int64_t parts, ConvTileShape tile,
+                         bool packs) {
   using T = typename P::Element;
-  constexpr int V = kPackOf<Compute<T>>;
-  if constexpr (std::is_same_v<T, float>) {
-    if (tile == 128) {
-      if (packs)
-        launch_conv_tiles<128, V>(stream, name, product, parts);
-      else
-        launch_conv_tiles<128, 1>(stream, name, product, parts);
+  if constexpr (sizeof(T) == 2) {
+    if (!packs)
+      launch_conv_tiles(stream, name, product, parts, {64, 64}, 0, conv_tile_kernel<64, 1, P>);
+    else if (tile.columns == 128)
+      launch_conv_tiles(stream, name, product, parts, tile, TensorShape<128, P>::kBytes, conv_tensor_kernel<128, P>);
+    else
+      launch_conv_tiles(stream, name, product, parts, tile, TensorShape<64, P>::kBytes, conv_tensor_kernel<64, P>);
+    return;
+  } else if constexpr (sizeof(T) == 4) {
+    if (tile.rows == 128) {
+      launch_conv_tiles(stream, name, product, parts, tile, 0,
+                        packs ? conv_tile_kernel<128, kPackOf<T>, P> : conv_tile_kernel<128, 1, P>);
       return;
     }
   }
-  if (packs)
-    launch_conv_tiles<64, V>(stream, name, product, parts);
-  else
-    launch_conv_tiles<64, 1>(stream, name, product, parts);
+  if constexpr (sizeof(T) > 2)
+    launch_conv_tiles(stream, name, product, parts, tile, 0,
+                      packs ? conv_tile_kernel<64, kPackOf<T>, P> : conv_tile_kernel<64, 1, P>);
 }
 
 // Ranges of pixels whose sums of the weight gradient are taken apart: enough for some 512 blocks, and of 512 pixels at
@@ -101,7 +112,7 @@ void launch_conv2d(Stream& stream, const Conv2dShape& s, const T* x, const T* w,
   if (s.n == 0 || s.c_out == 0) return;
   detail::check_conv("conv2d", s);
   const auto product = ForwardProduct<T>::of(s, x, w, y);
-  const bool packs = detail::conv_in_packs<kPackOf<Compute<T>>>(s, {x, w, y}, sizeof(T));
+  const bool packs = detail::conv_in_packs<kPackOf<T>>(s, {x, w, y}, sizeof(T));
   detail::launch_conv_product(stream, "conv2d", product, s.groups, detail::conv_tile<T>(product.m, product.n, s.groups),
                               packs);
 }
@@ -113,7 +124,7 @@ void launch_conv2d_input_gradient(Stream& stream, const Conv2dShape& s, const T*
   detail::check_conv("conv2d_input_gradient", s);
   const auto product = InputGradientProduct<T>::of(s, dy, w, dx);
   const std::int64_t parts = s.groups * product.rows.phases * product.columns.phases;
-  const bool packs = detail::conv_in_packs<kPackOf<Compute<T>>>(s, {dy, w, dx}, sizeof(T));
+  const bool packs = detail::conv_in_packs<kPackOf<T>>(s, {dy, w, dx}, sizeof(T));
   detail::launch_conv_product(stream, "conv2d_input_gradient", product, parts,
                               detail::conv_tile<T>(product.m, product.n, parts), packs);
 }
@@ -133,7 +144,7 @@ void launch_conv2d_weight_gradient(Stream& stream, const Conv2dShape& s, const T
   const std::int64_t size = s.kh * s.kw * (s.c_in / s.groups) * s.c_out;
   if (size == 0) return;
   detail::check_conv(name, s);
-  constexpr int V = kPackOf<Compute<T>>;
+  constexpr int V = kPackOf<T>;
   const auto [chunk, count] = detail::conv_ranges<T>(s);
   const std::int64_t parts = s.groups * count;
   if (count == 1) {
@@ -148,9 +159,10 @@ void launch_conv2d_weight_gradient(Stream& stream, const Conv2dShape& s, const T
   const bool packs = detail::conv_in_packs<V>(s, {x, dy, dw}, sizeof(T));
   detail::launch_conv_product(stream, name, product, parts, detail::conv_tile<T>(product.m, product.n, s.groups),
                               packs);
+  constexpr int kSum = kPackOf<Compute<T>>;
   if (packs)
-    launch(stream, name, {blocks_for(size, kConvBlock * V), unsigned(kConvBlock)}, conv_sum_kernel<V, T>, partial, dw,
-           size, int(count));
+    launch(stream, name, {blocks_for(size, kConvBlock * kSum), unsigned(kConvBlock)}, conv_sum_kernel<kSum, T>, partial,
+           dw, size, int(count));
   else
     launch(stream, name, {blocks_for(size, kConvBlock), unsigned(kConvBlock)}, conv_sum_kernel<1, T>, partial, dw, size,
            int(count));

@@ -25,31 +25,43 @@ namespace ergo::inline ERGO_BUILD::cuda {
 
 using cpu::Conv2dShape;
 
-// What a row or a column of a factor adds to the places of its elements.
-struct ConvPlace {
+// What a row or a column of a factor adds to the places of its elements: in images, and in plain matrices.
+struct PixelPlace {
   std::int64_t offset;
   int h, w;
+  static constexpr int kNoPixel = -(1 << 30);  // plus any valid coordinate: outside
+  static __device__ __forceinline__ PixelPlace none() { return {0, kNoPixel, kNoPixel}; }
 };
-inline constexpr int kNoPixel = -(1 << 30);  // plus any valid coordinate: outside
-__device__ __forceinline__ ConvPlace no_place() { return {0, kNoPixel, kNoPixel}; }
+struct MatrixPlace {
+  std::int64_t offset;
+  static __device__ __forceinline__ MatrixPlace none() { return {-(std::int64_t{1} << 62)}; }
+};
 
-// A factor in memory, as images of h by w pixels; plain matrices are images of one pixel.
+// V neighbours of a factor, or zeros.
+template <int V, class T>
+__device__ __forceinline__ Pack<T, V> load_or_zeros(bool there, const T* p) {
+  if (there) return load_pack<V>(p);
+  Pack<T, V> zeros;
+#pragma unroll
+  for (int e = 0; e < V; ++e) zeros[e] = narrow<T>(Compute<T>(0));
+  return zeros;
+}
+
+// A factor made of images of h by w pixels, zero outside, and one that is a matrix.
 template <class T>
-struct ConvFactor {
+struct PixelFactor {
+  using Place = PixelPlace;
   const T* data;
   int h, w;
-  __device__ __forceinline__ bool holds(const ConvPlace& a, const ConvPlace& b) const {
+  __device__ __forceinline__ bool holds(const Place& a, const Place& b) const {
     return unsigned(a.h + b.h) < unsigned(h) && unsigned(a.w + b.w) < unsigned(w);
   }
-  // V neighbours, zeros outside.
-  template <int V>
-  __device__ __forceinline__ Pack<T, V> load(const ConvPlace& a, const ConvPlace& b) const {
-    if (holds(a, b)) return load_pack<V>(data + (a.offset + b.offset));
-    Pack<T, V> zeros;
-#pragma unroll
-    for (int e = 0; e < V; ++e) zeros[e] = narrow<T>(Compute<T>(0));
-    return zeros;
-  }
+};
+template <class T>
+struct MatrixFactor {
+  using Place = MatrixPlace;
+  const T* data;
+  __device__ __forceinline__ bool holds(const Place& a, const Place& b) const { return a.offset + b.offset >= 0; }
 };
 
 // The pixels of x that an output pixel and a tap meet in.
@@ -79,15 +91,15 @@ struct ConvImage {
             FastDivisor::of(channels),
             FastDivisor::of(s.kw)};
   }
-  __device__ __forceinline__ ConvPlace pixel(int i, int end) const {
-    if (i >= end) return no_place();
+  __device__ __forceinline__ PixelPlace pixel(int i, int end) const {
+    if (i >= end) return PixelPlace::none();
     const int image = int(by_image.divide(unsigned(i))), in_image = i - image * int(by_image.divisor);
     const int row = int(by_row.divide(unsigned(in_image))), column = in_image - row * int(by_row.divisor);
     const int y = row * stride_h - top, x = column * stride_w - left;
     return {((std::int64_t{image} * h + y) * w + x) * channels, y, x};
   }
-  __device__ __forceinline__ ConvPlace tap(int k) const {
-    if (k >= taps) return no_place();
+  __device__ __forceinline__ PixelPlace tap(int k) const {
+    if (k >= taps) return PixelPlace::none();
     const int at = int(by_channels.divide(unsigned(k))), channel = k - at * int(by_channels.divisor);
     const int u = int(by_kernel_row.divide(unsigned(at))), v = at - u * int(by_kernel_row.divisor);
     const int y = u * dilation_h, x = v * dilation_w;
@@ -106,14 +118,15 @@ struct ForwardProduct {
   static constexpr bool kAlongKA = true, kAlongKB = false;
 
   ConvImage image;
-  ConvFactor<T> a, b;
+  PixelFactor<T> a;
+  MatrixFactor<T> b;
   T* y;
   int m, n, k_begin, k_end, c_out, group_in, group_out;
 
   static ForwardProduct of(const Conv2dShape& s, const T* x, const T* w, T* y) {
     const ConvImage image = ConvImage::of(s);
     const int per_group = int(s.c_out / s.groups);
-    return {image,        {x, image.h, image.w},  {w, 1, 1}, y, image.pixels, per_group, 0, image.taps,
+    return {image,        {x, image.h, image.w},  {w},      y, image.pixels, per_group, 0, image.taps,
             int(s.c_out), int(s.c_in / s.groups), per_group};
   }
   __device__ __forceinline__ void select(int group) {
@@ -121,11 +134,11 @@ struct ForwardProduct {
     b.data += std::int64_t{group} * group_out;
     y += std::int64_t{group} * group_out;
   }
-  __device__ __forceinline__ ConvPlace row_of_a(int i) const { return image.pixel(i, m); }
-  __device__ __forceinline__ ConvPlace k_of_a(int k) const { return image.tap(k); }
-  __device__ __forceinline__ ConvPlace row_of_b(int j) const { return j < n ? ConvPlace{j, 0, 0} : no_place(); }
-  __device__ __forceinline__ ConvPlace k_of_b(int k) const {
-    return k < k_end ? ConvPlace{std::int64_t{k} * c_out, 0, 0} : no_place();
+  __device__ __forceinline__ PixelPlace row_of_a(int i) const { return image.pixel(i, m); }
+  __device__ __forceinline__ PixelPlace k_of_a(int k) const { return image.tap(k); }
+  __device__ __forceinline__ MatrixPlace row_of_b(int j) const { return j < n ? MatrixPlace{j} : MatrixPlace::none(); }
+  __device__ __forceinline__ MatrixPlace k_of_b(int k) const {
+    return k < k_end ? MatrixPlace{std::int64_t{k} * c_out} : MatrixPlace::none();
   }
   __device__ __forceinline__ std::int64_t row_of_y(int i) const { return i < m ? std::int64_t{i} * c_out : -1; }
 };
@@ -138,7 +151,8 @@ struct WeightGradientProduct {
   static constexpr bool kAlongKA = false, kAlongKB = false;
 
   ConvImage image;
-  ConvFactor<T> a, b;
+  PixelFactor<T> a;
+  MatrixFactor<T> b;
   R* y;
   int m, n, k_begin, k_end, c_out, group_in, group_out, groups, chunk;
 
@@ -147,7 +161,7 @@ struct WeightGradientProduct {
     const int per_group = int(s.c_out / s.groups);
     return {image,
             {x, image.h, image.w},
-            {dy, 1, 1},
+            {dy},
             dw,
             image.taps,
             per_group,
@@ -167,11 +181,11 @@ struct WeightGradientProduct {
     k_begin = range * chunk;
     k_end = ::min(k_end, k_begin + chunk);
   }
-  __device__ __forceinline__ ConvPlace row_of_a(int i) const { return image.tap(i); }
-  __device__ __forceinline__ ConvPlace k_of_a(int k) const { return image.pixel(k, k_end); }
-  __device__ __forceinline__ ConvPlace row_of_b(int j) const { return j < n ? ConvPlace{j, 0, 0} : no_place(); }
-  __device__ __forceinline__ ConvPlace k_of_b(int k) const {
-    return k < k_end ? ConvPlace{std::int64_t{k} * c_out, 0, 0} : no_place();
+  __device__ __forceinline__ PixelPlace row_of_a(int i) const { return image.tap(i); }
+  __device__ __forceinline__ PixelPlace k_of_a(int k) const { return image.pixel(k, k_end); }
+  __device__ __forceinline__ MatrixPlace row_of_b(int j) const { return j < n ? MatrixPlace{j} : MatrixPlace::none(); }
+  __device__ __forceinline__ MatrixPlace k_of_b(int k) const {
+    return k < k_end ? MatrixPlace{std::int64_t{k} * c_out} : MatrixPlace::none();
   }
   __device__ __forceinline__ std::int64_t row_of_y(int i) const { return i < m ? std::int64_t{i} * c_out : -1; }
 };
@@ -218,7 +232,8 @@ struct InputGradientProduct {
   static constexpr bool kAlongKA = true, kAlongKB = true;
 
   ConvPhaseAxis rows, columns;
-  ConvFactor<T> a, b;
+  PixelFactor<T> a;
+  MatrixFactor<T> b;
   T* y;
   int m, n, k_begin, k_end, c_in, c_out, group_in, group_out;
   FastDivisor by_image, by_row, by_channels, by_taps, by_fewer_taps;
@@ -230,7 +245,7 @@ struct InputGradientProduct {
     return {rows,
             columns,
             {dy, int(s.out_h()), int(s.out_w())},
-            {w, 1, 1},
+            {w},
             dx,
             int(s.n * per_image),
             int(s.c_in / s.groups),
@@ -264,9 +279,9 @@ struct InputGradientProduct {
     return i < m && rows.first + row * rows.stride < rows.extent &&
            columns.first + column * columns.stride < columns.extent;
   }
-  __device__ __forceinline__ ConvPlace row_of_a(int i) const {
+  __device__ __forceinline__ PixelPlace row_of_a(int i) const {
     int image, row, column;
-    if (!find(i, image, row, column)) return no_place();
+    if (!find(i, image, row, column)) return PixelPlace::none();
     const int y_of = row + rows.origin, x_of = column + columns.origin;
     return {((std::int64_t{image} * a.h + y_of) * a.w + x_of) * c_out, y_of, x_of};
   }
@@ -276,22 +291,22 @@ struct InputGradientProduct {
     u = int(columns.taps == columns.most_taps ? by_taps.divide(at) : by_fewer_taps.divide(at));
     v = int(at) - u * columns.taps;
   }
-  __device__ __forceinline__ ConvPlace k_of_a(int k) const {
-    if (k >= k_end) return no_place();
+  __device__ __forceinline__ PixelPlace k_of_a(int k) const {
+    if (k >= k_end) return PixelPlace::none();
     int u, v, channel;
     find_tap(k, u, v, channel);
     const int y_of = -u * rows.back, x_of = -v * columns.back;
     return {(std::int64_t{y_of} * a.w + x_of) * c_out + channel, y_of, x_of};
   }
-  __device__ __forceinline__ ConvPlace row_of_b(int j) const {
-    return j < n ? ConvPlace{std::int64_t{j} * c_out, 0, 0} : no_place();
+  __device__ __forceinline__ MatrixPlace row_of_b(int j) const {
+    return j < n ? MatrixPlace{std::int64_t{j} * c_out} : MatrixPlace::none();
   }
-  __device__ __forceinline__ ConvPlace k_of_b(int k) const {
-    if (k >= k_end) return no_place();
+  __device__ __forceinline__ MatrixPlace k_of_b(int k) const {
+    if (k >= k_end) return MatrixPlace::none();
     int u, v, channel;
     find_tap(k, u, v, channel);
     const int tap = (rows.tap + u * rows.step) * columns.kernel + columns.tap + v * columns.step;
-    return {std::int64_t{tap} * group_in * c_out + channel, 0, 0};
+    return {std::int64_t{tap} * group_in * c_out + channel};
   }
   __device__ __forceinline__ std::int64_t row_of_y(int i) const {
     int image, row, column;

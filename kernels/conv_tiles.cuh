@@ -11,14 +11,15 @@ inline constexpr int kConvBlock = 256;
 
 // The packs of V elements that one thread brings of a factor's tile: of one step of k or of one row, whichever is not
 // along memory.
-template <int Tile, int Depth, int V, bool AlongK>
+template <class Factor, int Tile, int Depth, int V, bool AlongK>
 struct ConvShare {
   static constexpr int kAcross = (AlongK ? Depth : Tile) / V, kStep = kConvBlock / kAcross;
   static constexpr int kPacks = Tile * Depth / (kConvBlock * V);
   static_assert(kConvBlock % kAcross == 0 && kPacks * kConvBlock * V == Tile * Depth);
 
+  using Place = typename Factor::Place;
   int row, k;  // of the first pack in the tile
-  ConvPlace row_place[AlongK ? kPacks : 1], k_place[AlongK ? 1 : kPacks];
+  Place row_place[AlongK ? kPacks : 1], k_place[AlongK ? 1 : kPacks];
 
   __device__ __forceinline__ explicit ConvShare(int thread)
       : row(AlongK ? thread / kAcross : thread % kAcross * V), k(AlongK ? thread % kAcross * V : thread / kAcross) {}
@@ -33,8 +34,13 @@ struct ConvShare {
     for (int i = 0; i < (AlongK ? 1 : kPacks); ++i) k_place[i] = place(first + k + i * kStep);
   }
   // Of the i-th pack.
-  __device__ __forceinline__ const ConvPlace& place_of_row(int i) const { return row_place[AlongK ? i : 0]; }
-  __device__ __forceinline__ const ConvPlace& place_of_k(int i) const { return k_place[AlongK ? 0 : i]; }
+  __device__ __forceinline__ const Place& place_of_row(int i) const { return row_place[AlongK ? i : 0]; }
+  __device__ __forceinline__ const Place& place_of_k(int i) const { return k_place[AlongK ? 0 : i]; }
+  template <class T>
+  __device__ __forceinline__ Pack<T, V> load(const Factor& f, int i, const T* data) const {
+    const Place &r = place_of_row(i), &q = place_of_k(i);
+    return load_or_zeros<V>(f.holds(r, q), data + (r.offset + q.offset));
+  }
   __device__ __forceinline__ int row_of(int i) const { return row + (AlongK ? i * kStep : 0); }
   __device__ __forceinline__ int k_of(int i) const { return k + (AlongK ? 0 : i * kStep); }
 };
@@ -42,11 +48,11 @@ struct ConvShare {
 // The block's tile: of which part of the product, and where. Neighbouring blocks share the rows of a.
 struct ConvTile {
   int part, row, column;
-  __device__ __forceinline__ ConvTile(unsigned tiles_m, unsigned tiles_n, int tile) {
+  __device__ __forceinline__ ConvTile(unsigned tiles_m, unsigned tiles_n, int rows, int columns) {
     const unsigned rest = blockIdx.x / tiles_n, whole = rest / tiles_m;
     part = int(whole);
-    row = int(rest - whole * tiles_m) * tile;
-    column = int(blockIdx.x - rest * tiles_n) * tile;
+    row = int(rest - whole * tiles_m) * rows;
+    column = int(blockIdx.x - rest * tiles_n) * columns;
   }
 };
 
@@ -65,23 +71,24 @@ __device__ __forceinline__ void spread_pack(const Pack<T, V>& p, Compute<T>* til
 }
 
 template <int Tile, int V, class P>
-__global__ void __launch_bounds__(kConvBlock) conv_tile_kernel(P product, unsigned tiles_m, unsigned tiles_n) {
+__global__ void __launch_bounds__(kConvBlock, 2) conv_tile_kernel(P product, unsigned tiles_m, unsigned tiles_n) {
   using T = typename P::Element;
   using R = typename P::Result;
   using A = Compute<T>;
   constexpr int kDepth = Tile == 128 || sizeof(A) == 8 ? 8 : 16, kPitch = Tile + 4, kQuads = Tile / 64;
   constexpr int kWide = 16 / int(sizeof(A));  // elements of one access to shared memory
+  [[maybe_unused]] constexpr int kUnroll = Tile == 64 ? kDepth : V > 1 ? 2 : 1;  // more does not fit 128 registers
   __shared__ __align__(16) A a_tile[2][kDepth * kPitch];
   __shared__ __align__(16) A b_tile[2][kDepth * kPitch];
 
-  const ConvTile tile(tiles_m, tiles_n, Tile);
+  const ConvTile tile(tiles_m, tiles_n, Tile, Tile);
   P p = product;
   p.select(tile.part);
   const int thread = int(threadIdx.x), lane = thread % 32, warp = thread / 32;
   const int at_row = (warp / 2 * 4 + lane / 8) * 4, at_column = (warp % 2 * 8 + lane % 8) * 4;
 
-  using ShareA = ConvShare<Tile, kDepth, V, P::kAlongKA>;
-  using ShareB = ConvShare<Tile, kDepth, V, P::kAlongKB>;
+  using ShareA = ConvShare<decltype(p.a), Tile, kDepth, V, P::kAlongKA>;
+  using ShareB = ConvShare<decltype(p.b), Tile, kDepth, V, P::kAlongKB>;
   ShareA share_a(thread);
   ShareB share_b(thread);
   share_a.at_rows(tile.row, [&](int i) { return p.row_of_a(i); });
@@ -91,11 +98,9 @@ __global__ void __launch_bounds__(kConvBlock) conv_tile_kernel(P product, unsign
     share_a.at_k(k, [&](int q) { return p.k_of_a(q); });
     share_b.at_k(k, [&](int q) { return p.k_of_b(q); });
 #pragma unroll
-    for (int i = 0; i < ShareA::kPacks; ++i)
-      from_a[i] = p.a.template load<V>(share_a.place_of_row(i), share_a.place_of_k(i));
+    for (int i = 0; i < ShareA::kPacks; ++i) from_a[i] = share_a.load(p.a, i, p.a.data);
 #pragma unroll
-    for (int i = 0; i < ShareB::kPacks; ++i)
-      from_b[i] = p.b.template load<V>(share_b.place_of_row(i), share_b.place_of_k(i));
+    for (int i = 0; i < ShareB::kPacks; ++i) from_b[i] = share_b.load(p.b, i, p.b.data);
   };
 
   A sum[4 * kQuads][4 * kQuads] = {};
@@ -110,7 +115,7 @@ __global__ void __launch_bounds__(kConvBlock) conv_tile_kernel(P product, unsign
       spread_pack<P::kAlongKB, kPitch>(from_b[i], b_tile[buffer], share_b.row_of(i), share_b.k_of(i));
     __syncthreads();  // whoever fills this buffer next has passed the next barrier
     if (k + kDepth < p.k_end) load(k + kDepth);
-#pragma unroll
+#pragma unroll kUnroll
     for (int q = 0; q < kDepth; ++q) {
       A a[4 * kQuads], b[4 * kQuads];
 #pragma unroll

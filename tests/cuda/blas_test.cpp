@@ -78,7 +78,8 @@ template <class T>
 double allowed(std::int64_t k, double absolute, double value) {
   const double sums = std::is_same_v<T, double> ? 1e-15 : 4e-7;
   const double rounding = std::is_same_v<T, ergo::half> ? 0x1p-11 : std::is_same_v<T, ergo::bfloat16> ? 0x1p-8 : 0;
-  return sums * std::sqrt(double(k)) * absolute + rounding * std::fabs(value) + 6e-8 * rounding;
+  return sums * std::sqrt(double(k)) * absolute + rounding * std::fabs(value) +
+         (std::is_same_v<T, ergo::half> ? 0x1p-25 : 0);
 }
 
 template <class T>

@@ -58,8 +58,8 @@ void check_sums(const std::vector<T>& got, const std::vector<Sum>& want) {
   int wrong = 0;
   for (std::size_t i = 0; i < got.size(); ++i) {
     const Sum& s = want[i];
-    const double allowed =
-        sums * std::sqrt(double(s.terms)) * s.absolute + rounding * std::fabs(s.value) + 6e-8 * rounding;
+    const double allowed = sums * std::sqrt(double(s.terms)) * s.absolute + rounding * std::fabs(s.value) +
+                           (std::is_same_v<T, ergo::half> ? 0x1p-25 : 0);
     wrong += !(std::fabs(double(got[i]) - s.value) <= allowed);
   }
   CHECK(wrong == 0);
