@@ -235,7 +235,7 @@ struct InputGradientProduct {
   PixelFactor<T> a;
   MatrixFactor<T> b;
   T* y;
-  int m, n, k_begin, k_end, c_in, c_out, group_in, group_out;
+  int m, n, k_begin, k_end, first_tap, c_in, c_out, group_in, group_out;
   FastDivisor by_image, by_row, by_channels, by_taps, by_fewer_taps;
 
   static InputGradientProduct of(const Conv2dShape& s, const T* dy, const T* w, T* dx) {
@@ -249,6 +249,7 @@ struct InputGradientProduct {
             dx,
             int(s.n * per_image),
             int(s.c_in / s.groups),
+            0,
             0,
             0,
             int(s.c_in),
@@ -269,6 +270,7 @@ struct InputGradientProduct {
     b.data += std::int64_t{group} * group_out;
     y += std::int64_t{group} * group_in;
     k_end = rows.taps * columns.taps * group_out;
+    first_tap = rows.tap * columns.kernel + columns.tap;
   }
   // A pixel of the phase by its coordinates there; false outside dx.
   __device__ __forceinline__ bool find(int i, int& image, int& row, int& column) const {
@@ -305,7 +307,7 @@ struct InputGradientProduct {
     if (k >= k_end) return MatrixPlace::none();
     int u, v, channel;
     find_tap(k, u, v, channel);
-    const int tap = (rows.tap + u * rows.step) * columns.kernel + columns.tap + v * columns.step;
+    const int tap = first_tap + u * rows.step * columns.kernel + v * columns.step;
     return {std::int64_t{tap} * group_in * c_out + channel};
   }
   __device__ __forceinline__ std::int64_t row_of_y(int i) const {

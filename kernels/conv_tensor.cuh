@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(kConvBlock, 2) conv_tensor_kernel(P product, u
   };
 
   float sum[kFragments][4][4] = {};
-#pragma unroll
+#pragma unroll 1  // unrolled, it takes registers
   for (int stage = 0; stage < kTensorStages - 1; ++stage) copy(stage, p.k_begin + stage * kTensorDepth);
   int stage = 0;
   for (int k = p.k_begin; k < p.k_end; k += kTensorDepth) {

@@ -71,13 +71,14 @@ __device__ __forceinline__ void spread_pack(const Pack<T, V>& p, Compute<T>* til
 }
 
 template <int Tile, int V, class P>
-__global__ void __launch_bounds__(kConvBlock, 2) conv_tile_kernel(P product, unsigned tiles_m, unsigned tiles_n) {
+__global__ void __launch_bounds__(kConvBlock, Tile == 128 && V == 1 ? 1 : 2)
+    conv_tile_kernel(P product, unsigned tiles_m, unsigned tiles_n) {
   using T = typename P::Element;
   using R = typename P::Result;
   using A = Compute<T>;
   constexpr int kDepth = Tile == 128 || sizeof(A) == 8 ? 8 : 16, kPitch = Tile + 4, kQuads = Tile / 64;
-  constexpr int kWide = 16 / int(sizeof(A));  // elements of one access to shared memory
-  [[maybe_unused]] constexpr int kUnroll = Tile == 64 ? kDepth : V > 1 ? 2 : 1;  // more does not fit 128 registers
+  constexpr int kWide = 16 / int(sizeof(A));                         // elements of one access to shared memory
+  [[maybe_unused]] constexpr int kUnroll = Tile == 64 ? kDepth : 2;  // more does not fit 128 registers
   __shared__ __align__(16) A a_tile[2][kDepth * kPitch];
   __shared__ __align__(16) A b_tile[2][kDepth * kPitch];
 
