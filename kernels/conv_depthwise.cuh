@@ -58,7 +58,7 @@ __device__ __forceinline__ void store_sums(R* to, const A (&sum)[V]) {
 }
 
 template <int V, class T>
-__global__ void __launch_bounds__(kConvBlock)
+__global__ void __launch_bounds__(kConvBlock, V == 8 ? 3 : 4)
     conv_depthwise_kernel(ConvDepthwise d, DepthwiseIndex index, const T* x, const T* w, T* y) {
   const unsigned i = blockIdx.x * unsigned(kConvBlock) + threadIdx.x;
   if (i >= index.count) return;

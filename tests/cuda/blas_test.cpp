@@ -389,6 +389,36 @@ TEST_CASE("threads and devices have handles of their own") {
   }
 }
 
+TEST_CASE("products are captured once they have run, and replayed to the bit") {
+  std::mt19937 random(std::random_device{}());
+  Stream& s = current_stream(Device::cuda());
+  const Matrices<float> a(2, 16, 32, {}, random), b(2, 32, 24, {}, random), y(2, 16, 24, {}, random),
+      z(1, 16, 24, {}, random);
+  const auto matrix = [](const View<float, 3>& v) {
+    return View<float, 2>{v.data, {v.shape[1], v.shape[2]}, {v.stride[1], v.stride[2]}};
+  };
+  const auto both = [&] {
+    CHECK(gemm(s, "matmul", a.view, b.view, y.view));
+    CHECK(linear(s, "linear", matrix(a.view), matrix(b.view), b.device.data(), matrix(z.view), Activation::relu));
+  };
+  both();
+  const auto eager_y = y.device.host(), eager_z = z.device.host();
+  check(cudaMemset(y.device.data(), 0, y.values.size() * sizeof(float)), "test");
+  check(cudaMemset(z.device.data(), 0, z.values.size() * sizeof(float)), "test");
+  check(cudaDeviceSynchronize(), "test");
+  check(cudaStreamBeginCapture(s.handle, cudaStreamCaptureModeThreadLocal), "test");
+  both();
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t ready = nullptr;
+  check(cudaStreamEndCapture(s.handle, &graph), "test");
+  check(cudaGraphInstantiate(&ready, graph, 0), "test");
+  check(cudaGraphLaunch(ready, s.handle), "test");
+  CHECK(y.device.host() == eager_y);
+  CHECK(z.device.host() == eager_z);
+  check(cudaGraphExecDestroy(ready), "test");
+  check(cudaGraphDestroy(graph), "test");
+}
+
 TEST_CASE("two streams have two workspaces") {
   Stream second{0, nullptr, {}};
   check(cudaStreamCreateWithFlags(&second.handle, cudaStreamNonBlocking), "test");

@@ -19,20 +19,23 @@ namespace {
 
 Stream& stream() { return current_stream(ergo::Device::cuda()); }
 
-// On the device, `offset` elements behind the start of an allocation.
+// On the device, `offset` elements behind the start of an allocation, with more elements behind that nobody may write.
 template <class T>
 struct Operand {
+  static constexpr std::size_t kGuard = 8;
   std::vector<T> values;
   DeviceArray<T> memory;
   std::size_t offset;
 
   Operand(std::int64_t n, std::mt19937& random, std::size_t offset_ = 0)
-      : values(std::size_t(n) + offset_), memory(make(values, random)), offset(offset_) {}
+      : values(std::size_t(n) + offset_ + kGuard), memory(make(values, random)), offset(offset_) {}
   T* data() const { return memory.data() + offset; }
   double at(std::int64_t i) const { return double(values[std::size_t(i) + offset]); }
   std::vector<T> host() const {
     std::vector<T> all = memory.host();
-    return {all.begin() + std::ptrdiff_t(offset), all.end()};
+    for (std::size_t i = 0; i < offset; ++i) CHECK(all[i] == values[i]);
+    for (std::size_t i = all.size() - kGuard; i < all.size(); ++i) CHECK(all[i] == values[i]);
+    return {all.begin() + std::ptrdiff_t(offset), all.end() - std::ptrdiff_t(kGuard)};
   }
   static std::vector<T>& make(std::vector<T>& v, std::mt19937& random) {
     for (T& x : v) x = T(std::uniform_real_distribution<float>(-1, 1)(random));
@@ -283,7 +286,7 @@ TEST_CASE("bits repeat, and launches are counted") {
   const DeviceArray<char> workspace(conv2d_weight_gradient_workspace<float>(s));
   const auto all = [&] {
     launch_conv2d(stream(), s, x.data(), w.data(), y.data());
-    const DeviceArray<float> dx(x.values.size()), dw(w.values.size());
+    const DeviceArray<float> dx(2 * 26 * 27 * 8), dw(9 * 8 * 16);
     launch_conv2d_input_gradient(stream(), s, y.data(), w.data(), dx.data());
     launch_conv2d_weight_gradient(stream(), s, x.data(), y.data(), dw.data(), workspace.data());
     return std::make_tuple(y.host(), dx.host(), dw.host());
