@@ -48,12 +48,50 @@ struct TensorShape {
   static constexpr std::size_t kBytes = std::size_t(kTensorStages) * kStage * sizeof(T);
 };
 
+// A warp's results, from its row and column on. 16-bit ones go through shared memory, `own` to the warp, so that they
+// are written by packs of 16 bytes, four to a row; of floats the pairs of a fragment fill sectors as they are.
+inline constexpr int kStorePitch = 40;
+template <int Fragments, class P, class T>
+__device__ __forceinline__ void store_fragments(const P& p, const float (&sum)[Fragments][4][4], T* own, int row,
+                                                int column, int lane) {
+  using R = typename P::Result;
+  if constexpr (sizeof(R) == 2) {
+    __syncthreads();  // the last stages have been read
+#pragma unroll
+    for (int i = 0; i < 2 * Fragments; ++i)
+#pragma unroll
+      for (int j = 0; j < 4; ++j)
+        store_pack(own + (i * 8 + lane / 4) * kStorePitch + j * 8 + lane % 4 * 2,
+                   Pack<R, 2>{narrow<R>(sum[i / 2][j][i % 2 * 2]), narrow<R>(sum[i / 2][j][i % 2 * 2 + 1])});
+    __syncwarp();
+    const int at = column + lane % 4 * 8;
+#pragma unroll
+    for (int i = 0; i < 2 * Fragments; ++i) {
+      const std::int64_t offset = p.row_of_y(row + i * 8 + lane / 4);
+      if (offset >= 0 && at < p.n)
+        store_pack(p.y + offset + at, load_pack<8>(own + (i * 8 + lane / 4) * kStorePitch + lane % 4 * 8));
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < 2 * Fragments; ++i) {
+      const std::int64_t offset = p.row_of_y(row + i * 8 + lane / 4);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const int at = column + j * 8 + lane % 4 * 2;
+        if (offset >= 0 && at < p.n)
+          store_pack(p.y + offset + at,
+                     Pack<R, 2>{narrow<R>(sum[i / 2][j][i % 2 * 2]), narrow<R>(sum[i / 2][j][i % 2 * 2 + 1])});
+      }
+    }
+  }
+}
+
 template <int Tile, class P>
 __global__ void __launch_bounds__(kConvBlock, 2) conv_tensor_kernel(P product, unsigned tiles_m, unsigned tiles_n) {
   using S = TensorShape<Tile, P>;
   using T = typename P::Element;
-  using R = typename P::Result;
   constexpr int kWarpsAcross = Tile / 32, kWarpRows = kTensorRows * kWarpsAcross / 8, kFragments = kWarpRows / 16;
+  static_assert(8 * kWarpRows * kStorePitch <= kTensorStages * S::kStage);
   T* const shared = dynamic_smem<T>();
 
   const ConvTile tile(tiles_m, tiles_n, kTensorRows, Tile);
@@ -105,19 +143,7 @@ __global__ void __launch_bounds__(kConvBlock, 2) conv_tensor_kernel(P product, u
     stage = (stage + 1) % kTensorStages;
   }
   ptx::cp_async_wait<0>();
-
-#pragma unroll
-  for (int i = 0; i < 2 * kFragments; ++i) {
-    const std::int64_t offset = p.row_of_y(tile.row + at_row + i * 8 + lane / 4);
-    if (offset < 0) continue;
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int column = tile.column + at_column + j * 8 + lane % 4 * 2;
-      if (column >= p.n) continue;
-      const Pack<R, 2> pair = {narrow<R>(sum[i / 2][j][i % 2 * 2]), narrow<R>(sum[i / 2][j][i % 2 * 2 + 1])};
-      store_pack(p.y + offset + column, pair);
-    }
-  }
+  store_fragments(p, sum, shared + warp * kWarpRows * kStorePitch, tile.row + at_row, tile.column + at_column, lane);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cuda

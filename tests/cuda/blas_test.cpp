@@ -436,6 +436,14 @@ TEST_CASE("two streams have two workspaces") {
   CHECK(used[1] == used[3]);
   second.synchronize();
   CHECK(y.host() == z.host());
+#if defined(ERGO_EMULATED)
+  Stream third{0, nullptr, {}};  // its workspace is found after what is cached went back
+  check(cudaStreamCreateWithFlags(&third.handle, cudaStreamNonBlocking), "test");
+  simt::fail_allocation(1);
+  CHECK(gemm(third, "matmul", a, a, row_major<float, 3>(z.data(), {1, 4, 4})));
+  third.synchronize();
+  CHECK(y.host() == z.host());
+#endif
 }
 
 }  // namespace cuda_blas_test
