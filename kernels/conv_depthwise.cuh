@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(kConvBlock)
   const int range = rest / taps, tap = rest - range * taps, u = tap / d.kw, v = tap - u * d.kw;
   const int thread = int(threadIdx.x), lane = thread % across, step = kConvBlock / across;
   const int channel = (part * across + lane) * V;
-  const int end = min(pixels, range * chunk + chunk);
+  const int end = ::min(pixels, range * chunk + chunk);
   A sum[V] = {};
   if (channel < d.channels) {
     for (int i = range * chunk + thread / across; i < end; i += step) {

@@ -32,7 +32,7 @@ struct ConvPhaseAxis {
   }
   __device__ __forceinline__ void select(int phase) {
     first = phase;
-    const int residue = (first + padding) % stride, end = min(step, kernel);
+    const int residue = (first + padding) % stride, end = ::min(step, kernel);
     tap = 0;
     while (tap < end && tap * dilation % stride != residue) ++tap;
     taps = tap < end ? (kernel - tap - 1) / step + 1 : 0;

@@ -179,7 +179,7 @@ struct WeightGradientProduct {
     b.data += std::int64_t{group} * group_out;
     y += std::int64_t{range} * m * c_out + std::int64_t{group} * group_out;
     k_begin = range * chunk;
-    k_end = min(k_end, k_begin + chunk);
+    k_end = ::min(k_end, k_begin + chunk);
   }
   __device__ __forceinline__ PixelPlace row_of_a(int i) const { return image.tap(i); }
   __device__ __forceinline__ PixelPlace k_of_a(int k) const { return image.pixel(k, k_end); }

@@ -2,11 +2,16 @@
 // stream and its workspace.
 #pragma once
 
-#if !defined(CUDA_NO_HALF)
-#define CUDA_NO_HALF  // cuBLAS includes cuda_fp16.h, whose global `half` would make ergo::half ambiguous in programs
-#endif
+// cuBLAS includes cuda_fp16.h, whose global `half` would make ergo::half ambiguous in programs.
+#if defined(CUDA_NO_HALF)
 #include <cublas_v2.h>
 #include <cublasLt.h>
+#else
+#define CUDA_NO_HALF
+#include <cublas_v2.h>
+#include <cublasLt.h>
+#undef CUDA_NO_HALF
+#endif
 
 #include <map>
 #include <type_traits>
