@@ -241,9 +241,11 @@ __global__ void __launch_bounds__(kUpdateBlock)
   if (threadIdx.x == 0) sums[blockIdx.x] = all;
 }
 
-// The norm as R, and max_norm / norm where that is less than 1, else 1; NaN if the norm is not finite.
+// The norm as R, there too where `only_norm` points, and max_norm / norm where that is less than 1, else 1; NaN if the
+// norm is not finite.
 template <int Block, class R>
-__global__ void __launch_bounds__(Block) clip_kernel(const SquareSums* sums, int count, R most, ClippedNorm* result) {
+__global__ void __launch_bounds__(Block)
+    clip_kernel(const SquareSums* sums, int count, R most, ClippedNorm* result, R* only_norm) {
   SquareSums mine{0, 0, 0};
   for (int i = int(threadIdx.x); i < count; i += Block) {
     mine.middle += sums[i].middle;
@@ -254,6 +256,7 @@ __global__ void __launch_bounds__(Block) clip_kernel(const SquareSums* sums, int
   if (threadIdx.x != 0) return;
   const R norm = R(all.root());
   *result = {norm, most / (norm > most ? norm : most) + (norm - norm)};
+  if (only_norm) *only_norm = norm;
 }
 
 // One step: `tensors` (their chunks: chunks_of) in device memory. The rule is `rule`, or what is stored at `stored` on
@@ -282,12 +285,14 @@ void launch_gradient_squares(Stream& stream, const UpdateTensor<T, G>* tensors, 
   launch(stream, "clip_by_global_norm", {unsigned(n_chunks), kUpdateBlock}, gradient_squares_kernel<T, G>, tensors,
          chunks, sums);
 }
-// Second stage: optim::clip_by_global_norm's norm and factor, R the widest type of the gradients (float for 16 bits).
+// Second stage: optim::clip_by_global_norm's norm and factor, R the widest type of the gradients (float for 16 bits);
+// and the norm as an R at `norm` unless that is null.
 template <class R>
-void launch_clip(Stream& stream, const SquareSums* sums, std::int64_t n_chunks, double max_norm, ClippedNorm* result) {
+void launch_clip(Stream& stream, const SquareSums* sums, std::int64_t n_chunks, double max_norm, ClippedNorm* result,
+                 std::type_identity_t<R>* norm = nullptr) {
   constexpr double kLargest = double(std::numeric_limits<R>::max());
   launch(stream, "clip_by_global_norm", {1, 1024}, clip_kernel<1024, R>, sums, int(n_chunks),
-         R(max_norm < kLargest ? max_norm : kLargest), result);
+         R(max_norm < kLargest ? max_norm : kLargest), result, norm);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cuda

@@ -4,6 +4,9 @@
 #include "ergo/autograd/tree_algebra.hpp"
 #include "ergo/ops/joining.hpp"
 #include "ergo/ops/statistics.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/global_norm.hpp"
+#endif
 
 namespace ergo::inline ERGO_BUILD::tree {
 
@@ -12,6 +15,9 @@ namespace ergo::inline ERGO_BUILD::tree {
 template <class A>
 auto norm(const A& a) {
   using R = detail::WidestLeaf<A>;
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  if (auto length = cuda::tree_norm<R>(a)) return *length;
+#endif
   std::vector<Tensor<R>> of_leaf;
   tree::for_each([&](const auto& x) { of_leaf.push_back(ergo::norm(cast<R>(x))); }, a);
   if (of_leaf.empty()) return zeros<R>({});

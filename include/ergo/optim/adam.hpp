@@ -39,7 +39,7 @@ struct AdamState {
 
   AdamState() = default;
   AdamState(const char* op, const Model& model, const Options& given)
-      : first(tree::zeros_like(model)), second(tree::zeros_like(model)), steps(0), options(given) {
+      : first(tree::zeros_like(model)), second(tree::zeros_like(model)), steps(step_number(0)), options(given) {
     check(op);
   }
 
@@ -54,10 +54,12 @@ struct AdamState {
                              .eps = options.eps,
                              .decay = decoupled ? 0 : options.weight_decay,
                              .shrink = decoupled ? 1 - o : 1};
-    update_model(op, rule, &steps, model, gradient, first, second);
+    update_model(op, memory_, rule, &steps, model, gradient, first, second);
   }
 
  private:
+  [[no_unique_address]] StepMemory memory_;
+
   void check(const char* op) const {
     check_option(op, "lr", options.lr, options.lr >= 0 && options.lr < 1e300, "is not a finite number >= 0");
     check_option(op, "beta1", options.beta1, options.beta1 >= 0 && options.beta1 < 1, "is not in [0, 1)");

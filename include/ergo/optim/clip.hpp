@@ -13,12 +13,15 @@ namespace ergo::inline ERGO_BUILD::optim {
 template <class Tree>
 auto clip_by_global_norm(const Tree& gradient, double max_norm) {
   if (!(max_norm > 0)) throw_error({"[clip_by_global_norm] max_norm ", max_norm, " is not above 0"});
-  const auto norm = tree::norm(gradient);
-  using R = typename decltype(norm)::value_type;
+  using R = detail::WidestLeaf<Tree>;
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  if (auto clipped = cuda::clip_by_global_norm<R>(gradient, max_norm)) return *clipped;
+#endif
+  const Tensor<R> norm = tree::norm(gradient);
   constexpr double kLargest = double(std::numeric_limits<R>::max());
   const R most = R(max_norm < kLargest ? max_norm : kLargest);
   const Tensor<R> factor = most / maximum(norm, most) + (norm - norm);  // NaN unless the norm is finite
-  return std::pair{tree::scale(factor, gradient), norm};
+  return std::pair<Tree, Tensor<R>>{tree::scale(factor, gradient), norm};
 }
 
 }  // namespace ergo::inline ERGO_BUILD::optim

@@ -21,12 +21,14 @@ struct Ema {
   void update(const Model& model) {
     check();
     Model next = model;
-    detail::update_model("ema", cpu::AverageRule{1 - decay}, nullptr, average, model);
+    detail::update_model("ema", memory_, cpu::AverageRule{1 - decay}, nullptr, average, model);
     tree::zip([](auto& to, const auto& from) { to = from; }, next, std::as_const(average));
     average = std::move(next);
   }
 
  private:
+  [[no_unique_address]] detail::StepMemory memory_;
+
   void check() const { detail::check_option("ema", "decay", decay, decay >= 0 && decay <= 1, "is not in [0, 1]"); }
 };
 

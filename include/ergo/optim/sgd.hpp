@@ -24,7 +24,7 @@ struct Sgd {
   ERGO_FIELDS(Sgd, velocity, steps, options)
 
   Sgd() = default;
-  explicit Sgd(const Model& model, SgdOptions given = {}) : steps(0), options(given) {
+  explicit Sgd(const Model& model, SgdOptions given = {}) : steps(detail::step_number(0)), options(given) {
     check();
     if (options.momentum > 0) velocity = tree::zeros_like(model);
   }
@@ -35,15 +35,17 @@ struct Sgd {
     check();
     if (options.momentum > 0 && !velocity) velocity = tree::zeros_like(model);
     if (velocity)
-      detail::update_model("sgd",
+      detail::update_model("sgd", memory_,
                            cpu::SgdRule<true>{options.lr, options.momentum, options.weight_decay, options.nesterov},
                            &steps, model, gradient, *velocity);
     else
-      detail::update_model("sgd", cpu::SgdRule<false>{options.lr, 0, options.weight_decay, false}, &steps, model,
-                           gradient);
+      detail::update_model("sgd", memory_, cpu::SgdRule<false>{options.lr, 0, options.weight_decay, false}, &steps,
+                           model, gradient);
   }
 
  private:
+  [[no_unique_address]] detail::StepMemory memory_;
+
   void check() const {
     detail::check_option("sgd", "lr", options.lr, options.lr >= 0 && options.lr < 1e300, "is not a finite number >= 0");
     detail::check_option("sgd", "momentum", options.momentum, options.momentum >= 0 && options.momentum < 1,
