@@ -3,6 +3,8 @@
 // here.
 #pragma once
 
+#include <cstdlib>
+
 #include "ergo/core/array.hpp"
 
 namespace ergo::inline ERGO_BUILD {
@@ -150,6 +152,21 @@ inline void check_devices(const Op& op, Args x) {
   }
 }
 
+// ERGO_CUDA_SYNC=1: each operation on a device is waited for, so that errors surface where they are made.
+[[gnu::cold, gnu::noinline]] inline void wait_for_results(const Ref<Array>* y, int n) {
+  for (int i = 0; i < n; ++i)
+    if (y[i] && !y[i]->device.is_cpu()) return backend(y[i]->device).synchronize(y[i]->device);
+}
+inline void wait_if_asked(const Ref<Array>* y, int n) {
+  if constexpr (kCuda) {
+    static const bool asked = [] {
+      const char* mode = std::getenv("ERGO_CUDA_SYNC");
+      return mode && mode[0] == '1' && mode[1] == 0;
+    }();
+    if (asked) wait_for_results(y, n);
+  }
+}
+
 // A dying input that can become the result: of its dtype, shape and device, alone on memory of its own.
 inline Ref<Array> reusable(Args x, DType out, const Shape& s, Device device, std::uint64_t dying) {
   for (int i = 0; dying >> i; ++i) {
@@ -180,6 +197,7 @@ inline void dispatch(const Op& op, Args x, Ref<Array>* y, std::uint64_t dying = 
     ++kernels_run;
     check_devices(op, x);
     op.value(x, y, dying);
+    wait_if_asked(y, op.n_out);
   } else {
     __atomic_load_n(&tracer, __ATOMIC_RELAXED)(op, depth, x, y, dying);
   }

@@ -79,7 +79,10 @@ inline void copy(std::byte* to, Buffer& to_buffer, const std::byte* from, Buffer
                                      : cudaMemcpyDeviceToDevice;
   if (const cudaError_t e = cudaMemcpyAsync(to, from, bytes, kind, s.handle); e != cudaSuccess)
     fail(e, "copy", &s.launches);
-  if (kind != cudaMemcpyDeviceToDevice && is_pinned(here.is_cpu() ? from : to)) s.synchronize("copy");
+  if (kind != cudaMemcpyDeviceToDevice && is_pinned(here.is_cpu() ? from : to))
+    s.synchronize("copy");
+  else if (kind == cudaMemcpyDeviceToHost)
+    s.waited();
 }
 // Elements of x to y, on one device.
 inline void copy_strided(const ergo::detail::Array& y, const ergo::detail::Array& x) {

@@ -2,12 +2,13 @@
 // block of code, and the streams of threads. Of a CUDA or an emulated build only.
 //
 // A thread has one compute stream a device. All its work there is in order, so kernels need no events. A thread that
-// ends hands its streams on, with whatever is pending, to the next thread: streams live as long as the process, and no
-// destructor waits for a device or throws.
+// ends hands its streams on, with whatever is pending, to the next thread: streams live as long as the process. No
+// destructor throws, and none waits for a device, but that of a thread with kernels pending that may find its data bad.
 #pragma once
 
 #include <cuda_runtime.h>
 
+#include <cstdio>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -115,15 +116,24 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
+class FaultList;
+
 // A stream of a device and what was launched on it.
 struct Stream {
   int device = 0;
   cudaStream_t handle = nullptr;
   detail::LaunchRing launches;
+  FaultList* faults = nullptr;              // what its kernels tell of bad data (cuda/faults.hpp); null: none has yet
+  void (*raise_faults)(Stream&) = nullptr;  // not null while a kernel may tell something
 
-  // Waits for all work of this stream; a kernel's error surfaces here.
+  // Waits for all work of this stream; a kernel's error, and data that one found bad, surface here.
   void synchronize(const char* what = "synchronize") {
     if (const cudaError_t e = cudaStreamSynchronize(handle); e != cudaSuccess) detail::fail(e, what, &launches);
+    waited();
+  }
+  // The host has waited for all work of this stream: data that was found bad is an Error now.
+  void waited() {
+    if (raise_faults) raise_faults(*this);
   }
   // What `other` was given before now comes first.
   void wait_for(const Stream& other) {
@@ -150,10 +160,23 @@ struct ThreadStreams {
   Stream* of[kMaxDevices] = {};
   ThreadStreams() { IdleStreams::instance(); }
   ~ThreadStreams() {
+    for (Stream* s : of)
+      if (s && s->raise_faults) print_faults(*s);
     IdleStreams& idle = IdleStreams::instance();
     const std::lock_guard lock(idle.mutex);
     for (int d = 0; d < kMaxDevices; ++d)
       if (of[d]) idle.of[d].push_back(of[d]);
+  }
+
+ private:
+  // Nobody will wait for the stream on this thread's account: what was found is said at least.
+  static void print_faults(Stream& s) noexcept {
+    try {
+      const OnDevice on(s.device);
+      if (cudaStreamSynchronize(s.handle) == cudaSuccess) s.waited();
+    } catch (const std::exception& e) {
+      std::fprintf(stderr, "ergo: a thread ended before it was told: %s\n", e.what());
+    }
   }
 };
 
@@ -172,7 +195,7 @@ inline Stream* take_stream(int device) {
   const OnDevice on(device);
   cudaStream_t handle = nullptr;
   check(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking), "stream");
-  return new Stream{device, handle, {}};
+  return new Stream{device, handle, {}, nullptr, nullptr};
 }
 
 }  // namespace detail

@@ -90,4 +90,51 @@ inline Ref<Array> as_rows(const Array& x) {
   return r;
 }
 
+// x, whose last axes are `groups` of so many axes each, as one leading axis and one a group: (L, g0, g1, ...). The
+// leading axes are broadcast to `lead`. A copy where axes that become one have strides that do not allow it.
+inline Ref<Array> grouped(const Array& x, const Shape& lead, std::initializer_list<int> groups) {
+  int own = 0;
+  for (const int n : groups) own += n;
+  Shape all = lead + x.shape.last(own), s{lead.product()};
+  const Ref<Array> wide = Array::view(x, all);
+  const int gained = all.rank() - x.shape.rank();
+  for (int d = 0; d < all.rank(); ++d)
+    wide->stride[d] = d < gained || x.shape[d - gained] != all[d] ? 0 : x.stride[d - gained];
+  wide->settle();
+  std::int64_t stride[kMaxRank];
+  bool merged = true;
+  int d = 0, k = 0;
+  const auto merge = [&](int axes) {
+    ergo::detail::Walk<1> w;
+    for (const int end = d + axes; d < end; ++d) {
+      const std::int64_t step[1] = {wide->stride[d]};
+      w.add(all[d], step);
+    }
+    w.finish();
+    merged = merged && w.rank == 1;
+    stride[k++] = w.stride[0][0];
+  };
+  merge(lead.rank());
+  for (const int n : groups) {
+    s.push(all.first(d + n).last(n).product());
+    merge(n);
+  }
+  const bool empty = all.product() == 0;
+  const Ref<Array> from = merged || empty ? wide : ergo::detail::dense(*wide);
+  Ref<Array> r = Array::view(*from, s);
+  r->set_row_major();
+  if (merged && !empty)
+    for (int i = 0; i < s.rank(); ++i) r->stride[i] = stride[i];
+  r->settle();
+  return r;
+}
+// x on the device of w: a number that lies on the CPU moves there.
+inline Ref<Array> on_device_of(const Work& w, const Array& x) {
+  if (x.device == w.device()) return Ref<Array>::share(const_cast<Array*>(&x));
+  if (!x.device.is_cpu() || x.numel() != 1) return ergo::detail::to_device(x, w.device());
+  Ref<Array> r = Array::make(x.dtype, x.shape, w.device());
+  ergo::detail::fill_bytes(*r, x.data);
+  return r;
+}
+
 }  // namespace ergo::inline ERGO_BUILD::cuda

@@ -3,6 +3,9 @@
 #pragma once
 
 #include "ergo/ops/random.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/categorical.hpp"
+#endif
 
 namespace ergo::inline ERGO_BUILD {
 namespace detail {
@@ -30,8 +33,37 @@ struct Categorical {
     });
     return Tensor<I>(on_device(std::move(r), default_device()));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<I> cuda(const Tensor<T>& logits, const Tensor<std::int64_t>& keys) const {
+    Shape lead = logits.shape().first(logits.rank() - rank);
+    broadcast(lead, keys.shape());
+    const Shape each = logits.shape().last(rank);
+    const Ref<Array> x = dense(*broadcast_to(logits.ref(), lead + each));
+    const Ref<Array> k = ergo::cuda::keys_on(x->device, *spread(keys, lead));
+    return Tensor<I>(ergo::cuda::categorical<T, I>(*x, *k, rank, &check_logits<T>));
+  }
+#endif
 
  private:
+  // What the draw refuses, in the order of rows.
+  template <class T>
+  static void check_logits(const Array& x) {
+    const std::int64_t n = x.shape[-1];
+    for (std::int64_t row = 0, rows = x.numel() / n; row < rows; ++row) {
+      const T* const logit = data_of<T>(x) + row * n;
+      bool valid = true, any = false;
+      for (std::int64_t k = 0; k < n; ++k) {
+        valid = valid && logit[k] < T(__builtin_inf());
+        any = any || logit[k] > -T(__builtin_inf());
+      }
+      if (!valid || !any) fail_row(x, row, valid);
+    }
+  }
+  [[noreturn, gnu::cold]] static void fail_row(const Array& x, std::int64_t row, bool valid) {
+    fail(name, x,
+         {"row ", row, (valid ? " has no category with a logit above -inf" : " has a logit that is NaN or +inf")});
+  }
   template <class T>
   static std::int64_t winner(const Array& x, std::int64_t row, const T* logit, const T* race, std::int64_t n) {
     constexpr T kInfinity = T(__builtin_inf());
@@ -47,8 +79,7 @@ struct Categorical {
       }
     }
     if (!valid || best < 0) [[unlikely]]
-      fail(name, x,
-           {"row ", row, (valid ? " has no category with a logit above -inf" : " has a logit that is NaN or +inf")});
+      fail_row(x, row, valid);
     return best;
   }
 };

@@ -5,11 +5,22 @@
 #include "ergo/cpu/assign.hpp"
 #include "ergo/autograd/structural.hpp"
 #include "ergo/ops/axes.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/triangle.hpp"
+#endif
 
 namespace ergo::inline ERGO_BUILD {
 
 namespace detail {
-AnyTensor triangle(const char* op, const AnyTensor& x, std::int64_t k, bool lower);
+using KeepTriangle = Ref<Array> (*)(const Array& x, std::int64_t k, bool lower);  // on a CUDA device
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+template <class T>
+inline constexpr KeepTriangle triangle_on_device = &ergo::cuda::triangle<T>;
+#else
+template <class>
+inline constexpr KeepTriangle triangle_on_device = nullptr;
+#endif
+AnyTensor triangle(const char* op, const AnyTensor& x, std::int64_t k, bool lower, KeepTriangle device);
 AnyTensor diagonal_of(const AnyTensor& x, std::int64_t k);
 AnyTensor with_diagonal(const AnyTensor& v, std::int64_t k);
 }  // namespace detail
@@ -17,11 +28,11 @@ AnyTensor with_diagonal(const AnyTensor& v, std::int64_t k);
 // Matrices (..., R, C) with zeros above diagonal k, and below it.
 template <class T>
 Tensor<T> tril(const Tensor<T>& x, AnyInteger k = 0) {
-  return Tensor<T>(detail::triangle("tril", x, k, true));
+  return Tensor<T>(detail::triangle("tril", x, k, true, detail::triangle_on_device<T>));
 }
 template <class T>
 Tensor<T> triu(const Tensor<T>& x, AnyInteger k = 0) {
-  return Tensor<T>(detail::triangle("triu", x, k, false));
+  return Tensor<T>(detail::triangle("triu", x, k, false, detail::triangle_on_device<T>));
 }
 // Diagonal k of matrices (..., R, C), along the last axis; a view. Empty if k lies outside.
 template <class T>
@@ -40,6 +51,7 @@ struct Triangle {  // its own transpose
   static constexpr auto name = "tril";
   std::int64_t k;
   bool lower;
+  KeepTriangle device;
   int core_of(int) const { return 2; }
   AnyTensor value(const AnyTensor& x) const {
     const Ref<Array> from = dense(x.array()), r = Array::make(x.dtype(), x.shape());
@@ -64,6 +76,9 @@ struct Triangle {  // its own transpose
     });
     return AnyTensor(r);
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  AnyTensor cuda(const AnyTensor& x) const { return AnyTensor(device(x.array(), k, lower)); }
+#endif
   AnyTensor transpose(const AnyTensor& g, const Shape&) const { return linear_op(*this, g); }
 };
 
@@ -113,10 +128,10 @@ inline std::int64_t bounded(std::int64_t k, std::int64_t rows,
 inline void check_matrix(const char* op, const Array& a) {
   if (a.shape.rank() < 2) fail(op, a, "a matrix has two axes");
 }
-inline AnyTensor triangle(const char* op, const AnyTensor& x, std::int64_t k, bool lower) {
+inline AnyTensor triangle(const char* op, const AnyTensor& x, std::int64_t k, bool lower, KeepTriangle device) {
   const Array& a = x.array();
   check_matrix(op, a);
-  return linear_op(Triangle{bounded(k, a.shape[-2], a.shape[-1]), lower}, x);
+  return linear_op(Triangle{bounded(k, a.shape[-2], a.shape[-1]), lower, device}, x);
 }
 inline AnyTensor diagonal_of(const AnyTensor& x, std::int64_t k) {
   const Array& a = x.array();

@@ -6,6 +6,9 @@
 #include "ergo/cpu/scatter.hpp"
 #include "ergo/ops/axes.hpp"
 #include "ergo/ops/update.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/indexing.hpp"
+#endif
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -19,10 +22,46 @@ inline constexpr IndexNames kScatterAdd{"scatter_add", "indices", "x", "index"};
 inline constexpr IndexNames kOneHot{"one_hot", "ids", nullptr, "id"};
 inline constexpr IndexNames kPad{"pad", "indices", "x", "index"};
 
-AnyTensor taken(const IndexNames& names, const AnyTensor& x, const AnyTensor& indices, std::int64_t axis);
-AnyTensor taken_along(const AnyTensor& x, const AnyTensor& indices, std::int64_t axis);
-AnyTensor added_at(const AnyTensor& x, const AnyTensor& indices, const AnyTensor& y, std::int64_t axis);
-AnyTensor hot(const AnyTensor& ids, std::int64_t n, DType d, const void* one);
+// What runs on a CUDA device, for a dtype and a type of indices: operations are erased, kernels are compiled for what a
+// program uses. Null where nothing does: in a CPU build, and for gradients of integers.
+struct IndexKernels {
+  using Move = Ref<Array> (*)(const IndexNames&, const Array& x, const Array& indices, int axis, int places);
+  using Add = Ref<Array> (*)(const IndexNames&, const Array* x, const Array& rows, const Array& indices, int axis,
+                             int places, std::int64_t extent);
+  using Hot = Ref<Array> (*)(const IndexNames&, const Array& ids, std::int64_t n, DType, const void* one);
+  Move move = nullptr;
+  Add add = nullptr;
+  Hot hot = nullptr;
+};
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+template <class T, class I>
+constexpr IndexKernels::Add adds =
+    Floating<T> ? &ergo::cuda::scatter_add<std::conditional_t<Floating<T>, T, float>, I> : nullptr;
+template <class T, class I>
+inline constexpr IndexKernels take_on_device{&ergo::cuda::gather<T, I>, adds<T, I>};
+template <class T, class I>
+inline constexpr IndexKernels along_on_device{&ergo::cuda::gather_along<T, I>, adds<T, I>};
+template <class T, class I>
+inline constexpr IndexKernels add_on_device{&ergo::cuda::gather<T, I>, &ergo::cuda::scatter_add<T, I>};
+template <class T, class I>
+inline constexpr IndexKernels hot_on_device{nullptr, nullptr, &ergo::cuda::one_hot<T, I>};
+#else
+template <class, class>
+inline constexpr IndexKernels take_on_device;
+template <class, class>
+inline constexpr IndexKernels along_on_device;
+template <class, class>
+inline constexpr IndexKernels add_on_device;
+template <class, class>
+inline constexpr IndexKernels hot_on_device;
+#endif
+
+AnyTensor taken(const IndexNames& names, const AnyTensor& x, const AnyTensor& indices, std::int64_t axis,
+                const IndexKernels& device);
+AnyTensor taken_along(const AnyTensor& x, const AnyTensor& indices, std::int64_t axis, const IndexKernels& device);
+AnyTensor added_at(const AnyTensor& x, const AnyTensor& indices, const AnyTensor& y, std::int64_t axis,
+                   const IndexKernels& device);
+AnyTensor hot(const AnyTensor& ids, std::int64_t n, DType d, const void* one, const IndexKernels& device);
 void check_table(const AnyTensor& table);
 
 template <class I>
@@ -37,26 +76,26 @@ constexpr void require_index() {
 template <class T, class I>
 Tensor<T> take(const Tensor<T>& x, const Tensor<I>& indices, AnyInteger axis = 0) {
   detail::require_index<I>();
-  return Tensor<T>(detail::taken(detail::kTake, x, indices, axis));
+  return Tensor<T>(detail::taken(detail::kTake, x, indices, axis, detail::take_on_device<T, I>));
 }
 // Rows of x (N, ...) by index, which is take along axis 0.
 template <class T, class I>
 Tensor<T> gather_rows(const Tensor<T>& x, const Tensor<I>& indices) {
   detail::require_index<I>();
-  return Tensor<T>(detail::taken(detail::kGatherRows, x, indices, 0));
+  return Tensor<T>(detail::taken(detail::kGatherRows, x, indices, 0, detail::take_on_device<T, I>));
 }
 // Rows of a table (N, D) by id: ids (...) to (..., D).
 template <class T, class I>
 Tensor<T> embedding(const Tensor<T>& table, const Tensor<I>& ids) {
   detail::require_index<I>();
   detail::check_table(table);
-  return Tensor<T>(detail::taken(detail::kEmbedding, table, ids, 0));
+  return Tensor<T>(detail::taken(detail::kEmbedding, table, ids, 0, detail::take_on_device<T, I>));
 }
 // y[..., i, ...] = x[..., indices[..., i, ...], ...]: x and indices have one rank and broadcast on all other axes.
 template <class T, class I>
 Tensor<T> take_along_axis(const Tensor<T>& x, const Tensor<I>& indices, AnyInteger axis = -1) {
   detail::require_index<I>();
-  return Tensor<T>(detail::taken_along(x, indices, axis));
+  return Tensor<T>(detail::taken_along(x, indices, axis, detail::along_on_device<T, I>));
 }
 // x with y added at the places `indices` of an axis: y has, or broadcasts to, the shape of take(x, indices, axis).
 // Repeated indices add up, in an order that the data alone fix.
@@ -64,14 +103,14 @@ template <class T, class I>
 Tensor<T> scatter_add(const Tensor<T>& x, const Tensor<I>& indices, const Tensor<T>& y, AnyInteger axis = 0) {
   detail::require_index<I>();
   static_assert(!std::is_same_v<T, bool>, "scatter_add is not defined for bools: cast<int32_t>(x) first");
-  return Tensor<T>(detail::added_at(x, indices, y, axis));
+  return Tensor<T>(detail::added_at(x, indices, y, axis, detail::add_on_device<T, I>));
 }
 // (...) ids in [0, n) to (..., n): 1 at the id, 0 elsewhere. A constant to every transform.
 template <TensorScalar T = float, class I>
 Tensor<T> one_hot(const Tensor<I>& ids, AnyInteger n) {
   detail::require_index<I>();
   const T one = convert<T>(1);
-  return Tensor<T>(detail::hot(ids, n, dtype_of<T>, &one));
+  return Tensor<T>(detail::hot(ids, n, dtype_of<T>, &one, detail::hot_on_device<T, I>));
 }
 
 namespace detail {
@@ -93,17 +132,24 @@ struct Take {
   const IndexNames* names;
   int axis, places;  // the axis of x from the back; how many axes of the indices are places
   std::int64_t extent;
+  const IndexKernels* device;
   int core_of(int i) const { return i == 0 ? axis : places; }
   AnyTensor value(const AnyTensor& x, const AnyTensor& indices) const {
     const Ref<Array> index = cpu::checked_indices(*names, indices.array(), &x.array(), extent);
     return AnyTensor(cpu::gather(x.array(), *index, axis, places));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  AnyTensor cuda(const AnyTensor& x, const AnyTensor& indices) const {
+    return AnyTensor(device->move(*names, x.array(), indices.array(), axis, places));
+  }
+#endif
   AnyTensor transpose(const AnyTensor& g, const Shape& of_x, const AnyTensor& indices) const;
 };
 
 struct ScatterAdd {
   static constexpr auto name = "scatter_add";
   static constexpr bool indexed = true;
+  using any_device = void;
   Take take;  // its transpose
   int core_of(int i) const { return i == 0 ? take.axis : i == 1 ? take.places + take.axis - 1 : take.places; }
   Ref<Array> value(Array* x, Array* y, Array* indices) const {
@@ -112,6 +158,8 @@ struct ScatterAdd {
       broadcast(lead, indices->shape.first(indices->shape.rank() - take.places));
       return broadcast_to(Ref<Array>::share(x), lead + x->shape.last(take.axis));
     }
+    if (!indices->device.is_cpu())
+      return take.device->add(*take.names, x, *y, *indices, take.axis, take.places, take.extent);
     const Ref<Array> index = cpu::checked_indices(*take.names, *indices, x, take.extent);
     return cpu::scatter_add(x, *y, *index, take.axis, take.places, take.extent);
   }
@@ -128,18 +176,20 @@ inline AnyTensor Take::transpose(const AnyTensor& g, const Shape& of_x, const An
   return AnyTensor(update(ScatterAdd{back}, nullptr, &g.array(), &indices.array()));
 }
 
-inline AnyTensor taken(const IndexNames& names, const AnyTensor& x, const AnyTensor& indices, std::int64_t axis) {
+inline AnyTensor taken(const IndexNames& names, const AnyTensor& x, const AnyTensor& indices, std::int64_t axis,
+                       const IndexKernels& device) {
   Array* in[] = {&x.array(), &indices.array()};
   const int at = resolve_axis(names.op, *in[0], axis), rank = x.rank() - 1 + indices.rank();
   same_device(names.op, in, 2);
   if (rank > kMaxRank) fail(names.op, in, 2, {"the result's ", rank, " axes are more than 8"});
-  return linear_op(Take{&names, x.rank() - at, indices.rank(), x.shape()[at]}, x, indices);
+  return linear_op(Take{&names, x.rank() - at, indices.rank(), x.shape()[at], &device}, x, indices);
 }
 inline void check_table(const AnyTensor& table) {
   if (table.rank() != 2) fail("embedding", table.array(), "a table has two axes, (number, size)");
 }
 
-inline AnyTensor added_at(const AnyTensor& x, const AnyTensor& indices, const AnyTensor& y, std::int64_t axis) {
+inline AnyTensor added_at(const AnyTensor& x, const AnyTensor& indices, const AnyTensor& y, std::int64_t axis,
+                          const IndexKernels& device) {
   Array* in[] = {&x.array(), &indices.array(), &y.array()};
   const int at = resolve_axis("scatter_add", *in[0], axis), behind = x.rank() - 1 - at;
   same_device("scatter_add", in, 3);
@@ -150,7 +200,7 @@ inline AnyTensor added_at(const AnyTensor& x, const AnyTensor& indices, const An
   if (!broadcast(both, y.shape()) || both != s)
     fail("scatter_add", in, 3, {"the last does not broadcast to the places of the first, ", s});
   const Ref<Array> wide = broadcast_to(y.ref(), s);
-  const Take take{&kScatterAdd, behind + 1, indices.rank(), x.shape()[at]};
+  const Take take{&kScatterAdd, behind + 1, indices.rank(), x.shape()[at], &device};
   return AnyTensor(update(ScatterAdd{take}, in[0], wide.get(), in[1]));
 }
 
@@ -158,6 +208,7 @@ struct TakeAlong {
   static constexpr auto name = "take_along_axis";
   int axis;  // from the back
   std::int64_t extent;
+  const IndexKernels* device;
   int core_of(int) const { return axis; }
   Ref<Array> checked(const Array& indices, const Array* x) const {
     return dense(*axis_to_last(*cpu::checked_indices(kTakeAlong, indices, x, extent), axis));
@@ -166,17 +217,27 @@ struct TakeAlong {
     const Ref<Array> index = checked(indices.array(), &x.array());
     return AnyTensor(axis_from_last(*cpu::gather(*axis_to_last(x.array(), axis), *index, 1, 1), axis));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  AnyTensor cuda(const AnyTensor& x, const AnyTensor& indices) const {
+    return AnyTensor(device->move(kTakeAlong, x.array(), indices.array(), axis, 1));
+  }
+#endif
   AnyTensor transpose(const AnyTensor& g, const Shape&, const AnyTensor& indices) const;
 };
 struct ScatterAlong {
   static constexpr auto name = "take_along_axis";
   static constexpr bool indexed = true;
+  using any_device = void;
   TakeAlong take;  // its transpose
   int core_of(int) const { return take.axis; }
   Ref<Array> value(Array* x, Array* y, Array* indices) const {
     if (!y) return Ref<Array>::share(x);
-    const Ref<Array> index = take.checked(*indices, x), rows = axis_to_last(*y, take.axis);
-    const Ref<Array> onto = x ? axis_to_last(*x, take.axis) : Ref<Array>();
+    const Ref<Array> rows = axis_to_last(*y, take.axis), onto = x ? axis_to_last(*x, take.axis) : Ref<Array>();
+    if (!indices->device.is_cpu()) {
+      const Ref<Array> places = axis_to_last(*indices, take.axis);
+      return axis_from_last(*take.device->add(kTakeAlong, onto.get(), *rows, *places, 1, 1, take.extent), take.axis);
+    }
+    const Ref<Array> index = take.checked(*indices, x);
     return axis_from_last(*cpu::scatter_add(onto.get(), *rows, *index, 1, 1, take.extent), take.axis);
   }
   Ref<Array> of_x(Array& g, Array*) const { return Ref<Array>::share(&g); }
@@ -187,7 +248,8 @@ struct ScatterAlong {
 inline AnyTensor TakeAlong::transpose(const AnyTensor& g, const Shape&, const AnyTensor& indices) const {
   return AnyTensor(update(ScatterAlong{*this}, nullptr, &g.array(), &indices.array()));
 }
-inline AnyTensor taken_along(const AnyTensor& x, const AnyTensor& indices, std::int64_t axis) {
+inline AnyTensor taken_along(const AnyTensor& x, const AnyTensor& indices, std::int64_t axis,
+                             const IndexKernels& device) {
   Array* in[] = {&x.array(), &indices.array()};
   const int at = resolve_axis(kTakeAlong.op, *in[0], axis);
   same_device(kTakeAlong.op, in, 2);
@@ -195,7 +257,7 @@ inline AnyTensor taken_along(const AnyTensor& x, const AnyTensor& indices, std::
   Shape a = x.shape(), b = indices.shape();
   a[at] = b[at] = 1;
   if (!broadcast(a, b)) fail(kTakeAlong.op, in, 2, {"shapes do not broadcast on axes other than ", at});
-  return linear_op(TakeAlong{x.rank() - at, x.shape()[at]}, x, indices);
+  return linear_op(TakeAlong{x.rank() - at, x.shape()[at], &device}, x, indices);
 }
 
 struct OneHot {
@@ -204,6 +266,7 @@ struct OneHot {
   std::int64_t n;
   DType dtype;
   std::uint64_t one;
+  const IndexKernels* device;
   AnyTensor value(const AnyTensor& ids) const {
     const Ref<Array> id = cpu::checked_indices(kOneHot, ids.array(), nullptr, n);
     const Ref<Array> r = zeroed(dtype, ids.shape() + Shape{n}, Device::cpu());
@@ -215,12 +278,15 @@ struct OneHot {
     });
     return AnyTensor(r);
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  AnyTensor cuda(const AnyTensor& ids) const { return AnyTensor(device->hot(kOneHot, ids.array(), n, dtype, &one)); }
+#endif
 };
-inline AnyTensor hot(const AnyTensor& ids, std::int64_t n, DType d, const void* one) {
+inline AnyTensor hot(const AnyTensor& ids, std::int64_t n, DType d, const void* one, const IndexKernels& device) {
   const Array& a = ids.array();
   if (n < 0) fail("one_hot", a, "a negative number of classes");
   if (a.shape.rank() == kMaxRank) fail("one_hot", a, "9 axes are more than 8");
-  OneHot f{n, d, 0};
+  OneHot f{n, d, 0, &device};
   std::memcpy(&f.one, one, std::size_t(size_of(d)));
   return linear_op(f, ids);
 }

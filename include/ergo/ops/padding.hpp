@@ -26,7 +26,8 @@ class PadValue {
  private:
   T value_;
 };
-AnyTensor padded(const AnyTensor& x, const std::vector<PadWidth>& widths, Pad mode, const void* value);
+AnyTensor padded(const AnyTensor& x, const std::vector<PadWidth>& widths, Pad mode, const void* value,
+                 const IndexKernels& device);
 }  // namespace detail
 
 template <class T>
@@ -39,7 +40,8 @@ struct PadOptions {
 // than the extent less 1, or if edge, wrap find an axis empty.
 template <class T>
 Tensor<T> pad(const Tensor<T>& x, const std::vector<PadWidth>& widths, const PadOptions<T>& options = {}) {
-  return Tensor<T>(detail::padded(x, widths, options.mode, &options.value.value()));
+  return Tensor<T>(
+      detail::padded(x, widths, options.mode, &options.value.value(), detail::take_on_device<T, std::int64_t>));
 }
 
 namespace detail {
@@ -127,7 +129,8 @@ inline AnyTensor pad_sources(Pad mode, std::int64_t before, std::int64_t n, std:
   }
   return AnyTensor(r);
 }
-inline AnyTensor padded(const AnyTensor& x, const std::vector<PadWidth>& widths, Pad mode, const void* value) {
+inline AnyTensor padded(const AnyTensor& x, const std::vector<PadWidth>& widths, Pad mode, const void* value,
+                        const IndexKernels& device) {
   Array& a = x.array();
   if (int(widths.size()) != a.shape.rank())
     fail("pad", a, {widths.size(), " pairs of widths for rank ", a.shape.rank()});
@@ -158,7 +161,10 @@ inline AnyTensor padded(const AnyTensor& x, const std::vector<PadWidth>& widths,
   }
   AnyTensor y = x;
   for (int d = 0; d < f.n; ++d)
-    if (f.extent[d] != f.count[d]) y = taken(kPad, y, pad_sources(mode, f.before[d], f.count[d], f.extent[d]), d);
+    if (f.extent[d] != f.count[d]) {
+      const AnyTensor from = pad_sources(mode, f.before[d], f.count[d], f.extent[d]);
+      y = taken(kPad, y, AnyTensor(to_device(from.array(), x.device())), d, device);
+    }
   return y;
 }
 

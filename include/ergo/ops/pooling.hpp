@@ -7,6 +7,9 @@
 #include "ergo/cpu/max_pool.hpp"
 #include "ergo/cpu/storage.hpp"
 #include "ergo/ops/spatial.hpp"
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/pool.hpp"
+#endif
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -37,6 +40,12 @@ struct MaxPoolIndices {
   Tensor<std::int32_t> value(const Tensor<T>& x) const {
     return Tensor<std::int32_t>(pool_windows<std::int32_t>(s, x));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<std::int32_t> cuda(const Tensor<T>& x) const {
+    return ergo::cuda::max_pool<std::int32_t>(s, x);
+  }
+#endif
 };
 // The values at once, where no transform asks for the choice.
 struct MaxPoolValues {
@@ -49,6 +58,12 @@ struct MaxPoolValues {
     Ref<Array> y = pool_windows<Compute<T>>(s, x);
     return Tensor<T>(cpu::is_storage_only(x.dtype()) ? cpu::narrowed(*y, x.dtype()) : std::move(y));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& x) const {
+    return ergo::cuda::max_pool<T>(s, x);
+  }
+#endif
 };
 
 // Leading axes of two operands whose last three axes belong together, broadcast: f(i, plane of a, plane of b), in
@@ -76,14 +91,14 @@ void for_each_plane(const Shape& lead, const Array& a, const Array& b, const F& 
 // y[..., o, c] = x[..., index[..., o, c], c] over the two axes of a plane, and its transpose, which adds.
 struct PoolGather {
   static constexpr auto name = "max_pool2d";
-  std::int64_t h, w;
+  cpu::PoolShape s;
   int core_of(int) const { return 3; }
   template <class T>
   Tensor<T> value(const Tensor<T>& x, const Tensor<std::int32_t>& index) const {
     const Ref<Array> from = dense(x.array()), at = dense(index.array());
     Shape lead = from->shape.first(from->shape.rank() - 3);
     broadcast(lead, at->shape.first(at->shape.rank() - 3));
-    const std::int64_t c = from->shape[-1], outputs = at->shape[-3] * at->shape[-2], inputs = h * w * c;
+    const std::int64_t c = from->shape[-1], outputs = at->shape[-3] * at->shape[-2], inputs = s.h * s.w * c;
     Ref<Array> y = Array::make(dtype_of<T>, lead + at->shape.last(3));
     if (y->numel() == 0) return Tensor<T>(std::move(y));
     for_each_plane(lead, *from, *at, [&](std::int64_t i, std::int64_t px, std::int64_t pi) {
@@ -95,12 +110,18 @@ struct PoolGather {
     });
     return Tensor<T>(std::move(y));
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& x, const Tensor<std::int32_t>& index) const {
+    return ergo::cuda::pool_gather(x, index);
+  }
+#endif
   template <class T>
   Tensor<T> transpose(const Tensor<T>& g, const Shape&, const Tensor<std::int32_t>& index) const;
 };
 struct PoolScatter {
   static constexpr auto name = "max_pool2d";
-  std::int64_t h, w;
+  cpu::PoolShape s;
   int core_of(int) const { return 3; }
   template <class T>
   Tensor<T> value(const Tensor<T>& g, const Tensor<std::int32_t>& index) const {
@@ -111,8 +132,8 @@ struct PoolScatter {
       const Ref<Array> from = dense(g.array()), at = dense(index.array());
       Shape lead = from->shape.first(from->shape.rank() - 3);
       broadcast(lead, at->shape.first(at->shape.rank() - 3));
-      const std::int64_t c = from->shape[-1], outputs = at->shape[-3] * at->shape[-2], inputs = h * w * c;
-      Ref<Array> y = Array::make(dtype_of<T>, lead + Shape{h, w, c});
+      const std::int64_t c = from->shape[-1], outputs = at->shape[-3] * at->shape[-2], inputs = s.h * s.w * c;
+      Ref<Array> y = Array::make(dtype_of<T>, lead + Shape{s.h, s.w, c});
       const std::uint64_t zero = 0;
       fill_bytes(*y, &zero);
       for_each_plane(lead, *from, *at, [&](std::int64_t i, std::int64_t pg, std::int64_t pi) {
@@ -125,14 +146,20 @@ struct PoolScatter {
       return Tensor<T>(std::move(y));
     }
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& g, const Tensor<std::int32_t>& index) const {
+    return ergo::cuda::pool_scatter(s, g, index);
+  }
+#endif
   template <class T>
   Tensor<T> transpose(const Tensor<T>& g, const Shape&, const Tensor<std::int32_t>& index) const {
-    return linear_op(PoolGather{h, w}, g, index);
+    return linear_op(PoolGather{s}, g, index);
   }
 };
 template <class T>
 Tensor<T> PoolGather::transpose(const Tensor<T>& g, const Shape&, const Tensor<std::int32_t>& index) const {
-  return linear_op(PoolScatter{h, w}, g, index);
+  return linear_op(PoolScatter{s}, g, index);
 }
 
 // The number of windows along one axis, and checks of what the options exclude.
@@ -169,7 +196,7 @@ Tensor<T> max_pool2d(const Tensor<T>& x, Spatial kernel, PoolOptions options = {
        detail::pooled_extent("max_pool2d", a, h, kernel.h, options.stride.h, rows, options.ceil_mode),
        detail::pooled_extent("max_pool2d", a, w, kernel.w, options.stride.w, columns, options.ceil_mode)}};
   if (a.depth == 0) return linear_op(detail::MaxPoolValues{choose.s}, x);
-  return linear_op(detail::PoolGather{h, w}, x, linear_op(choose, x));
+  return linear_op(detail::PoolGather{choose.s}, x, linear_op(choose, x));
 }
 
 }  // namespace ergo::inline ERGO_BUILD

@@ -6,6 +6,7 @@
 #include "ergo/cpu/storage.hpp"
 #include "ergo/ops/key.hpp"
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
+#include "ergo/cuda/checks.hpp"
 #include "ergo/cuda/random.hpp"
 #endif
 
@@ -52,32 +53,12 @@ inline constexpr int uniform_bits = std::is_same_v<T, half>       ? 11
                                     : sizeof(T) == 4              ? 24
                                                                   : 53;
 
-// The identity that refuses elements out of range, whatever transforms are open: derivatives pass.
+// The identity that refuses elements out of range, whatever transforms are open: derivatives pass. On a device the
+// refusal comes at the next wait.
 enum class Requirement { positive, positive_finite, not_negative, probability };
-struct RequireOp final : CopiedOp<RequireOp> {
+struct Meets {
   Requirement what;
-  const char* quantity;
-  RequireOp(const char* op, Requirement r, const char* q) : CopiedOp(op, 1), what(r), quantity(q) {
-    uses = Uses::nothing;
-  }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const {
-    const Ref<Array> a = readable(name, *x[0]);
-    with_floating(a->dtype, [&]<class T>(T) {
-      const T* p = data_of<T>(*a);
-      for (std::int64_t i = 0, n = a->numel(); i < n; ++i)
-        if (const double v = double(p[i]); !holds(v)) fail_at(*a, i, v);
-    });
-    y[0] = Ref<Array>::share(x[0]);
-  }
-  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const {
-    if (wanted[0]) dx[0] = Ref<Array>::share(g[0]);
-  }
-  void jvp(Args t, Args, Args, Ref<Array>* ty) const {
-    if (t[0]) ty[0] = Ref<Array>::share(t[0]);
-  }
-
- private:
-  bool holds(double v) const {
+  constexpr bool operator()(double v) const {
     switch (what) {
       case Requirement::positive:
         return v > 0;
@@ -90,21 +71,65 @@ struct RequireOp final : CopiedOp<RequireOp> {
     }
     return false;
   }
+};
+struct RequireOp final : CopiedOp<RequireOp> {
+  using OnDevice = void (*)(const Array&, const RequireOp&);  // null in a CPU build
+  Meets meets;
+  const char* quantity;
+  OnDevice device;
+  RequireOp(const char* op, Requirement r, const char* q, OnDevice d)
+      : CopiedOp(op, 1), meets{r}, quantity(q), device(d) {
+    uses = Uses::nothing;
+    on_cuda = kCuda;
+  }
+  void value(Args x, Ref<Array>* y, std::uint64_t) const {
+    if (x[0]->device.is_cpu())
+      check(*dense(*x[0]));
+    else
+      device(*x[0], *this);
+    y[0] = Ref<Array>::share(x[0]);
+  }
+  void vjp(Args g, Args, Args, Wanted wanted, Ref<Array>* dx) const {
+    if (wanted[0]) dx[0] = Ref<Array>::share(g[0]);
+  }
+  void jvp(Args t, Args, Args, Ref<Array>* ty) const {
+    if (t[0]) ty[0] = Ref<Array>::share(t[0]);
+  }
+  // Of elements on the CPU, row-major.
+  void check(const Array& a) const {
+    with_floating(a.dtype, [&]<class T>(T) {
+      const T* p = data_of<T>(a);
+      for (std::int64_t i = 0, n = a.numel(); i < n; ++i)
+        if (const double v = double(p[i]); !meets(v)) fail_at(a, i, v);
+    });
+  }
+
+ private:
   [[noreturn, gnu::cold]] void fail_at(const Array& a, std::int64_t i, double v) const {
     Shape at = a.shape;
     for (int d = at.rank(); d-- > 0; i /= a.shape[d]) at[d] = i % a.shape[d];
     fail(name, a,
          {quantity, " is ", v, (at.rank() ? " at " + to_string(at) : ""), ", not ",
-          (what == Requirement::positive          ? "positive"
-           : what == Requirement::positive_finite ? "positive and finite"
-           : what == Requirement::not_negative    ? "finite and at least 0"
-                                                  : "in [0, 1]")});
+          (meets.what == Requirement::positive          ? "positive"
+           : meets.what == Requirement::positive_finite ? "positive and finite"
+           : meets.what == Requirement::not_negative    ? "finite and at least 0"
+                                                        : "in [0, 1]")});
   }
 };
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+template <class T>
+void require_on_device(const Array& x, const RequireOp& op) {
+  ergo::cuda::check_elements<T>(op.name, x, op.meets, [op](const Array& read) { op.check(read); });
+}
+#endif
 template <class T>
 Tensor<T> require(const char* op, const Tensor<T>& x, Requirement what, const char* quantity) {
   Array* in[] = {&x.array()};
-  return Tensor<T>(dispatch1(RequireOp(op, what, quantity), in));
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  return Tensor<T>(dispatch1(RequireOp(op, what, quantity, &require_on_device<T>), in));
+#else
+  return Tensor<T>(dispatch1(RequireOp(op, what, quantity, nullptr), in));
+#endif
 }
 
 // A parameter as a tensor that broadcasts to `shape`.
