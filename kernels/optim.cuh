@@ -55,7 +55,7 @@ __device__ __forceinline__ double update_fma(double a, double b, double c) { ret
 __device__ __forceinline__ float update_mul(float a, float b) { return __fmul_rn(a, b); }
 __device__ __forceinline__ double update_mul(double a, double b) { return __dmul_rn(a, b); }
 __device__ __forceinline__ float update_sqrt(float x) { return __fsqrt_rn(x); }
-__device__ __forceinline__ double update_sqrt(double x) { return sqrt(x); }
+__device__ __forceinline__ double update_sqrt(double x) { return ::sqrt(x); }
 
 // A rule's numbers as A, and what it does to an element p with gradient `given` and states s.
 template <class Rule, class A>
@@ -171,10 +171,10 @@ template <int = 0>
 __global__ void adam_rule_kernel(const AdamNumbers* options, std::int64_t* steps, cpu::AdamRule* rule) {
   const AdamNumbers o = *options;
   const double t = double(++*steps);
-  *rule = {o.lr / (1 - pow(o.beta1, t)),
+  *rule = {o.lr / (1 - ::pow(o.beta1, t)),
            o.beta1,
            o.beta2,
-           1 / sqrt(1 - pow(o.beta2, t)),
+           1 / ::sqrt(1 - ::pow(o.beta2, t)),
            o.eps,
            o.decoupled ? 0 : o.weight_decay,
            o.decoupled ? 1 - update_mul(o.lr, o.weight_decay) : 1};
@@ -201,9 +201,9 @@ struct SquareSums {
   }
   __device__ __forceinline__ double root() const {
     if (middle != middle) return middle;
-    if (big > 0) return sqrt(big + update_mul(update_mul(middle, kDown), kDown)) / kDown;
-    if (small > 0 && middle == 0) return sqrt(small) / kUp;
-    return sqrt(middle + update_mul(update_mul(small, 1 / kUp), 1 / kUp));
+    if (big > 0) return ::sqrt(big + update_mul(update_mul(middle, kDown), kDown)) / kDown;
+    if (small > 0 && middle == 0) return ::sqrt(small) / kUp;
+    return ::sqrt(middle + update_mul(update_mul(small, 1 / kUp), 1 / kUp));
   }
 };
 template <int Block, class T = double>

@@ -41,7 +41,12 @@ inline std::vector<File> files(const std::string& folder, const std::set<std::st
   return found;
 }
 
-inline std::vector<File> headers() { return files("include", {".hpp"}); }
+// The library's headers, its kernels among them by the path under which they are included.
+inline std::vector<File> headers() {
+  std::vector<File> all = files("include", {".hpp"});
+  for (auto& kernel : files("kernels", {".cuh"})) all.push_back({"include/ergo/" + kernel.path, std::move(kernel.text)});
+  return all;
+}
 
 inline std::vector<std::string> lines(const std::string& text) {
   std::vector<std::string> result;

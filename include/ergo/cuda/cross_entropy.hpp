@@ -5,6 +5,8 @@
 #include <optional>
 #include <tuple>
 
+#include "ergo/cpu/cross_entropy_rows.hpp"
+#include "ergo/cuda/faults.hpp"
 #include "ergo/cuda/rows.hpp"
 #include "ergo/kernels/cross_entropy.cuh"
 
@@ -51,6 +53,10 @@ std::tuple<Tensor<T>, Tensor<T>> cross_entropy(const CrossEntropyTask& task, con
   call.ignores = task.ignored.has_value();
   call.ignore_label = task.ignored.value_or(0);
   call.smoothing = task.smoothing;
+  const Ref<Array> husk = Array::husk(logits.dtype(), lead + core, logits.device());
+  call.fault = FaultList::expect(w.stream(), *label, [husk, ignored = task.ignored](const Array& read) {
+    cpu::detail::read_labels(read, husk.get(), husk->shape[-1], ignored ? &*ignored : nullptr);
+  });
   const Workspace scratch(w, cross_entropy_workspace<T>(problems, rows, core[rank - 1]));
   launch_cross_entropy<T>(w.stream(), call, scratch.data());
   return {Tensor<T>(std::move(loss)), dx ? Tensor<T>(std::move(dx)) : Tensor<T>()};

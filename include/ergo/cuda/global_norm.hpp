@@ -4,7 +4,6 @@
 
 #include <optional>
 
-#include "ergo/autograd/tree_walk.hpp"
 #include "ergo/cuda/optimizer.hpp"
 
 namespace ergo::inline ERGO_BUILD::cuda {
@@ -83,7 +82,7 @@ Tensor<R> global_norm(Device device, const Tree& tree, double max_norm, Tree* cl
   launch_clip<R>(w.stream(), all, n_chunks, max_norm, factor, reinterpret_cast<R*>(norm->data));
   if (clipped) {
     for (const auto& g : groups) g.function->scale(w.stream(), g.on_device(), g.chunks_on_device(), g.n_chunks, factor);
-    ergo::detail::LeafList leaves(results.begin(), results.end());
+    std::vector<Ref<Array>> leaves(results.begin(), results.end());
     ergo::detail::assign_leaves(*clipped, std::move(leaves));
   }
   return Tensor<R>(std::move(norm));
