@@ -1,4 +1,6 @@
 // label: simt
+// unit: own
+// sources: cases/*.cpp support/device_drivers.cpp
 // The case table on a CUDA device: every row against the CPU. Rows whose operations have no kernel yet are named here,
 // and a row that is named without need fails.
 #include <doctest/doctest.h>
