@@ -66,15 +66,13 @@ void check_same(const F& f, const X&... x) {
   const auto a = got.cpu(), b = want.contiguous();
   CHECK(std::memcmp(a.array().data, b.array().data, std::size_t(b.numel() * size_of(b.dtype()))) == 0);
 }
-long launches_of([[maybe_unused]] void (*f)()) {
 #if defined(ERGO_EMULATED)
+long launches_of(void (*f)()) {
   const auto before = simt::counters().launches;
   f();
   return simt::counters().launches - before;
-#else
-  return -1;
-#endif
 }
+#endif
 template <class F>
 void on_a_thread(F f) {
   pthread_t thread;
@@ -98,8 +96,8 @@ std::string output_of(const std::string& environment, const std::string& test_ca
   return text;
 }
 
-const Tensor<float>& table() {
-  static const Tensor<float> t = reshape(arange<float>(12), {4, 3});
+const Tensor<double>& table() {
+  static const Tensor<double> t = reshape(arange<double>(12), {4, 3});
   return t;
 }
 Tensor<std::int32_t> bad() { return ergo::tensor<std::int32_t>({{0, 3}, {7, -1}}); }
@@ -112,8 +110,8 @@ struct Types {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("values are the CPU's, whatever the strides", P, Types<float, std::int32_t>,
-                   Types<bfloat16, std::int64_t>, Types<double, std::uint8_t>) {
+TEST_CASE_TEMPLATE("values are the CPU's, whatever the strides", P, Types<double, std::int32_t>,
+                   Types<bfloat16, std::uint8_t>) {
   using T = typename P::T;
   using I = typename P::Index;
   Fresh fresh(1);
@@ -183,7 +181,7 @@ TEST_CASE("pad by what is there already") {
         [&](const auto& a) {
           return pad(a, {{2, 1}, {0, 0}, {1, 3}}, {.mode = mode});
         },
-        fresh.tensor<float>({3, 2, 5}));
+        fresh.tensor<double>({3, 2, 5}));
 }
 
 TEST_CASE("gradients are the CPU's bits; second derivatives its values") {
@@ -191,8 +189,8 @@ TEST_CASE("gradients are the CPU's bits; second derivatives its values") {
   CAPTURE(test_seed());
   const Tensor<double> x = fresh.tensor<double>({6, 5}), w = fresh.tensor<double>({700, 5}),
                        d = fresh.tensor<double>({6, 5});
-  const auto i = indices<std::uint8_t>(fresh, {700}, 6);
-  const auto k = indices<std::uint8_t>(fresh, {6, 40}, 5);
+  const auto i = indices<std::int32_t>(fresh, {700}, 6);
+  const auto k = indices<std::int32_t>(fresh, {6, 40}, 5);
   const Tensor<double> v = fresh.tensor<double>({6, 40});
   const auto first = [](const auto& a, const auto& j, const auto& u, const auto& l, const auto& z) {
     return grad([&](const auto& t) { return sum(take(t, j) * u) + sum(take_along_axis(t, l) * z); })(a);
@@ -213,7 +211,7 @@ TEST_CASE("gradients are the CPU's bits; second derivatives its values") {
 
 #if defined(ERGO_EMULATED)
 TEST_CASE("launches") {
-  static const Tensor<float> x = there(table());
+  static const Tensor<double> x = there(table());
   static const auto i = there(ergo::tensor<std::int32_t>({3, 0, 3}));
   static const auto k = there(ergo::tensor<std::int32_t>({{3, 0, 3}}));
   CHECK(launches_of([] { take(x, i); }) == 1);
@@ -226,15 +224,15 @@ TEST_CASE("launches") {
 #endif
 
 TEST_CASE("bad indices: the CPU's message at the next wait, then all goes on") {
-  const Tensor<float> x = there(table());
+  const Tensor<double> x = there(table());
   const auto i = there(bad());
   const std::string want = message_of([] { take(table(), bad()); });
   CHECK(want == "[take] indices (2, 2), x (4, 3): index 7 at (1, 0) is not in [0, 4)");
-  Tensor<float> y;
+  Tensor<double> y;
   CHECK_NOTHROW(y = take(x, i));
   CHECK(message_of([&] { synchronize(kDevice); }) == want + kTold);
   CHECK_NOTHROW(synchronize(kDevice));
-  CHECK(array_equal(y.cpu(), reshape(ergo::tensor<float>({0, 1, 2, 9, 10, 11, 0, 0, 0, 0, 0, 0}), {2, 2, 3})));
+  CHECK(array_equal(y.cpu(), reshape(ergo::tensor<double>({0, 1, 2, 9, 10, 11, 0, 0, 0, 0, 0, 0}), {2, 2, 3})));
 
   y = take(x, i);
   CHECK(message_of([&] { y.cpu(); }) == want + kTold);  // a copy to the host is a wait
@@ -245,20 +243,20 @@ TEST_CASE("bad indices: the CPU's message at the next wait, then all goes on") {
   CHECK(message_of([&] { y.to_vector(); }) == message_of([] {
                                                 take_along_axis(table(), full<std::int32_t>({1, 3}, 7), 0);
                                               }) + kTold);
-  y = one_hot(i, 4);
+  y = one_hot<double>(i, 4);
   CHECK(message_of([&] { synchronize(kDevice); }) == message_of([] { one_hot(bad(), 4); }) + kTold);
   y = scatter_add(x, i[1], x[1]);
   CHECK(message_of([&] { synchronize(kDevice); }) ==
         message_of([] { scatter_add(table(), bad()[1], table()[1]); }) + kTold);
   CHECK(array_equal(y.cpu(), table()));  // they went nowhere
-  y = take(zeros<float>({0, 3}, kDevice), i[0]);
+  y = take(zeros<double>({0, 3}, kDevice), i[0]);
   CHECK(message_of([&] { synchronize(kDevice); }) == message_of([] {
-                                                       take(zeros<float>({0, 3}), ergo::tensor<std::int32_t>({0, 3}));
+                                                       take(zeros<double>({0, 3}), ergo::tensor<std::int32_t>({0, 3}));
                                                      }) + kTold);
 }
 
 TEST_CASE("several: the first is told; within a gradient, its own") {
-  const Tensor<float> x = there(table());
+  const Tensor<double> x = there(table());
   const auto i = there(bad());
   const std::string want = message_of([] { take(table(), bad()); });
   for (int k = 0; k < 3; ++k) take(x, i);
@@ -266,13 +264,13 @@ TEST_CASE("several: the first is told; within a gradient, its own") {
   CHECK(text.starts_with(want));
   CHECK(text.ends_with("what was computed since is suspect, 2 more found such)"));
   const DeviceScope scope(kDevice);
-  const Tensor<float> g = grad([&](const auto& t) { return sum(take(t, i)); })(x);
+  const Tensor<double> g = grad([&](const auto& t) { return sum(take(t, i)); })(x);
   CHECK(message_of([&] { g.cpu(); }).starts_with(want));
-  CHECK(array_equal(g.cpu(), reshape(ergo::tensor<float>({1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1}), {4, 3})));
+  CHECK(array_equal(g.cpu(), reshape(ergo::tensor<double>({1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1}), {4, 3})));
 }
 
 TEST_CASE("many operations without a wait") {
-  const Tensor<float> x = there(table());
+  const Tensor<double> x = there(table());
   const auto good = there(ergo::tensor<std::int32_t>({3})), one_bad = there(ergo::tensor<std::int32_t>({4}));
   const auto live = memory_info(kDevice).live;
 #if defined(ERGO_EMULATED)
@@ -293,7 +291,7 @@ TEST_CASE("many operations without a wait") {
 }
 
 TEST_CASE("each thread is told of its own; one that ends prints") {
-  const Tensor<float> x = there(table());
+  const Tensor<double> x = there(table());
   const auto i = there(bad());
   const std::string want = message_of([] { take(table(), bad()); });
   on_a_thread([&] {
@@ -303,7 +301,7 @@ TEST_CASE("each thread is told of its own; one that ends prints") {
   std::FILE* file = std::tmpfile();
   const int before = dup(2);
   dup2(fileno(file), 2);
-  Tensor<float> y;
+  Tensor<double> y;
   on_a_thread([&] { y = take(x, i); });
   dup2(before, 2);
   close(before);
@@ -317,7 +315,7 @@ TEST_CASE("each thread is told of its own; one that ends prints") {
 }
 
 TEST_CASE("alone: an operation that waits" * doctest::skip()) {
-  const Tensor<float> x = there(table());
+  const Tensor<double> x = there(table());
   CHECK(message_of([&] { take(x, there(bad())); }).starts_with("[take] indices (2, 2), x (4, 3): index 7"));
   CHECK_NOTHROW(synchronize(kDevice));
 }
