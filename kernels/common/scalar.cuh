@@ -4,6 +4,7 @@
 // float tan, erfc, sinh, pow: 4, and ndtr: 5).
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
@@ -52,6 +53,12 @@ struct Scalar {
   constexpr Scalar<U> to() const {
     return Scalar<U>(U(v));
   }
+  // The bits as an integer, and as a U of the same size.
+  constexpr auto bits() const { return as<std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t>>(); }
+  template <class U>
+  constexpr Scalar<U> as() const {
+    return Scalar<U>(std::bit_cast<U>(v));
+  }
 
   friend constexpr Scalar operator+(Scalar a, Scalar b) { return Scalar(T(Ring(Ring(a.v) + Ring(b.v)))); }
   friend constexpr Scalar operator-(Scalar a, Scalar b) { return Scalar(T(Ring(Ring(a.v) - Ring(b.v)))); }
@@ -60,6 +67,7 @@ struct Scalar {
   friend constexpr Scalar operator/(Scalar a, Scalar b) requires std::is_floating_point_v<T> {
     return Scalar(a.v / b.v);
   }
+  friend constexpr Scalar operator&(Scalar a, Scalar b) requires std::is_integral_v<T> { return Scalar(T(a.v & b.v)); }
   constexpr Scalar& operator+=(Scalar b) { return *this = *this + b; }
   constexpr Scalar& operator-=(Scalar b) { return *this = *this - b; }
   constexpr Scalar& operator*=(Scalar b) { return *this = *this * b; }

@@ -22,6 +22,7 @@ namespace detail {
 
 struct Window {
   static constexpr auto name = "sliding_window";
+  using any_device = void;
   int axis;  // from the back: 1 is the last
   std::int64_t size, step, extent;
   int core_of(int) const { return axis; }
@@ -42,14 +43,31 @@ struct Window {
 };
 struct AddWindows {
   static constexpr auto name = "sliding_window";
+  using any_device = void;
   Window window;
   int core_of(int) const { return window.axis + 1; }
   AnyTensor value(const AnyTensor& g) const {
     Shape s = g.shape().first(g.rank() - 1);
     s[-window.axis] = window.extent;
+    if (!g.device().is_cpu()) return on_device(g.array(), s);
     return AnyTensor(cpu::add_windows(g.array(), s, s.rank() - window.axis, window.step));
   }
   AnyTensor transpose(const AnyTensor& g, const Shape&) const { return linear_op(window, g); }
+
+ private:
+  // Place after place of the windows, all of them at once.
+  AnyTensor on_device(const Array& g, const Shape& s) const {
+    const Ref<Array> y = zeroed(g.dtype, s, g.device);
+    for (std::int64_t i = 0; i < window.size && g.numel(); ++i) {
+      const Ref<Array> to = SliceOp(window.axis, i, window.count(), window.step, false).view(*y),
+                       from = SliceOp(1, i, 1, 1, true).view(g);
+      Array* in[] = {to.get(), from.get()};
+      Ref<Array> sum;
+      with_floating(g.dtype, [&]<class T>(T) { Pointwise<Add, T, T, T>::op.value(in, &sum, 0); });
+      copy_strided(*to, *sum);
+    }
+    return AnyTensor(y);
+  }
 };
 inline AnyTensor Window::transpose(const AnyTensor& g, const Shape&) const { return linear_op(AddWindows{*this}, g); }
 

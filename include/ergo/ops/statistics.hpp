@@ -62,6 +62,20 @@ struct Variance {  // along the last axis
   }
 };
 
+// The power of two below a size, at least the least normal number; 1 if it is 0, infinite or NaN.
+struct UnitOf {
+  static constexpr auto name = "norm";
+  static constexpr Uses uses = Uses::nothing;
+  using rare = void;
+  template <class A>
+  static constexpr A value(const A& size) {
+    using Bits = cpu::detail::FloatBits<typename A::value_type>;
+    const auto bits = size.bits();
+    const A unit = (bits & decltype(size.bits())(~Bits::kFractionMask)).template as<typename A::value_type>();
+    return where((size == A(0)) | (size - size != A(0)), A(1),
+                 where(size < A(Bits::kMinNormal), A(Bits::kMinNormal), unit));
+  }
+};
 // The power of two below the largest size in each row, a constant; 1 for a row that has none.
 struct RowUnit {
   static constexpr auto name = "norm";
@@ -75,6 +89,13 @@ struct RowUnit {
     for (std::int64_t r = 0; r < y.numel(); ++r) data_of<T>(y.array())[r] = cpu::unit_of(data_of<T>(*from) + r * n, n);
     return y;
   }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& x) const {
+    const Tensor<T> size(reduce_last<ergo::cpu::MaxOf, T>(name, abs(x).array(), 1));
+    return as_column(pointwise_op(UnitOf{}, size));
+  }
+#endif
 };
 // The Euclidean norm along the last axis; x / y is 0 where y is, and its derivatives too.
 struct Norm {
