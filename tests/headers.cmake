@@ -11,7 +11,7 @@ foreach(header ${headers})
   file(CONFIGURE OUTPUT ${unit} CONTENT "#include <${header}>\n")
   set(build "")
   if(header MATCHES "^ergo/cuda/")  # for these builds alone
-    set(build -DERGO_EMULATED -I ${PROJECT_SOURCE_DIR}/tests/simt/include)
+    set(build -DERGO_EMULATED -Wno-unknown-pragmas -I ${PROJECT_SOURCE_DIR}/tests/simt/include)
   endif()
   add_test(NAME header_${name}
            COMMAND ${CMAKE_CXX_COMPILER} ${build} -std=c++20 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
