@@ -273,6 +273,16 @@ inline void launch_adam_rule(Stream& stream, const AdamNumbers* options, std::in
   launch(stream, "optim", {1, 1}, adam_rule_kernel<>, options, steps, rule);
 }
 
+// Puts a rule where a captured step reads it.
+template <class Rule>
+__global__ void store_rule_kernel(Rule rule, Rule* to) {
+  *to = rule;
+}
+template <class Rule>
+void launch_rule(Stream& stream, const Rule& rule, Rule* to) {
+  launch(stream, "optim", {1, 1}, store_rule_kernel<Rule>, rule, to);
+}
+
 // Bytes of device memory that launch_gradient_squares fills, for the chunks of all calls together.
 inline std::size_t gradient_squares_workspace(std::int64_t n_chunks) {
   return std::size_t(n_chunks) * sizeof(SquareSums);

@@ -5,6 +5,7 @@
 
 #include "ergo/autograd/tree_algebra.hpp"
 #include "ergo/core/compare.hpp"
+#include "ergo/cuda/graph.hpp"
 #include "ergo/optim/adam.hpp"
 #include "ergo/optim/clip.hpp"
 #include "ergo/optim/ema.hpp"
@@ -130,6 +131,25 @@ TEST_CASE("clipping on a device") {
   const auto bad = optim::clip_by_global_norm(tensor<float>({HUGE_VALF, 1}).to(kDevice), 1);
   for (const float x : bad.first.to_vector()) CHECK(x != x);
   CHECK(tree::norm(zeros<float>({0}).to(kDevice)).item() == 0);
+}
+
+TEST_CASE("a captured step that clips its gradient") {
+  Fresh fresh(8);
+  Net model = tree::to(random_net(fresh), kDevice), eager = model;
+  optim::Sgd opt{model, {.lr = 0.5}}, eager_opt = opt;
+  const Net g = tree::to(random_net(fresh), kDevice);
+  const auto work = [](Net& m, auto& o, const Net& gradient) {
+    auto [clipped, norm] = optim::clip_by_global_norm(gradient, 1);
+    o.step(m, clipped);
+    return norm;
+  };
+  auto step = cuda::capture([&] { return work(model, opt, g); });
+  (void)work(eager, eager_opt, g);
+  for (int t = 0; t < 3; ++t) {
+    cuda::refill(g.weight, fresh.tensor<float>({97, 101}));
+    CHECK(step().item() == work(eager, eager_opt, g).item());
+    CHECK(elements(model) == elements(eager));
+  }
 }
 
 #if defined(ERGO_EMULATED)

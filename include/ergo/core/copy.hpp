@@ -186,7 +186,9 @@ inline Ref<Array> to_device(const Array& x, Device d) {
 // Row-major bytes that this thread may read.
 inline Ref<Array> readable(const char* op, const Array& x) {
   const Array& c = concrete(op, x);
-  return c.device.is_cpu() ? dense(c) : to_device(c, Device::cpu());
+  if (c.device.is_cpu()) return dense(c);
+  backend(c.device).before_read(op);
+  return to_device(c, Device::cpu());
 }
 
 }  // namespace ergo::inline ERGO_BUILD::detail

@@ -67,6 +67,7 @@ struct Backend {
   MemoryInfo (*memory_info)(Device);
   void (*release_cached_memory)();
   int (*device_count)();
+  void (*before_read)(const char* op);  // throws where the host may not read from a device
 };
 inline constinit const Backend* installed_backend = nullptr;
 

@@ -84,7 +84,7 @@ class Tensor : public AnyTensor {
       if (i < 0 || i >= n) detail::fail("at", a, {"index ", index[d], " on axis ", d, " is out of range"});
       offset += i * c.stride[d];
     }
-    if (!c.device.is_cpu()) return cpu().at(index);
+    if (!c.device.is_cpu()) return Tensor(AnyTensor(detail::readable("at", c))).at(index);
     T value;
     std::memcpy(&value, c.data + offset, sizeof(T));
     return value;

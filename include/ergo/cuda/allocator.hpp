@@ -2,6 +2,9 @@
 // handed out at once for later work of that stream. One that a further stream worked on comes back when that stream has
 // passed the point: the home stream waits for it, the host never does.
 //
+// A captured graph has a stream of its own, and with it its own blocks, which `trim` leaves alone. Blocks of other
+// streams that it works on are pinned: released, they wait for the last graph.
+//
 // ERGO_CUDA_ALLOCATOR=direct makes each allocation the driver's own, of its exact size: what checkers of memory need.
 #pragma once
 
@@ -11,7 +14,7 @@
 #include <unordered_map>
 
 #include "ergo/core/allocator.hpp"
-#include "ergo/cuda/runtime.hpp"
+#include "ergo/cuda/recording.hpp"
 
 namespace ergo::inline ERGO_BUILD::cuda {
 
@@ -32,7 +35,7 @@ class Allocator {
     const std::lock_guard lock(mutex_);
     const std::size_t size = direct_ ? bytes : ergo::detail::class_bytes(ergo::detail::size_class(bytes));
     void* p = take(size, stream);
-    if (!p) {
+    if (!p && !detail::recording) {  // trimming waits for the device
       trim_locked();
       p = take(size, stream);
     }
@@ -64,20 +67,24 @@ class Allocator {
   // The block's user is done with it, in the order of its streams.
   void release(void* p) noexcept {
     const std::lock_guard lock(mutex_);
-    const auto found = blocks_.find(p);
-    const Block b = std::move(found->second);
-    blocks_.erase(found);
-    live_ -= std::int64_t(b.size);
-    try {
-      for (const Stream* other : b.others) b.home->wait_for(*other);
-      if (!direct_) {
-        free_[{b.home, b.size}].push_back(p);
-        cached_ += std::int64_t(b.size);
-        return;
-      }
-    } catch (...) {  // a lost device, or no memory for the list: the driver has it back
-    }
-    (void)cudaFreeAsync(p, b.home->handle);
+    release_locked(p);
+  }
+  // The recorded work touches the block, which stays until `unpin`.
+  void pin(void* p, detail::Recording& r) {
+    const std::lock_guard lock(mutex_);
+    Block& b = blocks_.at(p);
+    if (b.home != r.stream && r.touched.insert(p).second) ++b.pins;
+  }
+  void unpin(void* p) noexcept {
+    const std::lock_guard lock(mutex_);
+    Block& b = blocks_.find(p)->second;
+    if (--b.pins == 0 && b.released) release_locked(p);
+  }
+  // Returns to the driver what the stream keeps, from now on as others do.
+  void close(Stream& s) noexcept {
+    const std::lock_guard lock(mutex_);
+    s.keeps_blocks = false;
+    free_lists([&](Stream* home) { return home == &s; });
   }
   // Returns what is cached to the driver.
   void trim() {
@@ -95,11 +102,39 @@ class Allocator {
     Stream* home;
     const char* holder;
     std::vector<Stream*> others = {};
+    int pins = 0;
+    bool released = false;
   };
 
   Allocator() {
     const char* mode = std::getenv("ERGO_CUDA_ALLOCATOR");
     direct_ = mode && std::string(mode) == "direct";
+  }
+
+  void release_locked(void* p) noexcept {
+    const auto found = blocks_.find(p);
+    // A captured stream waits for nobody.
+    if (detail::capturing(*found->second.home) && !found->second.others.empty() && !found->second.pins) try {
+        detail::recording->touched.insert(p);
+        ++found->second.pins;
+      } catch (...) {}
+    if (found->second.pins) {
+      found->second.released = true;
+      return;
+    }
+    const Block b = std::move(found->second);
+    blocks_.erase(found);
+    live_ -= std::int64_t(b.size);
+    try {
+      for (const Stream* other : b.others) b.home->wait_for(*other);
+      if (!direct_ || b.home->keeps_blocks) {
+        free_[{b.home, b.size}].push_back(p);
+        cached_ += std::int64_t(b.size);
+        return;
+      }
+    } catch (...) {  // a lost device, or no memory for the list: the driver has it back
+    }
+    (void)cudaFreeAsync(p, b.home->handle);
   }
 
   void* take(std::size_t size, Stream& stream) {
@@ -111,7 +146,8 @@ class Allocator {
     }
     const OnDevice on(device_);
     void* p = nullptr;
-    const cudaError_t e = cudaMallocAsync(&p, size, stream.handle);
+    const cudaError_t e =
+        detail::capturing(stream) ? allocate_beside(&p, size) : cudaMallocAsync(&p, size, stream.handle);
     if (e == cudaErrorMemoryAllocation) {
       (void)cudaGetLastError();
       return nullptr;
@@ -119,16 +155,31 @@ class Allocator {
     check(e, "memory");
     return p;
   }
+  // For a stream that is captured: there is no memory in its order. That is rare, as its function has run before.
+  cudaError_t allocate_beside(void** p, std::size_t size) {
+    if (!beside_) beside_ = detail::take_stream(device_);
+    const detail::Uncaptured meanwhile;
+    const cudaError_t e = cudaMallocAsync(p, size, beside_->handle);
+    return e == cudaSuccess ? cudaStreamSynchronize(beside_->handle) : e;
+  }
+  template <class F>
+  void free_lists(F of_stream) {
+    for (auto list = free_.begin(); list != free_.end();) {
+      if (!of_stream(list->first.first)) {
+        ++list;
+        continue;
+      }
+      for (void* p : list->second) {
+        (void)cudaFreeAsync(p, list->first.first->handle);
+        cached_ -= std::int64_t(list->first.second);
+      }
+      list = free_.erase(list);
+    }
+  }
   void trim_locked() {
     if (free_.empty()) return;
     const OnDevice on(device_);
-    for (auto& [key, list] : free_) {
-      for (void* p : list) {
-        (void)cudaFreeAsync(p, key.first->handle);
-        cached_ -= std::int64_t(key.second);
-      }
-    }
-    free_.clear();
+    free_lists([](const Stream* home) { return !home->keeps_blocks; });
     (void)cudaDeviceSynchronize();
   }
   [[noreturn]] void fail_memory(std::size_t bytes) {
@@ -150,6 +201,7 @@ class Allocator {
   std::mutex mutex_;
   int device_ = 0;
   bool direct_ = false;
+  Stream* beside_ = nullptr;
   std::map<std::pair<Stream*, std::size_t>, std::vector<void*>> free_;  // by home stream and size
   std::unordered_map<void*, Block> blocks_;                             // in use
   std::int64_t live_ = 0, cached_ = 0, peak_ = 0;

@@ -36,8 +36,32 @@ inline void deallocate(Buffer& b) noexcept {
   if (b.data) Allocator::of(b.device.index()).release(b.data);
 }
 
+// Work that is recorded holds on to what it touches. While it is captured nothing outside is waited for: a replay comes
+// after what its thread did before.
+[[gnu::cold, gnu::noinline]] inline bool captured(const Stream& s, const Buffer& b) {
+  if (&s != recording->stream)
+    throw_error({"[capture] a captured function works on one device, ", Device::cuda(recording->stream->device),
+                 ", and comes to ", Device::cuda(s.device)});
+  Allocator::of(s.device).pin(b.data, *recording);
+  return recording->capturing;
+}
+
+// Memory for what is written before each replay, or once before the first: none of the graph's, as earlier work of a
+// replay may use the block for something else.
+inline Ref<Buffer> buffer_outside(std::size_t bytes) {
+  Stream& s = *recording->stream;
+  const OnStream outside(*recording->outside);
+  const Uncaptured meanwhile;
+  Ref<Buffer> b = Buffer::make(bytes, Device::cuda(s.device));
+  Allocator::of(s.device).used_on(b->data, s);
+  b->stream = &s;
+  return b;
+}
+
 // Before stream s, of b's device, works on b: threads may hand tensors to each other as they like.
 inline void read_on(Stream& s, const Buffer& b) {
+  if (recording) [[unlikely]]
+    if (captured(s, b)) return;
   auto* last = static_cast<Stream*>(__atomic_load_n(&b.stream, __ATOMIC_ACQUIRE));
   if (last == &s) [[likely]]
     return;
@@ -47,7 +71,7 @@ inline void read_on(Stream& s, const Buffer& b) {
 // Before s writes over b, whoever reads it must have done.
 inline void write_on(Stream& s, Buffer& b) {
   read_on(s, b);
-  Allocator::of(s.device).await_others(b.data, s);
+  if (!capturing(s)) Allocator::of(s.device).await_others(b.data, s);
   __atomic_store_n(&b.stream, static_cast<void*>(&s), __ATOMIC_RELEASE);
 }
 
@@ -62,6 +86,10 @@ inline bool is_pinned(const void* host) {
 // there then.
 inline void copy(std::byte* to, Buffer& to_buffer, const std::byte* from, Buffer& from_buffer, std::size_t bytes) {
   if (bytes == 0) return;
+  if (to_buffer.device.is_cpu()) refuse_read_in_capture("to");
+  if (from_buffer.device.is_cpu())
+    refuse_in_capture("to",
+                      "nothing is copied from the host, as no replay would read it again: cuda::refill before it");
   const Device there = to_buffer.device, here = from_buffer.device;
   Stream& s = current_stream(there.is_cuda() ? there : here);
   if (there.is_cuda()) write_on(s, to_buffer);
@@ -106,6 +134,7 @@ inline void fill(const ergo::detail::Array& y, std::uint64_t bits) {
 }
 inline void synchronize(Device d) {
   check_device(d);
+  refuse_in_capture("synchronize", "there is nothing to wait for");
   current_stream(d).synchronize();
 }
 inline MemoryInfo memory_info(Device d) {
@@ -116,9 +145,11 @@ inline void release_cached_memory() {
   for (int i = 0, n = count_devices(); i < n; ++i) Allocator::of(i).trim();
 }
 
-inline constexpr ergo::detail::Backend backend = {&allocate,     &deallocate,  &copy,        &copy_strided,
-                                                  &fill,         &synchronize, &memory_info, &release_cached_memory,
-                                                  &count_devices};
+inline constexpr ergo::detail::Backend backend = {&allocate,      &deallocate,
+                                                  &copy,          &copy_strided,
+                                                  &fill,          &synchronize,
+                                                  &memory_info,   &release_cached_memory,
+                                                  &count_devices, &refuse_read_in_capture};
 inline const bool installed = (ergo::detail::install_backend(&backend), true);
 
 }  // namespace detail

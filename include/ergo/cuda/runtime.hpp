@@ -125,6 +125,7 @@ struct Stream {
   detail::LaunchRing launches;
   FaultList* faults = nullptr;              // what its kernels tell of bad data (cuda/faults.hpp); null: none has yet
   void (*raise_faults)(Stream&) = nullptr;  // not null while a kernel may tell something
+  bool keeps_blocks = false;                // the allocator leaves what this stream freed to it
 
   // Waits for all work of this stream; a kernel's error, and data that one found bad, surface here.
   void synchronize(const char* what = "synchronize") {
@@ -195,14 +196,35 @@ inline Stream* take_stream(int device) {
   const OnDevice on(device);
   cudaStream_t handle = nullptr;
   check(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking), "stream");
-  return new Stream{device, handle, {}, nullptr, nullptr};
+  return new Stream{device, handle, {}, nullptr, nullptr, false};
 }
+inline void give_stream(Stream* s) noexcept {
+  IdleStreams& idle = IdleStreams::instance();
+  const std::lock_guard lock(idle.mutex);
+  idle.of[s->device].push_back(s);  // in room that was made when it was taken
+}
+inline ThreadStreams& thread_streams() {
+  static thread_local ThreadStreams streams;
+  return streams;
+}
+// Makes a stream this thread's on its device for a block.
+class OnStream {
+ public:
+  explicit OnStream(Stream& s) : place_(thread_streams().of[s.device]), before_(place_) { place_ = &s; }
+  OnStream(const OnStream&) = delete;
+  OnStream& operator=(const OnStream&) = delete;
+  ~OnStream() { place_ = before_; }
+
+ private:
+  Stream*& place_;
+  Stream* before_;
+};
 
 }  // namespace detail
 
 // This thread's compute stream on a device. [device] Error: there is no such device.
 inline Stream& current_stream(Device d) {
-  static thread_local detail::ThreadStreams streams;
+  detail::ThreadStreams& streams = detail::thread_streams();
   const int index = d.index();
   if (index >= kMaxDevices) throw_error({"[device] ", d, ": at most ", kMaxDevices, " devices are used"});
   if (!streams.of[index]) streams.of[index] = detail::take_stream(index);

@@ -4,9 +4,7 @@
 #include "ergo/autograd/tree_algebra.hpp"
 #include "ergo/ops/joining.hpp"
 #include "ergo/ops/statistics.hpp"
-#if defined(__CUDACC__) || defined(ERGO_EMULATED)
-#include "ergo/cuda/global_norm.hpp"
-#endif
+#include "ergo/ops/device_norm.hpp"
 
 namespace ergo::inline ERGO_BUILD::tree {
 

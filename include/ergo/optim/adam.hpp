@@ -44,22 +44,31 @@ struct AdamState {
   }
 
  protected:
-  void take(const char* op, Model& model, const Model& gradient, bool decoupled) {
-    check(op);
-    const double t = double(steps.item()) + 1, o = options.lr * options.weight_decay;
-    const cpu::AdamRule rule{.step = options.lr / (1 - std::pow(options.beta1, t)),
-                             .beta1 = options.beta1,
-                             .beta2 = options.beta2,
-                             .root = 1 / std::sqrt(1 - std::pow(options.beta2, t)),
-                             .eps = options.eps,
-                             .decay = decoupled ? 0 : options.weight_decay,
-                             .shrink = decoupled ? 1 - o : 1};
-    update_model(op, memory_, rule, &steps, model, gradient, first, second);
+  template <bool Decoupled>
+  void take(Model& model, const Model& gradient) {
+    update_model(kName<Decoupled>, *this, memory_, &rule<Decoupled>, &AdamState::steps, model, gradient, first, second);
   }
 
  private:
   [[no_unique_address]] StepMemory memory_;
 
+  template <bool Decoupled>
+  static constexpr const char* kName = Decoupled ? "adamw" : "adam";
+
+  // Of the step after `steps`.
+  template <bool Decoupled>
+  static cpu::AdamRule rule(const AdamState& s) {
+    s.check(kName<Decoupled>);
+    const Options& o = s.options;
+    const double t = double(s.steps.item()) + 1, shrunk = o.lr * o.weight_decay;
+    return {.step = o.lr / (1 - std::pow(o.beta1, t)),
+            .beta1 = o.beta1,
+            .beta2 = o.beta2,
+            .root = 1 / std::sqrt(1 - std::pow(o.beta2, t)),
+            .eps = o.eps,
+            .decay = Decoupled ? 0 : o.weight_decay,
+            .shrink = Decoupled ? 1 - shrunk : 1};
+  }
   void check(const char* op) const {
     check_option(op, "lr", options.lr, options.lr >= 0 && options.lr < 1e300, "is not a finite number >= 0");
     check_option(op, "beta1", options.beta1, options.beta1 >= 0 && options.beta1 < 1, "is not in [0, 1)");
@@ -81,7 +90,7 @@ struct Adam : detail::AdamState<Model, AdamOptions> {
       : detail::AdamState<Model, AdamOptions>("adam", model, given) {}
   // One step against the gradient: in place where the model owns its storage alone. An Error, and nothing changed, for
   // options that make no sense and a gradient of other shapes.
-  void step(Model& model, const Model& gradient) { this->take("adam", model, gradient, false); }
+  void step(Model& model, const Model& gradient) { this->template take<false>(model, gradient); }
 };
 
 // Adam whose weight decay stands beside the gradient's step.
@@ -91,7 +100,7 @@ struct AdamW : detail::AdamState<Model, AdamWOptions> {
   explicit AdamW(const Model& model, AdamWOptions given = {})
       : detail::AdamState<Model, AdamWOptions>("adamw", model, given) {}
   // As Adam's.
-  void step(Model& model, const Model& gradient) { this->take("adamw", model, gradient, true); }
+  void step(Model& model, const Model& gradient) { this->template take<true>(model, gradient); }
 };
 
 }  // namespace ergo::inline ERGO_BUILD::optim

@@ -19,9 +19,14 @@ struct Ema {
 
   // average := decay average + (1 - decay) model on the learned leaves; all else (State, integers) becomes the model's.
   void update(const Model& model) {
-    check();
     Model next = model;
-    detail::update_model("ema", memory_, cpu::AverageRule{1 - decay}, nullptr, average, model);
+    detail::update_model(
+        "ema", *this, memory_,
+        +[](const Ema& e) {
+          e.check();
+          return cpu::AverageRule{1 - e.decay};
+        },
+        nullptr, average, model);
     tree::zip([](auto& to, const auto& from) { to = from; }, next, std::as_const(average));
     average = std::move(next);
   }

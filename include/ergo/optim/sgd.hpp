@@ -35,17 +35,22 @@ struct Sgd {
     check();
     if (options.momentum > 0 && !velocity) velocity = tree::zeros_like(model);
     if (velocity)
-      detail::update_model("sgd", memory_,
-                           cpu::SgdRule<true>{options.lr, options.momentum, options.weight_decay, options.nesterov},
-                           &steps, model, gradient, *velocity);
+      detail::update_model("sgd", *this, memory_, &rule<true>, &Sgd::steps, model, gradient, *velocity);
     else
-      detail::update_model("sgd", memory_, cpu::SgdRule<false>{options.lr, 0, options.weight_decay, false}, &steps,
-                           model, gradient);
+      detail::update_model("sgd", *this, memory_, &rule<false>, &Sgd::steps, model, gradient);
   }
 
  private:
   [[no_unique_address]] detail::StepMemory memory_;
 
+  template <bool Momentum>
+  static cpu::SgdRule<Momentum> rule(const Sgd& s) {
+    s.check();
+    const SgdOptions& o = s.options;
+    detail::check_option("sgd", "momentum", o.momentum, Momentum || o.momentum == 0,
+                         "is new to a captured step, which has no velocity");
+    return {o.lr, o.momentum, o.weight_decay, Momentum && o.nesterov};
+  }
   void check() const {
     detail::check_option("sgd", "lr", options.lr, options.lr >= 0 && options.lr < 1e300, "is not a finite number >= 0");
     detail::check_option("sgd", "momentum", options.momentum, options.momentum >= 0 && options.momentum < 1,

@@ -3,7 +3,10 @@
 // written, so a step that throws changes nothing. On a CUDA device a step is one launch a dtype.
 #pragma once
 
+#include <optional>
+
 #include "ergo/autograd/tree_algebra.hpp"
+#include "ergo/core/make.hpp"
 #include "ergo/cpu/optimizer.hpp"
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
 #include "ergo/cuda/optimizer.hpp"
@@ -20,11 +23,7 @@ struct StepMemory {};
 #endif
 
 // A step number, on the CPU wherever the model is.
-inline Tensor<std::int64_t> step_number(std::int64_t n) {
-  Tensor<std::int64_t> t(Array::make(DType::int64, Shape{}));
-  *data_of<std::int64_t>(t.array()) = n;
-  return t;
-}
+inline Tensor<std::int64_t> step_number(std::int64_t n) { return filled(Shape{}, n, Device::cpu()); }
 
 // "[sgd] lr -1 ...": a number of the options that makes no sense.
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_option(const char* op, const char* option, double value,
@@ -79,10 +78,22 @@ inline void check_updated(const char* op, const Path& path, const AnyTensor& par
 }
 
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
+// A replay reads and writes where the captured step did, so that must be the same place.
+template <class Model>
+[[noreturn, gnu::cold]] void fail_shared(const char* op, const Model& model, std::size_t leaf) {
+  std::string name;
+  tree::for_each_named(
+      [&](std::string at, const auto&) {
+        if (leaf-- == 0) name = at.empty() ? "the model" : std::move(at);
+      },
+      model);
+  throw_error(
+      {"[", op, "] ", name, ": a captured step works in place, and somebody shares the memory, or the state's"});
+}
 // All that can fail comes before the first launch, here too.
-inline void update_runs_on(Device device, StepMemory& memory, const void* rule, const std::vector<cpu::UpdateRun>& runs,
-                           const std::vector<cuda::UpdateLaunch>& launches, const std::vector<Written>& written,
-                           const std::vector<Ref<Array>>& gradients) {
+inline void update_runs_on(Device device, StepMemory& memory, const void* rule, const void* stored,
+                           const std::vector<cpu::UpdateRun>& runs, const std::vector<cuda::UpdateLaunch>& launches,
+                           const std::vector<Written>& written, const std::vector<Ref<Array>>& gradients) {
   const cuda::Work w(device);
   cuda::UpdateGroups<cuda::UpdateLaunch> groups;
   for (std::size_t i = 0; i < runs.size(); ++i) {
@@ -96,14 +107,17 @@ inline void update_runs_on(Device device, StepMemory& memory, const void* rule, 
   groups.send(w, memory);
   for (const Ref<Array>& g : gradients) w.reads(*g);
   for (const Written& a : written) a.order(w);
-  for (const auto& g : groups) g.function(w.stream(), rule, g.on_device(), g.chunks_on_device(), g.n_chunks, nullptr);
+  for (const auto& g : groups) g.function(w.stream(), rule, g.on_device(), g.chunks_on_device(), g.n_chunks, stored);
 }
 #endif
 
-// rule on (model, gradient, states...), leaf by leaf; `count` (or null) is raised by one with the rest.
-template <class Rule, class Model, class... State>
-void update_model(const char* op, [[maybe_unused]] StepMemory& memory, const Rule& rule, Tensor<std::int64_t>* count,
+// The optimiser's rule on (model, gradient, states...), leaf by leaf; its `count`, unless null, is raised by one with
+// the rest.
+template <class Rule, class Optimiser, class Model, class... State>
+void update_model(const char* op, Optimiser& optimiser, [[maybe_unused]] StepMemory& memory,
+                  Rule (*rule_of)(const Optimiser&), std::type_identity_t<Tensor<std::int64_t> Optimiser::*> count,
                   Model& model, const Model& gradient, State&... states) {
+  const Rule rule = rule_of(optimiser);
   static_assert(sizeof...(State) == Rule::states);
   constexpr int kTrees = 1 + Rule::states;
   std::optional<Device> device;
@@ -132,7 +146,7 @@ void update_model(const char* op, [[maybe_unused]] StepMemory& memory, const Rul
       },
       model, gradient, states...);
   for (Written& w : written) w.prepare();
-  if (count) next = step_number(count->item() + 1);
+  if (count) next = step_number((optimiser.*count).item() + 1);
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const Written* w = &written[i * kTrees];
     runs[i].in = w[0].in();
@@ -144,13 +158,22 @@ void update_model(const char* op, [[maybe_unused]] StepMemory& memory, const Rul
     }
   }
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  if (device && !device->is_cpu() && cuda::detail::recording && cuda::detail::recording->capturing) {
+    for (std::size_t i = 0; i < written.size(); ++i)
+      if (written[i].fresh) fail_shared(op, model, i / kTrees);
+    auto replayed = std::make_unique<cuda::ReplayedRule<Rule, Optimiser>>(op, optimiser, memory.anchor, rule_of, count);
+    const void* stored = replayed->stored();
+    cuda::detail::recording->before.push_back(std::move(replayed));
+    update_runs_on(*device, memory, &rule, stored, runs, launches, written, gradients);
+    return;  // the replays count
+  }
   if (device && !device->is_cpu())
-    update_runs_on(*device, memory, &rule, runs, launches, written, gradients);
+    update_runs_on(*device, memory, &rule, nullptr, runs, launches, written, gradients);
   else
 #endif
     cpu::update_runs(rule, runs);
   for (Written& w : written) w.finish();
-  if (count) *count = std::move(next);
+  if (count) optimiser.*count = std::move(next);
 }
 
 }  // namespace detail

@@ -2,8 +2,10 @@
 // one more for the norm, and one a dtype for the clipped tensors. The host waits for nothing.
 #pragma once
 
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
 #include <optional>
 
+#include "ergo/autograd/tree_algebra.hpp"
 #include "ergo/cuda/optimizer.hpp"
 
 namespace ergo::inline ERGO_BUILD::cuda {
@@ -82,7 +84,7 @@ Tensor<R> global_norm(Device device, const Tree& tree, double max_norm, Tree* cl
   launch_clip<R>(w.stream(), all, n_chunks, max_norm, factor, reinterpret_cast<R*>(norm->data));
   if (clipped) {
     for (const auto& g : groups) g.function->scale(w.stream(), g.on_device(), g.chunks_on_device(), g.n_chunks, factor);
-    std::vector<Ref<Array>> leaves(results.begin(), results.end());
+    ergo::detail::LeafList leaves(results.begin(), results.end());
     ergo::detail::assign_leaves(*clipped, std::move(leaves));
   }
   return Tensor<R>(std::move(norm));
@@ -108,3 +110,4 @@ std::optional<std::pair<Tree, Tensor<R>>> clip_by_global_norm(const Tree& tree, 
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cuda
+#endif
