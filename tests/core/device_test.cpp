@@ -82,18 +82,25 @@ TEST_CASE("a scope changes the default of its thread, for its block, exceptions 
 
 // A back end in host memory, so that the seam itself is exercised: what is asked of it, and that nothing else is.
 namespace {
+using ergo::detail::Array;
 using ergo::detail::Buffer;
-int allocated = 0, freed = 0, copied = 0, waited = 0;
+int allocated = 0, freed = 0, copied = 0, waited = 0, read = 0;
 const ergo::detail::Backend fake = {
     [](Buffer& b) { ++allocated, b.data = static_cast<std::byte*>(std::malloc(b.bytes + 1)); },
     [](Buffer& b) noexcept { ++freed, std::free(b.data); },
     [](std::byte* to, Buffer&, const std::byte* from, Buffer&, std::size_t n) { ++copied, std::memcpy(to, from, n); },
+    [](const Array&, const Array&) { FAIL("all is row-major here"); },
+    [](const Array& y, std::uint64_t bits) {
+      const std::int64_t width = ergo::size_of(y.dtype);
+      for (std::int64_t i = 0; i < y.numel(); ++i) std::memcpy(y.data + i * width, &bits, std::size_t(width));
+    },
     [](Device) { ++waited; },
     [](Device) {
       return ergo::MemoryInfo{1, 2, 3};
     },
     [] {},
     [] { return 2; },
+    [](const char*) { ++read; },
 };
 }  // namespace
 
@@ -129,6 +136,7 @@ TEST_CASE("a back end lends memory and copies; tensors move there and back") {
     ergo::synchronize(d);
     CHECK(waited == 1);
     CHECK(copied > 0);
+    CHECK(read == 3);  // twice to_vector, once at
   }
   CHECK(allocated > 0);
   CHECK(freed == allocated);
