@@ -59,6 +59,10 @@ struct FusedOp final : CopiedOp<FusedOp<F, Y, In...>> {
   }
 
  private:
+  // Whether the rule is told which cotangents are wanted. Not asked where it is called: nvcc says no in a lambda.
+  static constexpr bool kAsksWanted = requires(const F& rule, const Result& g, const Y& y, const In&... x, Wanted w) {
+    rule.vjp(g, y, x..., w);
+  };
   // Without a kernel of its own an operation is its definition there.
   void device_value(Args x, Ref<Array>* y) const {
     if constexpr (has_cuda<F, In...>)
@@ -91,7 +95,7 @@ struct FusedOp final : CopiedOp<FusedOp<F, Y, In...>> {
   void back(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx, std::index_sequence<K...>) const {
     if (!g[0]) return;
     auto r = [&] {
-      if constexpr (requires { f.vjp(handle<Result>(g[0]), outputs(y), handle<In>(x[K])..., wanted); })
+      if constexpr (kAsksWanted)
         return f.vjp(handle<Result>(g[0]), outputs(y), handle<In>(x[K])..., wanted);
       else
         return f.vjp(handle<Result>(g[0]), outputs(y), handle<In>(x[K])...);
