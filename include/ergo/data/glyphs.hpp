@@ -248,7 +248,7 @@ ERGO_ONCE Glyphs glyphs(const Key& key, AnyInteger n) {
       label[i] = detail::draw_glyph(random_block(seed, std::uint64_t(i), RandomUse::fold).low(),
                                     to + i * detail::kGlyphPixels);
   });
-  return {std::move(images), std::move(labels)};
+  return {images.to(default_device()), labels.to(default_device())};
 }
 
 ERGO_ONCE ImageDataset glyphs_dataset(const Key& key, AnyInteger train, AnyInteger test) {

@@ -48,7 +48,7 @@ inline Tensor<float> load_images(const std::string& path) {
   parallel_for(bytes.numel(), 1 << 17, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) to[i] = float(from[i]) / 255.0f;
   });
-  return x;
+  return x.to(default_device());
 }
 inline Tensor<std::int32_t> load_labels(const std::string& path, std::int64_t images, int classes) {
   const Tensor<std::uint8_t> bytes = load_idx(path);
@@ -62,7 +62,7 @@ inline Tensor<std::int32_t> load_labels(const std::string& path, std::int64_t im
       throw_error({"[mnist] ", path, ", byte ", 8 + i, ": label ", from[i], " is not in [0, ", classes, ")"});
     to[i] = from[i];
   }
-  return labels;
+  return labels.to(default_device());
 }
 
 }  // namespace detail
