@@ -57,3 +57,28 @@ build() {
     return 1
   fi
 }
+
+# make_cuda_tools [TOOL...]: nvcc, and those named of cuobjdump, nvdisasm and compute-sanitizer; from wheels in
+# build/cuda-tools where the machine lacks them. Puts them on the PATH; CUDACXX is the nvcc.
+make_cuda_tools() {
+  local tools=$root/build/cuda-tools wheels=() tool folder
+  for tool in "$@"; do
+    command -v "$tool" >/dev/null || wheels+=("nvidia-cuda-${tool/compute-sanitizer/sanitizer-api}")
+  done
+  CUDACXX=${CUDACXX:-$(command -v nvcc || true)}
+  [[ $CUDACXX || ! -x /usr/local/cuda/bin/nvcc ]] || CUDACXX=/usr/local/cuda/bin/nvcc
+  [[ $CUDACXX ]] || wheels+=(nvidia-{cuda-nvcc,nvvm,cuda-crt,cuda-runtime,cuda-cccl,cublas})
+  if ((${#wheels[@]})); then
+    need_packages python3 python3-venv
+    [[ -x $tools/bin/pip ]] || /usr/bin/python3 -m venv "$tools"
+    if ! "$tools/bin/pip" install --disable-pip-version-check "${wheels[@]/%/>=13}" >"$root/build/cuda-tools.log" 2>&1; then
+      tail -n 20 "$root/build/cuda-tools.log" >&2
+      return 1
+    fi
+    for folder in "$tools"/lib/python3*/site-packages/nvidia/*/bin; do
+      [[ ! -d $folder ]] || PATH=$PATH:$folder
+    done
+    [[ $CUDACXX ]] || CUDACXX=$(command -v nvcc)
+  fi
+  export CUDACXX PATH
+}
