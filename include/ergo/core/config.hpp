@@ -53,5 +53,6 @@ inline constexpr bool kCuda = false;
 #define ERGO_INLINE inline __attribute__((always_inline))
 #if defined(__CUDACC__)
 #pragma nv_diag_suppress 2189  // it takes the attribute on every template for one on a redeclaration
+#pragma nv_diag_suppress 554   // it warns of a conversion operator whose constraint fails that it is never called
 #pragma nv_diag_suppress 1675  // its front end passes #pragma GCC unroll on, and warns that it does not know it
 #endif

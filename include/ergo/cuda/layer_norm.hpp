@@ -14,7 +14,7 @@ template <class T>
 std::tuple<Tensor<T>, Tensor<Compute<T>>> layer_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>& beta,
                                                      double eps) {
   const Work w = work_on(x, gamma, beta);
-  Shape lead = x.shape().first(x.rank() - 1), none;
+  Shape lead = x.shape().first(x.rank() - 1);
   ergo::detail::broadcast(lead, gamma.shape().first(gamma.rank() - 1));
   ergo::detail::broadcast(lead, beta.shape().first(beta.rank() - 1));
   const std::int64_t n = x.shape()[-1];
