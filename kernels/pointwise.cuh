@@ -46,12 +46,14 @@ template <class F>
 struct ValueOf {
   static ValueOf from(const void*) { return {}; }
   template <class... X>
-  constexpr auto operator()(const X&... x) const {
-    return F::value(x...);
+  __device__ __forceinline__ auto operator()(const X&... x) const {
+    return F::value(x...);  // constexpr, else nvcc refuses it
   }
 };
 
-// The kernel's own view of a call: the innermost axis counted in packs.
+// The kernel's own view of a call: the innermost axis counted in packs. As its arrays are indexed by numbers that are
+// not known when it is compiled, the parameters stay where they are (__grid_constant__), else each thread would copy
+// them.
 template <int N>
 struct MapOperands {
   const std::byte* data[N];
@@ -78,7 +80,8 @@ struct Taken {
   Pack<T, V> at[P];
 };
 
-template <int V, int P, class F, class Out, class... In>
+// Whole: all packs of the block exist and are full, which nearly all blocks know; nothing is checked then.
+template <bool Whole, int V, int P, class F, class Out, class... In>
 struct MapBody {
   static constexpr int N = int(sizeof...(In));
 
@@ -88,20 +91,24 @@ struct MapBody {
                                                         const std::int64_t (&offset)[P][N]) {
     Taken<T, V, P> r{};
     const std::byte* data = x.data[K];
-    const bool constant = x.stride[K][s.rank - 1] == 0;
+    if (x.stride[K][s.rank - 1] == 0) {
 #pragma unroll
-    for (int p = 0; p < P; ++p) {
-      if (index[p] >= s.packs) continue;
-      const T* at = reinterpret_cast<const T*>(data + offset[p][K]);
-      if (constant) {
-        const T one = data ? *at : element_of<T>(x.value[K]);
+      for (int p = 0; p < P; ++p) {
+        T one = element_of<T>(x.value[K]);
+        if (data && (Whole || index[p] < s.packs)) one = *reinterpret_cast<const T*>(data + offset[p][K]);
 #pragma unroll
         for (int v = 0; v < V; ++v) r.at[p][v] = one;
-      } else if (V == 1 || s.rank > 1 || std::int64_t(index[p]) * V + V <= s.count) {
-        r.at[p] = load_pack<V>(at);
-      } else {
+      }
+    } else {
 #pragma unroll
-        for (int v = 0; v < V; ++v) r.at[p][v] = std::int64_t(index[p]) * V + v < s.count ? at[v] : at[0];
+      for (int p = 0; p < P; ++p) {
+        const T* at = reinterpret_cast<const T*>(data + offset[p][K]);
+        if (Whole || std::int64_t(index[p]) * V + V <= s.count) {
+          r.at[p] = load_pack<V>(at);
+        } else if (index[p] < s.packs) {
+#pragma unroll
+          for (int v = 0; v < V; ++v) r.at[p][v] = std::int64_t(index[p]) * V + v < s.count ? at[v] : at[0];
+        }
       }
     }
     return r;
@@ -110,12 +117,12 @@ struct MapBody {
                                                  const Taken<In, V, P>&... x) {
 #pragma unroll
     for (int p = 0; p < P; ++p) {
-      if (index[p] >= s.packs) continue;
+      if (!Whole && index[p] >= s.packs) continue;
       Pack<Out, V> r;
 #pragma unroll
       for (int v = 0; v < V; ++v) r[v] = narrow<Out>(f(Scalar<Compute<In>>(widen(x.at[p][v]))...).v);
       const std::int64_t first = std::int64_t(index[p]) * V;
-      if (V == 1 || first + V <= s.count) {
+      if (Whole || V == 1 || first + V <= s.count) {
         store_pack(y + first, r);
       } else {
 #pragma unroll
@@ -150,8 +157,13 @@ struct MapBody {
 
 template <int V, int P, class F, class Out, class... In>
 __global__ void __launch_bounds__(kMapBlock)
-    map_kernel(F f, Out* y, MapOperands<int(sizeof...(In))> x, MapSpace space) {
-  MapBody<V, P, F, Out, In...>::run(f, y, x, space, std::make_integer_sequence<int, int(sizeof...(In))>{});
+    map_kernel(F f, Out* y, const __grid_constant__ MapOperands<int(sizeof...(In))> x,
+               const __grid_constant__ MapSpace space) {
+  constexpr auto operands = std::make_integer_sequence<int, int(sizeof...(In))>{};
+  if ((std::int64_t(blockIdx.x) + 1) * (kMapBlock * P * V) <= space.count)
+    MapBody<true, V, P, F, Out, In...>::run(f, y, x, space, operands);
+  else
+    MapBody<false, V, P, F, Out, In...>::run(f, y, x, space, operands);
 }
 
 // Packs of V elements serve: see above.

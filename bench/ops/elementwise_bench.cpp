@@ -53,7 +53,7 @@ void add_one_element(std::vector<Row>& rows) {
 
 struct GeluOfAffine {
   template <class A>
-  A operator()(const A& x, const A& w, const A& b) const {
+  constexpr A operator()(const A& x, const A& w, const A& b) const {
     return gelu_tanh(x * w + b);
   }
 };

@@ -21,33 +21,33 @@ namespace autograd_map_test {
 // At namespace scope and outside of ergo: a user's own.
 struct Swish {
   template <class A>
-  A operator()(A x, A b) const {
+  constexpr A operator()(A x, A b) const {
     return x / (A(1) + ergo::exp(-(b * x)));
   }
 };
 struct Cubic {
   template <class A>
-  A operator()(A x) const {
+  constexpr A operator()(A x) const {
     return x * x * x * A(0.5) - A(2) * x;
   }
 };
 struct Softsign {  // an `if` on values
   static constexpr bool branches = true;
   template <class A>
-  A operator()(A x) const {
+  constexpr A operator()(A x) const {
     if (x < A(0)) return x / (A(1) - x);
     return x / (A(1) + x);
   }
 };
 struct Clamped {
   template <class A>
-  A operator()(A x, A lo) const {
+  constexpr A operator()(A x, A lo) const {
     return where(x < lo, lo * lo, x * lo);
   }
 };
 struct Sum3 {
   template <class A>
-  A operator()(A a, A b, A c) const {
+  constexpr A operator()(A a, A b, A c) const {
     return ergo::tanh(a * b) + ergo::log(c) * a;
   }
 };

@@ -85,7 +85,7 @@ double log_add_exp_of(double a, double b) {
 // A user's function for map.
 struct Gate {
   template <class A>
-  A operator()(A x, A b) const {
+  constexpr A operator()(A x, A b) const {
     return x / (A(1) + ergo::exp(-(b * x)));
   }
 };

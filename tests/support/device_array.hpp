@@ -21,6 +21,7 @@ class DeviceArray {
   }
   explicit DeviceArray(const std::vector<Element>& x) : DeviceArray(x.size()) {
     ergo::cuda::check(cudaMemcpy(data_, x.data(), x.size() * sizeof(T), cudaMemcpyHostToDevice), "test");
+    ergo::cuda::check(cudaDeviceSynchronize(), "test");  // cudaMemcpy may return before the bytes are there
   }
   DeviceArray(const DeviceArray&) = delete;
   DeviceArray& operator=(const DeviceArray&) = delete;

@@ -1,7 +1,9 @@
 // map(F{}, x, y, ...): a user's own pointwise function as one fused loop, differentiable without a written derivative.
 // F is a stateless struct at namespace scope whose operator() is a template over its argument types:
 //
-//   struct Swish { template <class A> A operator()(A x, A b) const { return x / (A(1) + ergo::exp(-(b * x))); } };
+//   struct Swish {
+//     template <class A> constexpr A operator()(A x, A b) const { return x / (A(1) + ergo::exp(-(b * x))); }
+//   };
 //
 // Derivatives to the third order come from nested dual numbers over packs; their directions are run-time data, so one
 // loop an order serves any number of arguments. With an `if` on values, F says `static constexpr bool branches = true`
@@ -97,13 +99,14 @@ struct MapBody {
 template <class F, int K, bool Scaled, class C, int N>
 inline constexpr cpu::Loop map_loop = cpu::detail::make_loop<MapBody<F, K, Scaled, C, N>, true, C>();
 
-// The same on the scalars of a device.
+// The same on the scalars of a device. nvcc refuses an F whose operator() is not constexpr.
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
 template <class F, int K, bool Scaled, int N>
 struct MapOnDevice {
   Directions directions;
   static MapOnDevice from(const void* self) { return {*static_cast<const Directions*>(self)}; }
   template <class V, class... X>
-  constexpr V operator()(const V& x, const X&... rest) const {
+  __device__ __forceinline__ V operator()(const V& x, const X&... rest) const {
     if constexpr (Scaled)
       return x * derivative(std::make_integer_sequence<int, N>{}, rest...);
     else
@@ -112,12 +115,16 @@ struct MapOnDevice {
 
  private:
   template <int... A, class V, class... X>
-  constexpr V derivative(std::integer_sequence<int, A...>, const V& x, const X&... rest) const {
+  __device__ __forceinline__ V derivative(std::integer_sequence<int, A...>, const V& x, const X&... rest) const {
     using J = Jet<V, K>;
     const V at[] = {x, rest...};
     return J::top(F{}(J::seed(at[A], A, directions.at)...));
   }
 };
+#else
+template <class F, int K, bool Scaled, int N>
+struct MapOnDevice;
+#endif
 template <class F, int K, bool Scaled, class T, int N, int... A>
 constexpr PointwiseKernels map_kernels_of(std::integer_sequence<int, A...>) {
   return kernels_of<MapOnDevice<F, K, Scaled, N>, T, std::enable_if_t<(A >= 0), T>...>(

@@ -169,6 +169,9 @@ struct LinearOptions {
 };
 
 namespace detail {
+// Whether it does not matter that the product is rounded first: for 16-bit types a product of their own then serves.
+constexpr bool commutes_with_rounding(Activation a) { return a == Activation::none || a == Activation::relu; }
+
 template <class T>
 Tensor<T> affine(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b) {
   Array* in[] = {&x.array(), &w.array(), &b.array()};
@@ -205,18 +208,20 @@ Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w) {
 template <Floating T>
 ERGO_INLINE Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& b, LinearOptions options) {
   using C = Compute<T>;
-  if constexpr (!std::is_same_v<C, T>)
-    return cast<T>(activate(detail::affine(cast<C>(x), cast<C>(w), cast<C>(b)), options.activation));
-  else
-    return activate(detail::affine(x, w, b), options.activation);
+  if constexpr (!std::is_same_v<C, T>) {
+    if (!detail::commutes_with_rounding(options.activation))
+      return cast<T>(activate(detail::affine(cast<C>(x), cast<C>(w), cast<C>(b)), options.activation));
+  }
+  return activate(detail::affine(x, w, b), options.activation);
 }
 template <Floating T>
 ERGO_INLINE Tensor<T> linear(const Tensor<T>& x, const Tensor<T>& w, LinearOptions options) {
   using C = Compute<T>;
-  if constexpr (!std::is_same_v<C, T>)
-    return cast<T>(activate(detail::without_bias(cast<C>(x), cast<C>(w)), options.activation));
-  else
-    return activate(detail::without_bias(x, w), options.activation);
+  if constexpr (!std::is_same_v<C, T>) {
+    if (!detail::commutes_with_rounding(options.activation))
+      return cast<T>(activate(detail::without_bias(cast<C>(x), cast<C>(w)), options.activation));
+  }
+  return activate(detail::without_bias(x, w), options.activation);
 }
 
 }  // namespace ergo::inline ERGO_BUILD
