@@ -1,4 +1,5 @@
 // label: simt
+// device: emulated
 // CUDA as a back end of the core, on two emulated devices: memory, copies, threads, failures.
 #include "ergo/cuda/backend.hpp"
 

@@ -1,20 +1,22 @@
+#!/usr/bin/env python3
 """Compiles CUDA code with nvcc, without a GPU: every warning is a failure, and what ptxas made of each kernel is held
 against tests/kernels/resources.txt.
 
-usage: resources.py [--write] [--jobs N] [--folder FOLDER] [--seconds N] [SOURCE...]
+usage: resources.py [--write] [--jobs N] [--folder FOLDER] [SOURCE...]
 
-Without SOURCE: each tests/kernels/*_test.cpp, in full for sm_80 and sm_90 and looked into; each tests/cuda/*_test.cpp
-with the sources it names, and each example, for sm_90 as far as PTX. Host code is g++'s, and compiled elsewhere.
-nvcc is $CUDACXX or that of the PATH, cuobjdump (with nvdisasm) that of the PATH.
+Without SOURCE: each tests/kernels/*_test.cpp for sm_80 and sm_90, and looked into; examples/quickstart.cpp for sm_90 in
+full; each tests/cuda/*_test.cpp with the sources it names, and the other examples, by nvcc's front end alone, which
+finds what g++ does not (their host code is compiled by g++ elsewhere, the kernels that they use by the first). nvcc is
+$CUDACXX or that of the PATH, cuobjdump (with nvdisasm) that of the PATH.
 
 A line of the table sums up the instances of one kernel in one test for one architecture: how many there are, registers
-(least-most), bytes of stack and of spills and static shared memory (most), and how many instances have 128-bit loads
-from global memory, 128-bit stores to it, 128-bit accesses of shared memory, tensor-core instructions, and accesses of
-local memory. Fails: a spill, stack or local memory that the table does not have, fewer instances with wide accesses or
+(least-most), bytes of stack and of spills and static shared memory (most), and, for sm_90, how many instances have
+128-bit loads from global memory, 128-bit stores to it, 128-bit accesses of shared memory, tensor-core instructions, and
+accesses of local memory. Fails: a spill, stack or local memory that the table does not have, fewer instances with wide accesses or
 tensor cores than it has, a kernel it does not know or that is gone. Registers are told, not judged. --write makes the
 table anew; it holds for the toolkit that its first line names, others are compared in spills and local memory alone.
 
-Prints `passed NAME` or `FAILED NAME: why`, one line a source.
+Prints `passed NAME` or `FAILED NAME: why`, one line a source; exit status 3 if any failed.
 """
 import argparse
 import collections
@@ -30,6 +32,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TABLE = ROOT / "tests/kernels/resources.txt"
 NVCC = os.environ.get("CUDACXX") or "nvcc"
 ARCHITECTURES = (80, 90)
+DISASSEMBLED = 90
 FLAGS = ["-std=c++20", "--expt-relaxed-constexpr", "-O2", "-x", "cu", "-DERGO_BASELINE_ISA", "-Xcompiler=-Wall,-Wextra",
          "-DDOCTEST_CONFIG_SUPER_FAST_ASSERTS", f'-DERGO_SOURCE_DIR="{ROOT}"', "-I", str(ROOT / "include"), "-I",
          str(ROOT / "tests"), "-I", str(ROOT / "examples"), "-I", str(ROOT)]  # fmt: skip
@@ -97,7 +100,7 @@ def summary(test, kernels):
     for key, instances in rows.items():
         registers = [k["registers"] for k in instances]
         most = {n: max(k.get(n, 0) for k in instances) for n in ("stack", "spills", "smem")}
-        have = {n: sum(k.get(n, 0) > 0 for k in instances) for n in COUNTS}
+        have = {n: sum(k.get(n, 0) > 0 for k in instances) if key[2] == f"sm_{DISASSEMBLED}" else "-" for n in COUNTS}
         result[key] = {"instances": len(instances), "least": min(registers), "most": max(registers), **most, **have}
     return result
 
@@ -109,16 +112,19 @@ def warnings_in(text):
 
 def compile_source(task):
     """(name, seconds, why it failed or "", summary)"""
-    name, source, looked_into, folder = task
+    name, source, folder = task
     start = time.monotonic()
-    out = folder / (re.sub(r"\W", "_", name) + (".o" if looked_into else ".ptx"))
+    looked_into = name.startswith("kernels/")
+    out = folder / re.sub(r"\W", "_", name)
     command = [NVCC, *FLAGS]
     if looked_into:
         for arch in ARCHITECTURES:
             command += ["-gencode", f"arch=compute_{arch},code=sm_{arch}"]
-        command += ["-Xptxas", "-v", "-c"]
-    else:
-        command += ["-arch=compute_90", "-ptx"]
+        command += ["-Xptxas", "-v", "-fatbin"]
+    elif name == "examples/quickstart":
+        command += ["-gencode", "arch=compute_90,code=sm_90", "-c"]
+    else:  # references in long double are host functions that nvcc takes for constexpr ones
+        command += ["-arch=compute_90", "-ptx", "-fdevice-syntax-only", "-diag-suppress=20208"]
     status, text = run([*command, str(source), "-o", str(out)])
     (folder / (out.name + ".log")).write_text(text)
     wrong = warnings_in(text)
@@ -128,7 +134,7 @@ def compile_source(task):
         return name, time.monotonic() - start, reason, rows
     if looked_into:
         kernels = read_ptxas(text)
-        status, listing = run(["cuobjdump", "-sass", str(out)])
+        status, listing = run(["cuobjdump", "-sass", "-arch", f"sm_{DISASSEMBLED}", str(out)])
         if status:
             return name, time.monotonic() - start, f"cuobjdump: {listing.strip().splitlines()[-1]}", rows
         count_instructions(kernels, listing)
@@ -161,7 +167,7 @@ def read_table():
     for line in lines:
         test, kernel, arch, *values = line.split()
         row = dict(zip(COLUMNS, values))
-        rows[test, kernel, arch] = {c: row[c] if c == "registers" else int(row[c]) for c in COLUMNS}
+        rows[test, kernel, arch] = {c: row[c] if c == "registers" or row[c] == "-" else int(row[c]) for c in COLUMNS}
     return first, rows
 
 
@@ -177,10 +183,10 @@ def differences(have, want, same_toolkit):
         else:
             new, old = have[key], want[key]
             for c in ("stack", "spills", "local"):
-                if new[c] > old[c]:
+                if new[c] != "-" and new[c] > old[c]:
                     worse.append(f"{label}: {c} {old[c]} -> {new[c]}")
             if same_toolkit:
-                lost = [f"{label}: {c} in {old[c]} -> {new[c]} instances" for c in WIDE if new[c] < old[c]]
+                lost = [f"{label}: {c} in {old[c]} -> {new[c]} instances" for c in WIDE if new[c] != "-" and new[c] < old[c]]
                 worse += lost
                 span = str(new["least"]) if new["least"] == new["most"] else f"{new['least']}-{new['most']}"
                 if span != old["registers"] or new["instances"] != old["instances"]:
@@ -209,7 +215,7 @@ def tasks_of(sources, folder):
         if "// device: emulated" in p.read_text():
             continue
         base = tests if p.is_relative_to(tests) else ROOT
-        tasks.append((str(p.relative_to(base).with_suffix("")), p, p.parent == tests / "kernels", folder))
+        tasks.append((str(p.relative_to(base).with_suffix("")), p, folder))
     return tasks
 
 
@@ -247,7 +253,7 @@ def main():
             least, _, most = v["registers"].partition("-")
             v |= {"least": int(least), "most": int(most or least)}
         write_table(toolkit, kept | rows)
-    return 0 if ok else 1
+    return 0 if ok else 3
 
 
 if __name__ == "__main__":
