@@ -4,10 +4,11 @@ against tests/kernels/resources.txt.
 
 usage: resources.py [--write] [--jobs N] [--folder FOLDER] [SOURCE...]
 
-Without SOURCE: each tests/kernels/*_test.cpp for sm_80 and sm_90, and looked into; examples/quickstart.cpp for sm_90 in
-full; each tests/cuda/*_test.cpp with the sources it names, and the other examples, by nvcc's front end alone, which
-finds what g++ does not (their host code is compiled by g++ elsewhere, the kernels that they use by the first). nvcc is
-$CUDACXX or that of the PATH, cuobjdump (with nvdisasm) that of the PATH.
+Without SOURCE: each tests/kernels/*_test.cpp, and those tests of operations that alone have some kernel (OF_KERNELS), for
+sm_80 and sm_90, and looked into: every kernel of kernels/ must be among them. examples/quickstart.cpp for sm_90 in full;
+each tests/cuda/*_test.cpp with the sources it names, and the other examples, by nvcc's front end alone, which finds what
+g++ does not (their host code is compiled by g++ elsewhere). nvcc is $CUDACXX or that of the PATH, cuobjdump (with
+nvdisasm) that of the PATH.
 
 A line of the table sums up the instances of one kernel in one test for one architecture: how many there are, registers
 (least-most), bytes of stack and of spills and static shared memory (most), and, for sm_90, how many instances have
@@ -33,9 +34,12 @@ TABLE = ROOT / "tests/kernels/resources.txt"
 NVCC = os.environ.get("CUDACXX") or "nvcc"
 ARCHITECTURES = (80, 90)
 DISASSEMBLED = 90
+OF_KERNELS = ("cuda/graph_test", "cuda/pointwise_test", "cuda/windows_test")
 FLAGS = ["-std=c++20", "--expt-relaxed-constexpr", "-O2", "-x", "cu", "-DERGO_BASELINE_ISA", "-Xcompiler=-Wall,-Wextra",
          "-DDOCTEST_CONFIG_SUPER_FAST_ASSERTS", f'-DERGO_SOURCE_DIR="{ROOT}"', "-I", str(ROOT / "include"), "-I",
          str(ROOT / "tests"), "-I", str(ROOT / "examples"), "-I", str(ROOT)]  # fmt: skip
+# References in long double are host functions that nvcc takes for constexpr ones, and warns of.
+LONG_DOUBLE = ["-diag-suppress=20208"]
 COUNTS = ("ldg128", "stg128", "shared128", "mma", "local")
 WIDE = ("ldg128", "stg128", "shared128", "mma")
 INSTRUCTIONS = {
@@ -110,21 +114,30 @@ def warnings_in(text):
     return [line for line in lines if re.search(r"\bwarning\b|: error", line) and "Wno-" not in line]
 
 
+def looks_into(name):
+    return name.startswith("kernels/") or name in OF_KERNELS
+
+
+def test_of(name):
+    return name.removeprefix("kernels/").removesuffix("_test")
+
+
 def compile_source(task):
     """(name, seconds, why it failed or "", summary)"""
     name, source, folder = task
     start = time.monotonic()
-    looked_into = name.startswith("kernels/")
+    looked_into = looks_into(name)
     out = folder / re.sub(r"\W", "_", name)
     command = [NVCC, *FLAGS]
     if looked_into:
         for arch in ARCHITECTURES:
             command += ["-gencode", f"arch=compute_{arch},code=sm_{arch}"]
         command += ["-Xptxas", "-v", "-fatbin"]
+        command += LONG_DOUBLE if name.startswith("cuda/") else []
     elif name == "examples/quickstart":
         command += ["-gencode", "arch=compute_90,code=sm_90", "-c"]
-    else:  # references in long double are host functions that nvcc takes for constexpr ones
-        command += ["-arch=compute_90", "-ptx", "-fdevice-syntax-only", "-diag-suppress=20208"]
+    else:
+        command += ["-arch=compute_90", "-ptx", "-fdevice-syntax-only", *LONG_DOUBLE]
     status, text = run([*command, str(source), "-o", str(out)])
     (folder / (out.name + ".log")).write_text(text)
     wrong = warnings_in(text)
@@ -138,7 +151,7 @@ def compile_source(task):
         if status:
             return name, time.monotonic() - start, f"cuobjdump: {listing.strip().splitlines()[-1]}", rows
         count_instructions(kernels, listing)
-        rows = summary(name.removeprefix("kernels/").removesuffix("_test"), kernels)
+        rows = summary(test_of(name), kernels)
     out.unlink(missing_ok=True)
     return name, time.monotonic() - start, "", rows
 
@@ -200,7 +213,8 @@ def tasks_of(sources, folder):
     if sources:
         paths = [pathlib.Path(s).resolve() for s in sources]
     else:
-        paths = sorted((tests / "kernels").glob("*_test.cpp"))
+        paths = [tests / f"{name}.cpp" for name in OF_KERNELS]  # the longest first
+        paths += sorted((tests / "kernels").glob("*_test.cpp"))
         for test in sorted((tests / "cuda").glob("*_test.cpp")):
             paths.append(test)
             for line in test.read_text().splitlines():
@@ -217,6 +231,11 @@ def tasks_of(sources, folder):
         base = tests if p.is_relative_to(tests) else ROOT
         tasks.append((str(p.relative_to(base).with_suffix("")), p, folder))
     return tasks
+
+
+def every_kernel():
+    files = [*(ROOT / "kernels").glob("**/*.cuh")]
+    return {k for f in files for k in re.findall(r"__global__[^;{]*?\b(\w+_kernel)\(", f.read_text())}
 
 
 def main():
@@ -240,13 +259,17 @@ def main():
         for name, seconds, reason, found in pool.map(compile_source, tasks):
             rows |= found
             notes = []
-            if not reason and not options.write and name.startswith("kernels/"):
-                test = name.removeprefix("kernels/").removesuffix("_test")
-                worse, notes = differences(found, {k: v for k, v in known.items() if k[0] == test}, same)
+            if not reason and not options.write and looks_into(name):
+                worse, notes = differences(found, {k: v for k, v in known.items() if k[0] == test_of(name)}, same)
                 reason = "; ".join(worse)
             ok = ok and not reason
             say = f"FAILED {name}: {reason}" if reason else f"passed {name}"
             print(f"{say} ({seconds:.1f} s)", *(f"\n  {n}" for n in notes), flush=True)
+    if not options.sources and ok:
+        missing = every_kernel() - {kernel for _, kernel, _ in rows}
+        ok = not missing
+        say = f"FAILED every kernel: no test has {', '.join(sorted(missing))}" if missing else "passed every kernel"
+        print(say, flush=True)
     if options.write and ok:
         kept = {} if not options.sources else {k: v for k, v in known.items() if k[0] not in {r[0] for r in rows}}
         for v in kept.values():
