@@ -40,11 +40,11 @@ FLAGS = ["-std=c++20", "--expt-relaxed-constexpr", "-O2", "-x", "cu", "-DERGO_BA
          str(ROOT / "tests"), "-I", str(ROOT / "examples"), "-I", str(ROOT)]  # fmt: skip
 # References in long double are host functions that nvcc takes for constexpr ones, and warns of.
 LONG_DOUBLE = ["-diag-suppress=20208"]
-COUNTS = ("ldg128", "stg128", "shared128", "mma", "local")
-WIDE = ("ldg128", "stg128", "shared128", "mma")
+COUNTS = ("load128", "store128", "shared128", "mma", "local")
+WIDE = ("load128", "store128", "shared128", "mma")
 INSTRUCTIONS = {
-    "ldg128": re.compile(r"\bLDG(STS)?\.\S*128"),  # LDGSTS: cp.async
-    "stg128": re.compile(r"\bSTG\.\S*128"),
+    "load128": re.compile(r"\b(LDG|LDGSTS|LD)\.\S*128"),  # LDGSTS: cp.async; LD: through a pointer from memory
+    "store128": re.compile(r"\b(STG|ST)\.\S*128"),
     "shared128": re.compile(r"\b(LDS|STS|LDSM)\.\S*(128|M88\.4)"),
     "mma": re.compile(r"\b[HDI]G?MMA\b"),
     "local": re.compile(r"\b(LDL|STL)\b"),
