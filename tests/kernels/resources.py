@@ -25,6 +25,7 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -247,9 +248,10 @@ def main():
     options = parser.parse_args()
     folder = pathlib.Path(options.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    status, text = run([NVCC, "--version"])
-    if status:
-        sys.exit(f"{NVCC} does not run: {text}")
+    for tool in (NVCC, "cuobjdump", "nvdisasm"):
+        if not shutil.which(tool):
+            sys.exit(f"there is no {tool} on the PATH")
+    _, text = run([NVCC, "--version"])
     toolkit = "nvcc " + re.search(r"V(\d[\d.]*)", text)[1]
     first, known = read_table()
     same = f"# {toolkit};" in first
