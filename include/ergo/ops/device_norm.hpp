@@ -90,24 +90,23 @@ Tensor<R> global_norm(Device device, const Tree& tree, double max_norm, Tree* cl
   return Tensor<R>(std::move(norm));
 }
 
-}  // namespace detail
-
 // The norm as R, of a tree that these kernels serve.
 template <class R, class Tree>
 std::optional<Tensor<R>> tree_norm(const Tree& tree) {
   Device device;
-  if (!detail::on_one_device(tree, device)) return {};
-  return detail::global_norm<R, Tree>(device, tree, std::numeric_limits<double>::max(), nullptr);
+  if (!on_one_device(tree, device)) return {};
+  return global_norm<R, Tree>(device, tree, std::numeric_limits<double>::max(), nullptr);
 }
 // {the tree scaled to a norm of at most max_norm, its norm as R}.
 template <class R, class Tree>
 std::optional<std::pair<Tree, Tensor<R>>> clip_by_global_norm(const Tree& tree, double max_norm) {
   Device device;
-  if (!detail::on_one_device(tree, device)) return {};
+  if (!on_one_device(tree, device)) return {};
   std::pair<Tree, Tensor<R>> result{tree, {}};
-  result.second = detail::global_norm<R>(device, tree, max_norm, &result.first);
+  result.second = global_norm<R>(device, tree, max_norm, &result.first);
   return result;
 }
 
+}  // namespace detail
 }  // namespace ergo::inline ERGO_BUILD::cuda
 #endif

@@ -14,7 +14,7 @@ template <class A>
 auto norm(const A& a) {
   using R = detail::WidestLeaf<A>;
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
-  if (auto length = cuda::tree_norm<R>(a)) return *length;
+  if (auto length = cuda::detail::tree_norm<R>(a)) return *length;
 #endif
   std::vector<Tensor<R>> of_leaf;
   tree::for_each([&](const auto& x) { of_leaf.push_back(ergo::norm(cast<R>(x))); }, a);

@@ -15,7 +15,7 @@ auto clip_by_global_norm(const Tree& gradient, double max_norm) {
   if (!(max_norm > 0)) throw_error({"[clip_by_global_norm] max_norm ", max_norm, " is not above 0"});
   using R = detail::WidestLeaf<Tree>;
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
-  if (auto clipped = cuda::clip_by_global_norm<R>(gradient, max_norm)) return *clipped;
+  if (auto clipped = cuda::detail::clip_by_global_norm<R>(gradient, max_norm)) return *clipped;
 #endif
   const Tensor<R> norm = tree::norm(gradient);
   constexpr double kLargest = double(std::numeric_limits<R>::max());
