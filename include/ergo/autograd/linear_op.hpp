@@ -30,11 +30,6 @@ template <class F, class... X>
 inline constexpr bool takes_device_operands = has_cuda<F, X...> || requires {
   typename F::any_device;
 };
-inline bool on_device(Args x, int n) {
-  for (int i = 0; i < n; ++i)
-    if (x[i] && !x[i]->device.is_cpu()) return true;
-  return false;
-}
 
 // X: Tensor<T>, or AnyTensor for movement. Further inputs are parameters (indices, a key), never differentiated.
 template <class F, class Y, class X, class... P>

@@ -25,11 +25,6 @@ namespace detail {
 struct PointwiseKernels {
   cpu::Loop cpu;
   cuda::MapLaunch cuda;
-  bool on_cuda(Args x, int n) const {
-    for (int i = 0; i < n; ++i)
-      if (x[i] && !x[i]->device.is_cpu()) return true;
-    return false;
-  }
 };
 // Of the functor G on a device; In and Out are the types that are stored.
 template <class G, class Out, class... In>
@@ -40,7 +35,7 @@ template <class F>
 using OnDeviceScalars = cuda::ValueOf<F>;
 inline void run_pointwise(const Op& op, Args x, int n, DType out, const PointwiseKernels& k, const void* self,
                           Ref<Array>* y, std::uint64_t dying) {
-  if (k.on_cuda(x, n))
+  if (on_device(x, n))
     cuda::pointwise(op, x, n, out, k.cuda, self, y, dying);
   else
     cpu::pointwise(op, x, n, out, k.cpu, self, y, dying);

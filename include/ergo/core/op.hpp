@@ -145,11 +145,13 @@ struct CopiedOp : OpOf<Self> {
     }
   if (!op.on_cuda) fail(op.name, x, op.n_in, "this operation has no CUDA kernel yet: x.cpu() first");
 }
-inline void check_devices(const Op& op, Args x) {
+// Whether an operand lies on a CUDA device; never in a CPU build.
+inline bool on_device(Args x, int n) {
   if constexpr (kCuda) {
-    for (int i = 0; i < op.n_in; ++i)
-      if (x[i] && !x[i]->device.is_cpu()) return check_on_cuda(op, x);
+    for (int i = 0; i < n; ++i)
+      if (x[i] && !x[i]->device.is_cpu()) return true;
   }
+  return false;
 }
 
 // ERGO_CUDA_SYNC=1: each operation on a device is waited for, so that errors surface where they are made.
@@ -195,7 +197,7 @@ inline void dispatch(const Op& op, Args x, Ref<Array>* y, std::uint64_t dying = 
     if (x[i] && x[i]->depth > depth) depth = x[i]->depth;
   if (depth == 0) [[likely]] {
     ++kernels_run;
-    check_devices(op, x);
+    if (on_device(x, op.n_in)) check_on_cuda(op, x);
     op.value(x, y, dying);
     wait_if_asked(y, op.n_out);
   } else {
