@@ -24,6 +24,12 @@ struct KernelCall {
   std::shared_ptr<void> arguments;
   std::size_t bytes;            // of `arguments`
   std::size_t parameter_bytes;  // as CUDA counts them
+  struct Parameter {
+    const void* value;
+    std::size_t bytes;
+  };
+  const Parameter* parameters;
+  int parameter_count;
   // The parameters that are pointers, with their places in the list.
   struct Pointer {
     const void* value;
@@ -48,10 +54,11 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     std::tuple<P...> arguments;
   };
   auto call = std::make_shared<Call>(Call{kernel, std::tuple<P...>(static_cast<P>(std::forward<A>(arguments))...)});
+  simt::KernelCall::Parameter parameters[sizeof...(P) + 1];
   simt::KernelCall::Pointer pointers[sizeof...(P) + 1];
   int count = 0, place = 0;
   const auto note = [&](const auto& parameter) {
-    ++place;
+    parameters[place++] = {&parameter, sizeof parameter};
     if constexpr (simt::is_data_pointer<std::remove_cvref_t<decltype(parameter)>>) {
       pointers[count++] = {static_cast<const void*>(parameter), place};
     }
@@ -62,5 +69,5 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     std::apply(c.kernel, c.arguments);
   };
   return simt::launch(*config, {reinterpret_cast<const void*>(kernel), body, call, sizeof(Call),
-                                (sizeof(P) + ... + std::size_t{0}), pointers, count});
+                                (sizeof(P) + ... + std::size_t{0}), parameters, place, pointers, count});
 }

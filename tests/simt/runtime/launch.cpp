@@ -1,10 +1,12 @@
 // Launches: the limits of a device, the pointers among the parameters, and the kernel's run.
+#include <cstddef>
 #include <cstring>
 
 #include "cuda_runtime.h"
 #include "engine/diagnosis.hpp"
 #include "engine/grid.hpp"
 #include "limits.hpp"
+#include "ptx/translation.hpp"
 #include "state.hpp"
 
 namespace simt {
@@ -82,6 +84,55 @@ cudaError_t check_shape(Runtime& r, const cudaLaunchConfig_t& c, const KernelCal
   return cudaSuccess;
 }
 
+// What a launch runs: the kernel of the host's compiler, or its translation from PTX.
+struct Program {
+  Launch launch;
+  std::shared_ptr<void> arguments;
+  std::size_t bytes = 0;  // of `arguments`
+};
+
+// Has a launch run the kernel that nvcc made. Refuses what the two compilers see differently, and a block larger than
+// __launch_bounds__, for which nvcc may give the kernel more registers than such a block has.
+cudaError_t use_translation(const KernelCall& k, Program& program) {
+  const auto refuse = [&](cudaError_t e, const std::string& what) {
+    return simt::refuse(e, "launch of " + kernel_signature(k.kernel) + " translated from PTX: " + what);
+  };
+  const ptx::Kernel* t = ptx::find(k.kernel);
+  if (!t) return refuse(cudaErrorInvalidDeviceFunction, "the library of SIMT_PTX has no such kernel");
+  if (t->parameters.size() != static_cast<std::size_t>(k.parameter_count)) {
+    return refuse(cudaErrorInvalidValue, "it has " + std::to_string(t->parameters.size()) + " parameters, not " +
+                                             std::to_string(k.parameter_count));
+  }
+  const dim3 b = program.launch.block;
+  if (t->most_threads && b.x * b.y * b.z > t->most_threads) {
+    return refuse(cudaErrorLaunchOutOfResources,
+                  "block " + text(b) + ", __launch_bounds__ allows " + std::to_string(t->most_threads) + " threads");
+  }
+  if (t->shared + program.launch.shared > kShared) {
+    return refuse(cudaErrorInvalidValue,
+                  std::to_string(t->shared) + " bytes of static and " + std::to_string(program.launch.shared) +
+                      " of dynamic shared memory; a block has at most " + std::to_string(kShared));
+  }
+  for (std::size_t i = 0; i < t->parameters.size(); ++i) {
+    const auto [offset, bytes] = t->parameters[i];
+    if (bytes != k.parameters[i].bytes) {
+      return refuse(cudaErrorInvalidValue, "parameter " + std::to_string(i + 1) + " has " + std::to_string(bytes) +
+                                               " bytes there and " + std::to_string(k.parameters[i].bytes) + " here");
+    }
+    program.bytes = offset + bytes;
+  }
+  const auto block = std::make_shared<std::vector<std::max_align_t>>(program.bytes / sizeof(std::max_align_t) + 1);
+  for (std::size_t i = 0; i < t->parameters.size(); ++i) {
+    const auto [offset, bytes] = t->parameters[i];
+    std::memcpy(reinterpret_cast<char*>(block->data()) + offset, k.parameters[i].value, bytes);
+  }
+  program.arguments = {block, block->data()};
+  program.launch.body = t->body;
+  program.launch.arguments = program.arguments.get();
+  program.launch.shared += t->shared;
+  return cudaSuccess;
+}
+
 }  // namespace
 
 cudaError_t launch(const cudaLaunchConfig_t& c, const KernelCall& k) {
@@ -106,20 +157,23 @@ cudaError_t launch(const cudaLaunchConfig_t& c, const KernelCall& k) {
       return refuse(cudaErrorIllegalAddress, "launch of " + signature() + ": " + parameter(k.pointers[i]) + wrong);
     }
     std::vector<KernelCall::Pointer> pointers(k.pointers, k.pointers + k.pointer_count);
-    const Launch launch{c.gridDim, c.blockDim, c.dynamicSmemBytes, k.kernel, k.body, k.arguments.get()};
-    const auto run = [launch, device, signature, bytes = k.bytes, arguments = k.arguments,
-                      pointers = std::move(pointers)] {
+    Program program{
+        {c.gridDim, c.blockDim, c.dynamicSmemBytes, k.kernel, k.body, k.arguments.get()}, k.arguments, k.bytes};
+    if (ptx::in_use()) {
+      if (const cudaError_t e = use_translation(k, program)) return e;
+    }
+    const auto run = [program, device, signature, pointers = std::move(pointers)] {
       for (const auto& p : pointers) {
         const std::string wrong = mistake_in_stream_order(p.value, device);
         if (!wrong.empty()) return refuse(cudaErrorIllegalAddress, signature() + " runs: " + parameter(p) + wrong);
       }
-      switch (run_grid(launch, device)) {
+      switch (run_grid(program.launch, device)) {
         case Outcome::failed:
           return cudaErrorLaunchFailure;
         case Outcome::fault:
           return cudaErrorIllegalAddress;
         default:
-          return check_ends(launch.kernel, arguments.get(), bytes, device);
+          return check_ends(program.launch.kernel, program.arguments.get(), program.bytes, device);
       }
     };
     Traffic traffic;
