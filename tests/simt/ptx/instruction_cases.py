@@ -26,7 +26,8 @@ def rounded(x: fractions.Fraction, way: str = "rn") -> float:
     """A finite number as a float of 32 bits."""
     if x == 0:
         return 0.0
-    exponent = max(math.frexp(float(x))[1] if abs(x) > fractions.Fraction(1, 2**1000) else -200, -125)
+    exponent = x.numerator.bit_length() - x.denominator.bit_length()
+    exponent = max(exponent + (abs(x) >= fractions.Fraction(2) ** exponent), -125)
     unit = fractions.Fraction(2) ** (exponent - 24)
     low = math.floor(x / unit)
     down, up, rest = low * unit, (low + 1) * unit, x / unit - low

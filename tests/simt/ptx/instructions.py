@@ -12,10 +12,14 @@ import re
 SETS = {"INT": "u16 s16 u32 s32 u64 s64", "ANY": "u8 s8 u16 s16 u32 s32 u64 s64", "BITS": "b16 b32 b64",
         "UNSIGNED": "u16 u32 u64 b16 b32 b64", "SIGNED": "s16 s32 s64", "FLOAT": "f32 f64", "HALVES": "u16 s16 u32 s32",
         "VALUES": "b16 b32 b64 u16 u32 u64 s16 s32 s64 f32 f64"}  # fmt: skip
-COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "lo": "<", "ls": "<=", "hi": ">",
-               "hs": ">="}  # fmt: skip
-# Comparisons that hold when an operand is NaN, as the ordered one that then does not.
-UNORDERED = {"equ": "!=", "neu": "==", "ltu": ">=", "leu": ">", "gtu": "<=", "geu": "<"}
+COMPARISONS = {"eq": "{a} == {b}", "ne": "{a} != {b}", "lt": "{a} < {b}", "le": "{a} <= {b}", "gt": "{a} > {b}",
+               "ge": "{a} >= {b}"}  # fmt: skip
+OF_INTEGERS = COMPARISONS | {"lo": "{a} < {b}", "ls": "{a} <= {b}", "hi": "{a} > {b}", "hs": "{a} >= {b}"}
+# Of floats: those without u do not hold when an operand is NaN, ne among them; those with u do.
+OF_FLOATS = COMPARISONS | {"ne": "std::islessgreater({a}, {b})", "equ": "!std::islessgreater({a}, {b})",
+                           "neu": "{a} != {b}", "ltu": "!({a} >= {b})", "leu": "!({a} > {b})", "gtu": "!({a} <= {b})",
+                           "geu": "!({a} < {b})", "num": "!std::isunordered({a}, {b})",
+                           "nan": "std::isunordered({a}, {b})"}  # fmt: skip
 
 ROWS = [
     # Integers: they wrap, so C++ computes them unsigned.
@@ -66,7 +70,7 @@ ROWS = [
     ("mul.<round:- rn>.<t:FLOAT>", "t: t t", "{a} * {b}"),
     ("add.<r:rz rm rp>.f32", "f32: f32 f32", "directed<Towards::{r}>({a}, 1.0f, {b})"),
     ("sub.<r:rz rm rp>.f32", "f32: f32 f32", "directed<Towards::{r}>({b}, -1.0f, {a})"),
-    ("mul.<r:rz rm rp>.f32", "f32: f32 f32", "directed<Towards::{r}>({a}, {b}, -0.0f)"),
+    ("mul.<r:rz rm rp>.f32", "f32: f32 f32", "directed<Towards::{r}>({a}, {b}, std::copysign(0.0f, {a}) * std::copysign(1.0f, {b}))"),
     ("fma.<r:rz rm rp>.f32", "f32: f32 f32 f32", "directed<Towards::{r}>({a}, {b}, {c})"),
     ("fma.rn.<t:FLOAT>", "t: t t t", "std::fma({a}, {b}, {c})"),
     ("div.rn.<t:FLOAT>", "t: t t", "{a} / {b}"),

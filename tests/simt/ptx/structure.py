@@ -6,7 +6,7 @@ instruction; an opcode with a word that it does not know raises KeyError, which 
 
 from typing import Protocol
 
-from instructions import COMPARISONS, UNORDERED
+from instructions import OF_FLOATS, OF_INTEGERS
 from operands import Operands, c_type, is_float, name_of
 from ptx import BYTES, Instruction, PtxError, split
 
@@ -96,15 +96,10 @@ def compare(t: Translator, i: Instruction) -> str:
     combine = {"and": "&", "or": "|", "xor": "^"}.get(words[0], "") if words else ""
     if len(words) > 1 or bool(words) != bool(combine):
         raise KeyError(i.opcode)
-    a, b = (t.operands.read(x, kind) for x in i.operands[1:3])
-    if comparison in COMPARISONS:
-        holds = f"{a} {COMPARISONS[comparison]} {b}"
-    elif comparison in UNORDERED and is_float(kind):
-        holds = f"!({a} {UNORDERED[comparison]} {b})"
-    elif comparison in ("num", "nan") and is_float(kind):
-        holds = f"{'!' if comparison == 'num' else ''}std::isunordered({a}, {b})"
-    else:
+    holds = (OF_FLOATS if is_float(kind) else OF_INTEGERS).get(comparison)
+    if not holds:
         raise KeyError(i.opcode)
+    holds = holds.format(a=t.operands.read(i.operands[1], kind), b=t.operands.read(i.operands[2], kind))
     to, _, other = i.operands[0].partition("|")
     third = f" {combine} bool({t.operands.read(i.operands[3], 'pred')})" if combine else ""
     code = t.operands.write(to, "pred", f"holds{third}")
