@@ -32,15 +32,20 @@ std::string kernel_signature(const void* kernel) {
   if (!kernel || !dladdr(kernel, &info) || !info.dli_sname || info.dli_saddr != kernel) {
     return "(a kernel without a name: static, in an unnamed namespace, or linked without -rdynamic)";
   }
+  return demangled(info.dli_sname);
+}
+
+std::string kernel_name(const void* kernel) { return without_parameters(kernel_signature(kernel)); }
+
+std::string demangled(const char* symbol) {
   int status = 0;
-  char* demangled = abi::__cxa_demangle(info.dli_sname, nullptr, nullptr, &status);
-  std::string name = demangled ? demangled : info.dli_sname;
-  std::free(demangled);
+  char* text = abi::__cxa_demangle(symbol, nullptr, nullptr, &status);
+  std::string name = text ? text : symbol;
+  std::free(text);
   return name;
 }
 
-std::string kernel_name(const void* kernel) {
-  std::string name = kernel_signature(kernel);
+std::string without_parameters(std::string name) {
   if (!name.empty() && name[0] == '(') return name;
   // A template's demangled name begins with its return type and ends with its parameters: "void f<int>(float*)".
   if (name.rfind("void ", 0) == 0) name.erase(0, 5);

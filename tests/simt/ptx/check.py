@@ -19,6 +19,7 @@ import random
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 
 import programs
 from programs import ROOT, Failed
@@ -33,25 +34,29 @@ RENAME = ("10cuda_build", "14emulated_build")
 ORDERS = ("forward", f"random:{random.randrange(1, 10000)}")
 
 
-def to_ptx(source: pathlib.Path, out: pathlib.Path, include: list[str] = []) -> float:
-    return programs.run([resources.NVCC, *include, *resources.FLAGS, "-lineinfo", "-arch=compute_90", "-ptx", str(source),
-                         "-o", str(out)])[1]  # fmt: skip
+def to_ptx(source: pathlib.Path, out: pathlib.Path, include: Sequence[str] = ()) -> float:
+    target = ["-lineinfo", "-arch=compute_90", "-ptx", str(source), "-o", str(out)]
+    return programs.run([resources.NVCC, *include, *resources.FLAGS, *target])[1]
 
 
-def build(source: pathlib.Path, folder: pathlib.Path, flags: list[str], include: list[str] = []) -> tuple[pathlib.Path, str]:
-    """The library of a test's kernels, and what the steps took."""
+def build(source: pathlib.Path, folder: pathlib.Path, flags: Sequence[str] = (), include: Sequence[str] = (),
+          only: str = "") -> tuple[pathlib.Path, str]:  # fmt: skip
+    """The library of a test's kernels, and the seconds of the steps. `include`: folders that come first, as options;
+    `only`: as translate's."""
+    folder.mkdir(parents=True, exist_ok=True)
     ptx, cpp, library = (folder / f"{source.stem}.{end}" for end in ("ptx", "cpp", "so"))
     seconds = {"nvcc": to_ptx(source, ptx, include)}
     start = time.monotonic()
-    cpp.write_text(translate(ptx.read_text(), RENAME))
+    cpp.write_text(translate(ptx.read_text(), RENAME, only))
     seconds["translation"] = time.monotonic() - start
     seconds["g++"] = programs.library(cpp, library, flags)
     return library, ", ".join(f"{name} {s:.1f}" for name, s in seconds.items())
 
 
-def run_test(program: pathlib.Path, name: str, library: pathlib.Path, order: str) -> float:
+def run_test(program: pathlib.Path, name: str, library: pathlib.Path, order: str, case: str = "*") -> float:
     streams = order if order.startswith("random") else "lazy"
-    return programs.run([str(program), f"--source-file=*kernels/{name}.cpp"], SIMT_PTX=str(library), SIMT_ORDER=order,
+    arguments = [f"--source-file=*kernels/{name}.cpp", f"--test-case={case}"]
+    return programs.run([str(program), *arguments], SIMT_PTX=str(library), SIMT_ORDER=order,
                         SIMT_STREAMS=streams)[1]  # fmt: skip
 
 
@@ -75,7 +80,6 @@ def main() -> int:
     options = parser.parse_args()
     if not shutil.which(resources.NVCC):
         sys.exit(f"there is no {resources.NVCC} on the PATH")
-    options.folder.mkdir(parents=True, exist_ok=True)
     names = options.tests or [p.stem for p in sorted((ROOT / "tests/kernels").glob("*_test.cpp"))]
     print(f"orders of threads, blocks and streams: {', '.join(ORDERS)}", flush=True)
     ok = True

@@ -22,6 +22,12 @@ bool shuffle_lanes(u32& result, u32 value, u32 b, u32 shape, u32 mask, SIMT_AT) 
   return inside;
 }
 
+// vote.sync.uni: whether all lanes have one predicate.
+inline bool all_equal(bool predicate, u32 mask, SIMT_AT) {
+  const u32 yes = __ballot_sync(mask, predicate, at);
+  return yes == 0 || yes == mask;
+}
+
 // match.all.sync: the mask and true where all its lanes have one value, 0 and false elsewhere.
 template <class T>
 bool match_all(u32& result, T value, u32 mask, SIMT_AT) {

@@ -11,7 +11,7 @@ import re
 
 SETS = {"INT": "u16 s16 u32 s32 u64 s64", "ANY": "u8 s8 u16 s16 u32 s32 u64 s64", "BITS": "b16 b32 b64",
         "UNSIGNED": "u16 u32 u64 b16 b32 b64", "SIGNED": "s16 s32 s64", "FLOAT": "f32 f64", "HALVES": "u16 s16 u32 s32",
-        "VALUES": "b16 b32 b64 u16 u32 u64 s16 s32 s64 f32 f64"}  # fmt: skip
+        "VALUES": "b16 b32 b64 u16 u32 u64 s16 s32 s64 f32 f64", "BARRIER": "bar barrier barrier.cta"}  # fmt: skip
 COMPARISONS = {"eq": "{a} == {b}", "ne": "{a} != {b}", "lt": "{a} < {b}", "le": "{a} <= {b}", "gt": "{a} > {b}",
                "ge": "{a} >= {b}"}  # fmt: skip
 OF_INTEGERS = COMPARISONS | {"lo": "{a} < {b}", "ls": "{a} <= {b}", "hi": "{a} > {b}", "hs": "{a} >= {b}"}
@@ -127,14 +127,14 @@ ROWS = [
     ("activemask.b32", "b32:", "simt::active_lanes()"),
     ("vote.sync.any.pred", "pred: pred b32", "__any_sync({b}, {a})"),
     ("vote.sync.all.pred", "pred: pred b32", "__all_sync({b}, {a})"),
-    ("vote.sync.uni.pred", "pred: pred b32", "__all_sync({b}, {a} == __shfl_sync({b}, {a}, std::countr_zero({b})))"),
+    ("vote.sync.uni.pred", "pred: pred b32", "all_equal({a}, {b})"),
     ("vote.sync.ballot.b32", "b32: pred b32", "__ballot_sync({b}, {a})"),
     ("match.any.sync.<t:b32 b64>", "b32: t b32", "__match_any_sync({b}, {a})"),
     ("redux.sync.<op:add min max>.<t:u32 s32>", "t: t b32", "__reduce_{op}_sync({b}, {a})"),
     ("redux.sync.<op:and or xor>.b32", "b32: b32 b32", "__reduce_{op}_sync({b}, {a})"),
-    ("<bar:bar barrier barrier.cta>.red.popc<aligned:- .aligned>.u32", "u32: u32 pred", "block_vote<simt::Vote::count>({a}, {b})"),
-    ("<bar:bar barrier barrier.cta>.red.and<aligned:- .aligned>.pred", "pred: u32 pred", "block_vote<simt::Vote::all>({a}, {b})"),
-    ("<bar:bar barrier barrier.cta>.red.or<aligned:- .aligned>.pred", "pred: u32 pred", "block_vote<simt::Vote::any>({a}, {b})"),
+    ("<bar:BARRIER>.red.popc<-:- .aligned>.u32", "u32: u32 pred", "block_vote<simt::Vote::count>({a}, {b})"),
+    ("<bar:BARRIER>.red.and<-:- .aligned>.pred", "pred: u32 pred", "block_vote<simt::Vote::all>({a}, {b})"),
+    ("<bar:BARRIER>.red.or<-:- .aligned>.pred", "pred: u32 pred", "block_vote<simt::Vote::any>({a}, {b})"),
 ]  # fmt: skip
 
 

@@ -5,11 +5,13 @@ import pathlib
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SIMT = ROOT / "tests/simt"
 # Not fused further than nvcc did, and memory read as whatever an address says; -w: what nvcc declares and does not use.
-FLAGS = ["-std=c++20", "-O1", "-ffp-contract=off", "-fno-strict-aliasing", "-fPIC", "-w", f"-I{SIMT}/include", f"-I{SIMT}"]
+FLAGS = ["-std=c++20", "-O1", "-ffp-contract=off", "-fno-strict-aliasing", "-fPIC", "-w", f"-I{SIMT}/include",
+         f"-I{SIMT}"]  # fmt: skip
 if platform.machine() in ("x86_64", "AMD64"):
     FLAGS.append("-march=x86-64-v3")
 
@@ -28,7 +30,7 @@ def run(command: list[str], **environment: str) -> tuple[str, float]:
     return text, time.monotonic() - start
 
 
-def library(source: pathlib.Path, out: pathlib.Path, flags: list[str] = []) -> float:
+def library(source: pathlib.Path, out: pathlib.Path, flags: Sequence[str] = ()) -> float:
     """Compiles a translation; the seconds that it took."""
     return run(["g++", *FLAGS, *flags, "-shared", str(source), "-o", str(out)])[1]
 

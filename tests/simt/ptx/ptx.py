@@ -52,7 +52,8 @@ class Instruction:
 
 VARIABLE = re.compile(r"""\.(?P<space>global|const|shared|local|param)\s+(?:\.align\s+(?P<align>\d+)\s+)?
     \.(?P<type>\w+)\s+(?P<name>[\w$%.]+)\s*(?P<array>\[\d*\])?\s*(?:=\s*(?P<initial>.*))?$""", re.S | re.X)  # fmt: skip
-STATEMENT = re.compile(r"\s*(?:(?P<line>\.loc\b[^\n]*)|(?P<brace>[{}])|(?P<label>[$\w%.]+):(?!:)|(?P<text>[^;{}][^;]*);)")
+STATEMENT = re.compile(r"""\s*(?:(?P<line>\.loc\b[^\n]*)|(?P<brace>[{}])|(?P<label>[$\w%.]+):(?!:)|
+    (?P<text>[^;{}][^;]*);)""", re.X)  # fmt: skip
 INSTRUCTION = re.compile(r"(?:@(!?%?[\w$.]+)\s+)?([a-z][\w.:]*)\s*(.*)$", re.S)
 REGISTERS = re.compile(r"([\w%$.]+?)(?:<(\d+)>)?$")
 
@@ -95,9 +96,10 @@ def initial_bytes(text: str, each: int, floating: bool) -> bytes:
 
 
 def variable(text: str) -> Variable:
-    found = VARIABLE.match(re.sub(r"\.(?:visible|weak|extern|common|managed)\s+|\.ptr(?:\s+\.\w+)*(?=\s+\.align)", "", text.strip()))
+    text = re.sub(r"\.(?:visible|weak|extern|common)\s+|\.ptr(?:\s+\.\w+)*(?=\s+\.align)", "", text.strip())
+    found = VARIABLE.match(text)
     if not found or found["type"] not in BYTES:
-        raise PtxError(f"this declaration is not understood: {text.strip()[:200]}")
+        raise PtxError(f"this declaration is not understood: {text[:200]}")
     each = BYTES[found["type"]]
     count = int(found["array"][1:-1] or 0) if found["array"] else 1
     initial = initial_bytes(found["initial"], each, found["type"][0] == "f") if found["initial"] else b""

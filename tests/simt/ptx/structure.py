@@ -14,8 +14,8 @@ SPACES = {"global", "shared", "local", "param", "const"}
 ORDERS = {"weak", "volatile", "relaxed", "acquire", "release", "acq_rel"}
 SCOPES = {"cta", "cluster", "gpu", "sys"}
 CACHES = {"nc", "ca", "cg", "cs", "lu", "cv", "wb", "wt"}
-ATOMICS = {"add": "Add", "min": "Min", "max": "Max", "and": "And", "or": "Or", "xor": "Xor", "exch": "Exch", "cas": "CAS",
-           "inc": "Inc", "dec": "Dec"}  # fmt: skip
+ATOMICS = {"add": "Add", "min": "Min", "max": "Max", "and": "And", "or": "Or", "xor": "Xor", "exch": "Exch",
+           "cas": "CAS", "inc": "Inc", "dec": "Dec"}  # fmt: skip
 SPACE_NAMES = {"shared::cta": "shared", "param::entry": "param", "param::func": "param"}
 
 
@@ -68,13 +68,13 @@ def store(t: Translator, i: Instruction) -> str:
 
 
 def move(t: Translator, i: Instruction) -> str:
-    kind, _ = words_of(i, set())  if i.opcode != "mov.pred" else ("pred", set())
+    kind, _ = words_of(i, set())
     to, source = vector(i.operands[0]), vector(i.operands[1])
     part = f"u{8 * BYTES[kind] // max(len(to), len(source))}"
     if len(to) > 1:  # the first register takes the lowest bits
         value = t.operands.read(i.operands[1], f"b{8 * BYTES[kind]}")
-        writes = (t.operands.write(r, part, f"{part}(whole >> {int(part[1:]) * n})") for n, r in enumerate(to) if r != "_")
-        return f"{{ const u64 whole = {value}; {' '.join(writes)} }}"
+        parts = [(r, f"{part}(whole >> {int(part[1:]) * n})") for n, r in enumerate(to)]
+        return f"{{ const u64 whole = {value}; {' '.join(t.operands.write(r, part, p) for r, p in parts)} }}"
     if len(source) > 1:
         bits = " | ".join(f"u64({t.operands.read(r, part)}) << {int(part[1:]) * n}" for n, r in enumerate(source))
         whole = f"b{8 * BYTES[kind]}"
@@ -120,7 +120,8 @@ def branch_table(t: Translator, i: Instruction) -> str:
     if i.opcode not in ("brx.idx", "brx.idx.uni"):
         raise KeyError(i.opcode)
     cases = " ".join(f"case {n}: goto {name_of(to)};" for n, to in enumerate(t.targets[i.operands[1]]))
-    return f'switch ({t.operands.read(i.operands[0], "u32")}) {{ {cases} default: simt::fail("brx.idx past its table", {{}}); }}'
+    past = 'default: simt::fail("brx.idx past its table", {});'
+    return f"switch ({t.operands.read(i.operands[0], 'u32')}) {{ {cases} {past} }}"
 
 
 def call(t: Translator, i: Instruction) -> str:
@@ -162,8 +163,9 @@ def shuffle(t: Translator, i: Instruction) -> str:
         raise KeyError(i.opcode)
     to, _, inside = i.operands[0].partition("|")
     values = ", ".join(t.operands.read(x, "u32") for x in i.operands[1:])
-    code = f"{{ u32 value; const bool inside = shuffle_lanes<Shuffle::{words[2]}>(value, {values}); (void)inside; "
-    return code + t.operands.write(to, "b32", "value") + (t.operands.write(inside, "pred", "inside") if inside else "") + " }"
+    code = f"{{ u32 value; const bool inside = shuffle_lanes<Shuffle::{words[2]}>(value, {values}); "
+    code += t.operands.write(inside, "pred", "inside") if inside else "(void)inside;"
+    return f"{code} {t.operands.write(to, 'b32', 'value')} }}"
 
 
 def match(t: Translator, i: Instruction) -> str:
@@ -171,8 +173,9 @@ def match(t: Translator, i: Instruction) -> str:
         raise KeyError(i.opcode)
     to, _, all_equal = i.operands[0].partition("|")
     value, mask = t.operands.read(i.operands[1], i.opcode[-3:]), t.operands.read(i.operands[2], "u32")
-    code = f"{{ u32 lanes; const bool all = match_all(lanes, {value}, {mask}); (void)all; "
-    return code + t.operands.write(to, "b32", "lanes") + (t.operands.write(all_equal, "pred", "all") if all_equal else "") + " }"
+    code = f"{{ u32 lanes; const bool all = match_all(lanes, {value}, {mask}); "
+    code += t.operands.write(all_equal, "pred", "all") if all_equal else "(void)all;"
+    return f"{code} {t.operands.write(to, 'b32', 'lanes')} }}"
 
 
 def fence(t: Translator, i: Instruction) -> str:
@@ -205,8 +208,8 @@ def copy_async(t: Translator, i: Instruction) -> str:
         return f"simt::cp_async_wait({t.operands.read(i.operands[0], 'u32')});"
     if i.opcode == "cp.async.wait_all":
         return "simt::cp_async_commit(); simt::cp_async_wait(0);"
-    words = [w for w in i.opcode.split(".") if not w.startswith("L2::")]
-    if words[:2] != ["cp", "async"] or words[2] not in ("ca", "cg") or words[3:] not in (["shared", "global"], ["shared::cta", "global"]):
+    words = [SPACE_NAMES.get(w, w) for w in i.opcode.split(".") if not w.startswith("L2::")]
+    if words[:2] != ["cp", "async"] or words[2] not in ("ca", "cg") or words[3:] != ["shared", "global"]:
         raise KeyError(i.opcode)
     to, source = t.operands.address(i.operands[0], "shared"), t.operands.address(i.operands[1], "global")
     sizes = [t.operands.read(x, "u32") for x in i.operands[2:]]
@@ -214,8 +217,8 @@ def copy_async(t: Translator, i: Instruction) -> str:
 
 
 def load_matrix(t: Translator, i: Instruction) -> str:
-    words = i.opcode.split(".")
-    if words[:4] != ["ldmatrix", "sync", "aligned", "m8n8"] or words[-1] != "b16" or words[-2] not in ("shared", "shared::cta"):
+    words = [SPACE_NAMES.get(w, w) for w in i.opcode.split(".")]
+    if words[:4] != ["ldmatrix", "sync", "aligned", "m8n8"] or words[-2:] != ["shared", "b16"]:
         raise KeyError(i.opcode)
     to = vector(i.operands[0])
     if words[4] != f"x{len(to)}" or words[5:-2] not in ([], ["trans"]):
@@ -245,8 +248,8 @@ def sleep(t: Translator, i: Instruction) -> str:
     return f"__nanosleep({t.operands.read(i.operands[0], 'u32')});"
 
 
-STATEMENTS = {"ld": load, "ldu": load, "st": store, "mov": move, "cvta": convert_address, "setp": compare, "bra": branch,
-              "brx": branch_table, "call": call, "ret": leave, "exit": leave, "trap": trap, "bar": barrier,
-              "barrier": barrier, "shfl": shuffle, "match": match, "membar": fence, "fence": fence, "atom": atomic,
+STATEMENTS = {"ld": load, "ldu": load, "st": store, "mov": move, "cvta": convert_address, "setp": compare,
+              "bra": branch, "brx": branch_table, "call": call, "ret": leave, "exit": leave, "trap": trap,
+              "bar": barrier, "barrier": barrier, "shfl": shuffle, "match": match, "membar": fence, "fence": fence, "atom": atomic,
               "red": atomic, "cp": copy_async, "ldmatrix": load_matrix, "mma": multiply_matrices, "prefetch": nothing,
               "prefetchu": nothing, "nanosleep": sleep}  # fmt: skip

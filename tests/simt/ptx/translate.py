@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Translates PTX, as nvcc -ptx writes it, to C++ that runs on the emulation's fibers: a library of kernels by name.
 
-usage: translate.py [--rename OLD=NEW] IN.ptx OUT.cpp
+usage: translate.py [--rename OLD=NEW] [--only PATTERN] IN.ptx OUT.cpp
 
---rename changes a part of every kernel's mangled name, where the host's compiler names a namespace otherwise than nvcc.
-What the translator does not know fails here, by name, with exit status 1; nothing is left out silently.
+--only translates the kernels whose mangled name holds the pattern alone; --rename changes a part of every kernel's
+mangled name, where the host's compiler names a namespace otherwise than nvcc. What the translator does not know fails
+here, by name, with exit status 1; nothing is left out silently.
 """
 
 import argparse
@@ -30,7 +31,8 @@ def aligned(n: int, align: int) -> int:
 
 def definition(v: Variable) -> str:
     data = ", ".join(str(b) for b in v.initial)
-    return f"alignas({max(v.align, 16)}) unsigned char {name_of(v.name)}[{v.bytes}]" + (f" = {{{data}}};" if data else ";")
+    initial = f" = {{{data}}}" if data else ""
+    return f"alignas({max(v.align, 16)}) unsigned char {name_of(v.name)}[{v.bytes}]{initial};"
 
 
 class FunctionTranslator:
@@ -72,6 +74,13 @@ class FunctionTranslator:
         names = [f"result{i}" for i in range(len(f.results))] + [f"parameter{i}" for i in range(len(f.parameters))]
         arguments = "void* arguments" if f.entry else ", ".join(f"unsigned char* {n}" for n in names)
         return f"void ptx_{name_of(f.name)}({arguments})"
+
+    def row(self, rename: tuple[str, str]) -> str:
+        """The kernel's line in the library."""
+        f = self.function
+        name = f.name.replace(*rename) if rename[0] else f.name
+        layout = ", ".join(f"{{{offset}, {size}}}" for offset, size in self.layout)
+        return f'{{"{name}", ptx_{name_of(f.name)}, {self.static}, {f.most_threads}, {{{layout}}}}},'
 
     def computed(self, i: Instruction) -> str:
         """The code of an instruction of the table."""
@@ -148,8 +157,10 @@ class FunctionTranslator:
         return [f"{self.signature()} {{", *start, *self.lines, "}"]
 
 
-def translate(text: str, rename: tuple[str, str] = ("", "")) -> str:
+def translate(text: str, rename: tuple[str, str] = ("", ""), only: str = "") -> str:
+    """`only`: a pattern; kernels whose mangled name does not hold it are left out."""
     module = parse(text)
+    module.functions = [f for f in module.functions if not f.entry or re.search(only, f.name)]
     unknown: collections.Counter[str] = collections.Counter()
     functions = [FunctionTranslator(f, module, unknown) for f in module.functions]
     bodies = [f.translate() for f in functions]
@@ -160,25 +171,20 @@ def translate(text: str, rename: tuple[str, str] = ("", "")) -> str:
     out += [definition(v) for n, v in module.variables.items() if v.space in ("global", "const") and name_of(n) in used]
     out += [f.signature() + ";" for f in functions]
     out += [line for body in bodies for line in body]
-    rows = []
-    for f in functions:
-        if f.function.entry:
-            name = f.function.name.replace(*rename) if rename[0] else f.function.name
-            layout = ", ".join(f"{{{offset}, {size}}}" for offset, size in f.layout)
-            rows.append(f'{{"{name}", ptx_{name_of(f.function.name)}, {f.static}, {f.function.most_threads}, {{{layout}}}}},')
-    out += ["const simt::ptx::Library library{{", *rows, "}};", "}  // namespace", ""]
-    return "\n".join(out)
+    rows = [f.row(rename) for f in functions if f.function.entry]
+    return "\n".join([*out, "const simt::ptx::Library library{{", *rows, "}};", "}  // namespace", ""])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rename", default="=")
+    parser.add_argument("--only", default="")
     parser.add_argument("input", type=pathlib.Path)
     parser.add_argument("output", type=pathlib.Path)
     options = parser.parse_args()
     old, _, new = options.rename.partition("=")
     try:
-        options.output.write_text(translate(options.input.read_text(), (old, new)))
+        options.output.write_text(translate(options.input.read_text(), (old, new), options.only))
     except PtxError as e:
         print(f"{options.input}: {e}", file=sys.stderr)
         return 1

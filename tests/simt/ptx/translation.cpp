@@ -15,7 +15,7 @@
 namespace simt::ptx {
 namespace {
 
-// Never destroyed: static destructors of a program may still launch kernels.
+// By name without parameters. Never destroyed: static destructors of a program may still launch kernels.
 auto& kernels() {
   static auto* all = new std::unordered_map<std::string, Kernel>;
   return *all;
@@ -24,7 +24,13 @@ auto& kernels() {
 }  // namespace
 
 Library::Library(std::vector<Kernel> all) {
-  for (Kernel& k : all) kernels().emplace(k.name, std::move(k));
+  for (Kernel& k : all) {
+    const std::string name = without_parameters(demangled(k.name));
+    if (!kernels().emplace(name, std::move(k)).second) {
+      std::fprintf(stderr, "simt: SIMT_PTX: two kernels are called %s\n", name.c_str());
+      std::exit(2);
+    }
+  }
 }
 
 bool in_use() {
@@ -41,10 +47,13 @@ bool in_use() {
 }
 
 const Kernel* find(const void* kernel) {
-  Dl_info info;
-  if (!dladdr(kernel, &info) || !info.dli_sname || info.dli_saddr != kernel) return nullptr;
-  const auto found = kernels().find(info.dli_sname);
-  return found == kernels().end() ? nullptr : &found->second;
+  static auto* known = new std::unordered_map<const void*, const Kernel*>;
+  const auto [at, fresh] = known->emplace(kernel, nullptr);
+  if (fresh) {
+    const auto found = kernels().find(kernel_name(kernel));
+    if (found != kernels().end()) at->second = &found->second;
+  }
+  return at->second;
 }
 
 void misaligned(u64 address, unsigned bytes) {

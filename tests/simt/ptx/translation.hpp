@@ -12,7 +12,7 @@ struct Kernel {
   struct Parameter {
     unsigned offset, bytes;
   };
-  const char* name;  // mangled as the host's compiler does
+  const char* name;  // mangled
   void (*body)(void*);
   unsigned shared;        // bytes of static shared memory; dynamic memory follows
   unsigned most_threads;  // of __launch_bounds__, 0: no bound
@@ -26,6 +26,8 @@ struct Library {
 
 // Whether kernels are to come from a library; loads that of SIMT_PTX when it is first asked.
 bool in_use();
-const Kernel* find(const void* kernel);  // by the name of the host's function; null if there is none
+// By the name of the host's function and its template arguments; null if there is none. Not by the types of parameters,
+// since compilers mangle those differently that depend on an expression (std::conditional_t<is_same_v<T, half>, ...>).
+const Kernel* find(const void* kernel);
 
 }  // namespace simt::ptx
