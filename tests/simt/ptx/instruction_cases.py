@@ -111,13 +111,32 @@ def quotient(a: float, b: float) -> float:
     return math.copysign(fused(1.0, float(exact), 0.0), math.copysign(1, a) * math.copysign(1, b))
 
 
+def flushed(a: float) -> float:
+    return math.copysign(0.0, a) if abs(a) < 2.0**-126 else a
+
+
+def divided_approximately(a: float, b: float) -> float:
+    if 2.0**126 < abs(b) < math.inf:
+        return a * math.copysign(0.0, b) if math.isfinite(a) else math.nan
+    return quotient(a, b)
+
+
+def power_of_two(a: float) -> float:
+    return 0.0 if a < -126 else 2.0**a if a < 128 else math.inf + a
+
+
+def logarithm(a: float) -> float:
+    return math.log2(a) if a > 0 else -math.inf if a == 0 else math.nan
+
+
 def unordered(a: float, b: float) -> bool:
     return math.isnan(a) or math.isnan(b)
 
 
 def half_bits(a: float) -> int:
-    return 0x7fff if math.isnan(a) else int.from_bytes(struct.pack("<e", a) if abs(a) < 65520 else
-                                                       struct.pack("<e", math.copysign(math.inf, a)), "little")  # fmt: skip
+    if math.isnan(a):
+        return 0x7fff
+    return int.from_bytes(struct.pack("<e", a if abs(a) < 65520 else math.copysign(math.inf, a)), "little")
 
 
 def bfloat_bits(a: float) -> int:
@@ -148,7 +167,7 @@ CASES = [
     Case("mad24.lo.u32", "u32: u32 u32 u32", lambda a, b, c: a % 2**24 * (b % 2**24) + c),
     Case("div.s32", "s32: s32 s32", divided),
     Case("div.u64", "u64: u64 u64", divided),
-    Case("rem.s64", "s64: s64 s64", lambda a, b: a if b == 0 else int(math.copysign(abs(a) % abs(b), a)) if abs(a) < 2**50 else a - b * divided(a, b)),
+    Case("rem.s64", "s64: s64 s64", lambda a, b: a - b * divided(a, b) if b else a),
     Case("rem.u32", "u32: u32 u32", lambda a, b: a % b if b else a),
     Case("neg.s32", "s32: s32", lambda a: -a),
     Case("abs.s64", "s64: s64", abs),
@@ -198,11 +217,11 @@ CASES = [
     Case("fma.rz.f32", "f32: f32 f32 f32", lambda a, b, c: fused(a, b, c, "rz")),
     Case("div.rn.f32", "f32: f32 f32", quotient),
     Case("rcp.rn.f32", "f32: f32", lambda a: quotient(1.0, a)),
-    Case("rcp.approx.ftz.f32", "f32: f32", lambda a: quotient(1.0, a) if abs(quotient(1.0, a)) >= 2.0**-126 and abs(a) >= 2.0**-126 or not math.isfinite(a) else quotient(1.0, math.copysign(0.0, a)) if abs(a) < 1 else math.copysign(0.0, a), within=1e-6),
-    Case("div.approx.f32", "f32: f32 f32", lambda a, b: quotient(a, b) if not 2.0**126 < abs(b) < 2.0**128 else math.nan if not math.isfinite(a) else a * math.copysign(0.0, b), within=3e-7),
+    Case("rcp.approx.ftz.f32", "f32: f32", lambda a: flushed(quotient(1.0, flushed(a))), within=1e-6),
+    Case("div.approx.f32", "f32: f32 f32", divided_approximately, within=3e-7),
     Case("sqrt.rn.f64", "f64: f64", lambda a: math.sqrt(a) if a >= 0 else -0.0 if a == 0 else math.nan),
-    Case("ex2.approx.ftz.f32", "f32: f32", lambda a: 0.0 if a < -126 else math.inf if a >= 128 else 2.0**a, within=1e-6),
-    Case("lg2.approx.f32", "f32: f32", lambda a: math.log2(a) if 0 < a else -math.inf if a == 0 else math.nan, within=1e-6),
+    Case("ex2.approx.ftz.f32", "f32: f32", power_of_two, within=1e-6),
+    Case("lg2.approx.f32", "f32: f32", logarithm, within=1e-6),
     Case("neg.f32", "f32: f32", lambda a: -a),
     Case("abs.f64", "f64: f64", abs),
     Case("min.f32", "f32: f32 f32", smaller),

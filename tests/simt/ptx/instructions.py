@@ -70,7 +70,7 @@ ROWS = [
     ("mul.<round:- rn>.<t:FLOAT>", "t: t t", "{a} * {b}"),
     ("add.<r:rz rm rp>.f32", "f32: f32 f32", "directed<Towards::{r}>({a}, 1.0f, {b})"),
     ("sub.<r:rz rm rp>.f32", "f32: f32 f32", "directed<Towards::{r}>({b}, -1.0f, {a})"),
-    ("mul.<r:rz rm rp>.f32", "f32: f32 f32", "directed<Towards::{r}>({a}, {b}, std::copysign(0.0f, {a}) * std::copysign(1.0f, {b}))"),
+    ("mul.<r:rz rm rp>.f32", "f32: f32 f32", "directed_product<Towards::{r}>({a}, {b})"),
     ("fma.<r:rz rm rp>.f32", "f32: f32 f32 f32", "directed<Towards::{r}>({a}, {b}, {c})"),
     ("fma.rn.<t:FLOAT>", "t: t t t", "std::fma({a}, {b}, {c})"),
     ("div.rn.<t:FLOAT>", "t: t t", "{a} / {b}"),

@@ -152,6 +152,10 @@ f32 directed(f32 a, f32 b, f32 c) {
   if (way == Towards::rm && sum == 0 && rest == 0 && (std::signbit(f32(product)) || std::signbit(c))) return -0.0f;
   return nearest;
 }
+template <Towards way>
+f32 directed_product(f32 a, f32 b) {
+  return directed<way>(a, b, std::signbit(a) == std::signbit(b) ? 0.0f : -0.0f);
+}
 // A divisor beyond 2^126 gives 0, or NaN for infinity over it.
 inline f32 divide_approximately(f32 a, f32 b) {
   const f32 size = std::fabs(b);

@@ -250,6 +250,7 @@ def sleep(t: Translator, i: Instruction) -> str:
 
 STATEMENTS = {"ld": load, "ldu": load, "st": store, "mov": move, "cvta": convert_address, "setp": compare,
               "bra": branch, "brx": branch_table, "call": call, "ret": leave, "exit": leave, "trap": trap,
-              "bar": barrier, "barrier": barrier, "shfl": shuffle, "match": match, "membar": fence, "fence": fence, "atom": atomic,
+              "bar": barrier, "barrier": barrier, "shfl": shuffle, "match": match, "membar": fence, "fence": fence,
+              "atom": atomic,
               "red": atomic, "cp": copy_async, "ldmatrix": load_matrix, "mma": multiply_matrices, "prefetch": nothing,
               "prefetchu": nothing, "nanosleep": sleep}  # fmt: skip
