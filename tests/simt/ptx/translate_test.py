@@ -38,8 +38,8 @@ int main() {{
     cudaMalloc(reinterpret_cast<void**>(&device), sizeof host);
     cudaLaunchConfig_t c{{}};
     c.gridDim = {{1}}, c.blockDim = {{32}}, c.dynamicSmemBytes = 1024;
-    cudaLaunchKernelEx(&c, kernel, device);
-    const cudaError_t e = cudaMemcpy(host, device, sizeof host, cudaMemcpyDeviceToHost);
+    cudaError_t e = cudaLaunchKernelEx(&c, kernel, device);
+    if (e == cudaSuccess) e = cudaMemcpy(host, device, sizeof host, cudaMemcpyDeviceToHost);
     if (e != cudaSuccess) {{ std::printf("error\\n"); cudaDeviceReset(); continue; }}
     for (Word w : host) std::printf("%llx ", w);
     std::printf("\\n");
@@ -105,8 +105,11 @@ def case_kernel(number: int, case: Case, inputs: list[list[Value]]) -> str:
     return text + kernel(f"k{number}", body + f"{case.opcode} {', '.join(operands)};\n{widen(result)}")
 
 
-def run_kernels(ptx: str, names: list[str], archive: pathlib.Path) -> list[list[int] | None]:
-    """The words that each kernel's lanes stored, None where its launch failed."""
+Words = list[int] | None  # of a kernel's lanes, None where its launch failed
+
+
+def run_kernels(ptx: str, names: list[str], archive: pathlib.Path) -> tuple[list[Words], str]:
+    """What each kernel's lanes stored, and what the emulation said."""
     with tempfile.TemporaryDirectory() as folder:
         at = pathlib.Path(folder)
         (at / "k.cpp").write_text(translate(ptx))
@@ -119,7 +122,7 @@ def run_kernels(ptx: str, names: list[str], archive: pathlib.Path) -> list[list[
     lines = done.stdout.splitlines()
     if done.returncode or len(lines) != len(names):
         raise AssertionError(f"the program exits with {done.returncode}\n{done.stderr[-2000:]}")
-    return [None if line == "error" else [int(w, 16) for w in line.split()] for line in lines]
+    return [None if line == "error" else [int(w, 16) for w in line.split()] for line in lines], done.stderr
 
 
 def agree(have: int, want: Value, kind: str, within: float) -> bool:
@@ -142,7 +145,7 @@ class InstructionTest(unittest.TestCase):
             kinds = case.types.split(":")[1].split()
             inputs.append([[sample(k, lane, i, dice) for i, k in enumerate(kinds)] for lane in range(32)])
         ptx = HEAD + "".join(case_kernel(n, c, i) for n, (c, i) in enumerate(zip(CASES, inputs)))
-        results = run_kernels(ptx, [f"k{n}" for n in range(len(CASES))], self.archive)
+        results, _ = run_kernels(ptx, [f"k{n}" for n in range(len(CASES))], self.archive)
         for case, lanes, words in zip(CASES, inputs, results):
             kind = case.types.split(":")[0]
             with self.subTest(case.opcode, seed=SEED):
@@ -155,10 +158,22 @@ class InstructionTest(unittest.TestCase):
         ptx = HEAD + warp_cases.MODULE
         for name, body, _ in warp_cases.CASES:
             ptx += kernel(name, body if "%rd0" in body else body + "cvt.u64.u32 %rd0, %r0;")
-        results = run_kernels(ptx, [n for n, _, _ in warp_cases.CASES], self.archive)
+        results, _ = run_kernels(ptx, [n for n, _, _ in warp_cases.CASES], self.archive)
         for (name, _, expected), words in zip(warp_cases.CASES, results):
             with self.subTest(name):
                 self.assertEqual(words, expected and [expected(lane) for lane in range(32)])
+
+
+    def test_launches(self) -> None:
+        body = "cvt.u64.u32 %rd0, %r15;"
+        ptx = HEAD + kernel("fine", body) + kernel("bounded", body).replace(")\n{", ")\n.maxntid 16, 1, 1\n{", 1)
+        ptx += kernel("narrow", body).replace(".u64 narrow_param_0", ".u32 narrow_param_0", 1)
+        ptx += kernel("wide", body).replace("wide_param_0)", "wide_param_0, .param .u32 wide_param_1)", 1)
+        results, said = run_kernels(ptx, ["fine", "bounded", "narrow", "wide", "absent"], self.archive)
+        self.assertEqual(results, [list(range(32)), None, None, None, None])
+        for words in ("__launch_bounds__ allows 16 threads", "has 4 bytes there and 8 here",
+                      "has 2 parameters, not 1", "has no such kernel"):  # fmt: skip
+            self.assertIn(words, said)
 
 
 class RefusalTest(unittest.TestCase):
