@@ -23,6 +23,7 @@ SHARED_ALIGN = 128  # of the whole, and of where the launch's dynamic part begin
 UNDEFINED = {"bool": "false", "f32": "kUndefined32", "f64": "kUndefined64", "u8": "0xff", "u16": "0xffff", "u32": "~0u",
              "u64": "~u64{0}"}  # fmt: skip
 TABLE = instructions.table()
+TOOLKIT = re.compile(r"/(targets/[^/]+|nvidia/[^/]+)/include/")
 
 
 def aligned(n: int, align: int) -> int:
@@ -98,6 +99,14 @@ class FunctionTranslator:
             raise KeyError(i.opcode)
         return structure.STATEMENTS[head](self, i)
 
+    def place(self, text: str) -> str:
+        """The #line of a .loc; of code that the toolkit's headers hold, that of the call."""
+        _, file, line, *rest = text.replace(",", " ").split()
+        if TOOLKIT.search(self.module.files.get(file, "")) and "inlined_at" in rest:
+            at = rest.index("inlined_at")
+            file, line = rest[at + 1 : at + 3]
+        return f'#line {line} "{self.module.files.get(file, "?")}"'
+
     def emit(self, text: str) -> None:
         i = instruction(text)
         try:
@@ -137,8 +146,7 @@ class FunctionTranslator:
             label = text if kind == "label" else ""
         for kind, text in statements(self.function.body):
             if kind == "line":
-                _, file, line, *_ = text.split()
-                self.line = f'#line {line} "{self.module.files.get(file, "?")}"'
+                self.line = self.place(text)
             elif kind == "brace":
                 self.operands.scopes.append({}) if text == "{" else self.operands.scopes.pop()
                 self.lines.append(text)

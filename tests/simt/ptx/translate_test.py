@@ -176,6 +176,17 @@ class InstructionTest(unittest.TestCase):
             self.assertIn(words, said)
 
 
+class PlaceTest(unittest.TestCase):
+    def test_lines_name_the_cuda_source(self) -> None:
+        files = '.file 1 "/k.cu"\n.file 2 "/cuda/bin/../targets/x86_64-linux/include/sm_30_intrinsics.hpp"\n'
+        body = ".loc 1 20 3\nshfl.sync.bfly.b32 %r1, %r2, 1, 31, -1;\n"
+        body += ".loc 2 310 5, function_name $L__info_string0, inlined_at 1 21 3\nbar.sync 0;\n"
+        text = translate(HEAD + kernel("k", body) + files)
+        for line, call in ((20, "shuffle_lanes<"), (21, "block_barrier(")):
+            before, _, _ = text.partition(call)
+            self.assertEqual(before[before.rindex("#line") :].splitlines()[0], f'#line {line} "/k.cu"')
+
+
 class RefusalTest(unittest.TestCase):
     def refuse(self, body: str, *said: str) -> None:
         with self.assertRaises(PtxError) as caught:
