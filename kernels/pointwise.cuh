@@ -166,67 +166,87 @@ __global__ void __launch_bounds__(kMapBlock)
     MapBody<false, V, P, F, Out, In...>::run(f, y, x, space, operands);
 }
 
-// Packs of V elements serve: see above.
-template <int N>
-bool packs_fit(const MapCall& c, int V, std::size_t out_width, const std::size_t (&width)[N]) {
-  const int last = c.rank - 1;
+// What is the same for every functor, compiled once: which kernel a call takes, and its parameters.
+struct MapKernels {
+  int operands;
+  int elements;              // of a pack
+  std::size_t out_width;     // bytes of an element
+  const std::size_t* width;  // of the operands'
+  MapLaunch packed, scattered;
+};
+
+// Packs serve: see above.
+inline bool packs_fit(const MapCall& c, const MapKernels& k) {
+  const int last = c.rank - 1, V = k.elements;
   const auto whole = [](const void* p, std::size_t bytes) { return reinterpret_cast<std::uintptr_t>(p) % bytes == 0; };
-  bool fit = whole(c.y, out_width * std::size_t(V)) && (c.rank == 1 || c.extent[last] % V == 0);
-  for (int k = 0; k < N && fit; ++k) {
-    const auto& x = c.x[k];
+  bool fit = whole(c.y, k.out_width * std::size_t(V)) && (c.rank == 1 || c.extent[last] % V == 0);
+  for (int i = 0; i < k.operands && fit; ++i) {
+    const auto& x = c.x[i];
     if (x.stride[last] == 0) continue;
-    const auto pack = std::int64_t(width[k]) * V;
-    fit = x.stride[last] == std::int64_t(width[k]) && whole(x.data, std::size_t(pack));
+    const auto pack = std::int64_t(k.width[i]) * V;
+    fit = x.stride[last] == std::int64_t(k.width[i]) && whole(x.data, std::size_t(pack));
     for (int d = 0; d < last; ++d) fit = fit && x.stride[d] % pack == 0;
   }
   return fit;
 }
 
-template <int V, int P, class F, class Out, class... In>
-void launch_map_of(Stream& stream, const char* name, const MapCall& c) {
-  constexpr int N = int(sizeof...(In));
-  const int last = c.rank - 1;
-  const std::int64_t count = c.numel();
-  MapSpace s{c.rank, std::uint32_t((count + V - 1) / V), count, {}};
-  MapOperands<N> x;
-  for (int d = 0; d < c.rank; ++d) s.extent[d] = FastDivisor::of(d == last && d > 0 ? c.extent[d] / V : c.extent[d]);
-  for (int k = 0; k < N; ++k) {
-    x.data[k] = c.x[k].data;
-    x.value[k] = c.x[k].value;
-    for (int d = 0; d < c.rank; ++d) x.stride[k][d] = c.x[k].stride[d] * (d == last ? V : 1);
-  }
-  launch(stream, name, {blocks_for(s.packs, kMapBlock * P), kMapBlock}, map_kernel<V, P, F, Out, In...>,
-         F::from(c.self), reinterpret_cast<Out*>(c.y), x, s);
-}
-
-template <class F, class Out, class... In>
-void launch_map(Stream& stream, const char* name, const MapCall& c) {
-  constexpr std::size_t widths[] = {sizeof(In)...};
-  constexpr int V = [] {
-    std::size_t most = 1;
-    for (std::size_t w : {sizeof(Out), sizeof(In)...}) most = w > most ? w : most;
-    return int(16 / most);
-  }();
-  constexpr int P = sizeof...(In) <= 3 ? 2 : 1;
+inline void launch_map_of(Stream& stream, const char* name, const MapCall& c, const MapKernels& k) {
   const std::int64_t count = c.numel();
   if (count == 0) return;
   constexpr std::int64_t kMost = std::int64_t{1} << 30;  // packs of a launch: indices stay below 2^31
   if (count > kMost) {
     // Half of the outermost axis after the other.
     MapCall half = c;
-    const std::int64_t n = c.rank == 1 ? c.extent[0] / 2 / V * V : c.extent[0] / 2;
+    const std::int64_t n = c.rank == 1 ? c.extent[0] / 2 / k.elements * k.elements : c.extent[0] / 2;
     half.extent[0] = n;
-    launch_map<F, Out, In...>(stream, name, half);
+    launch_map_of(stream, name, half, k);
     half.extent[0] = c.extent[0] - n;
-    half.y += count / c.extent[0] * n * std::int64_t(sizeof(Out));
-    for (std::size_t k = 0; k < sizeof...(In); ++k)
-      if (half.x[k].data) half.x[k].data += n * half.x[k].stride[0];
-    return launch_map<F, Out, In...>(stream, name, half);
+    half.y += count / c.extent[0] * n * std::int64_t(k.out_width);
+    for (int i = 0; i < k.operands; ++i)
+      if (half.x[i].data) half.x[i].data += n * half.x[i].stride[0];
+    return launch_map_of(stream, name, half, k);
   }
-  if (V > 1 && packs_fit(c, V, sizeof(Out), widths))
-    launch_map_of<V, P, F, Out, In...>(stream, name, c);
-  else
-    launch_map_of<1, P, F, Out, In...>(stream, name, c);
+  (k.elements > 1 && packs_fit(c, k) ? k.packed : k.scattered)(stream, name, c);
+}
+
+inline MapSpace map_space(const MapCall& c, int V) {
+  const int last = c.rank - 1;
+  const std::int64_t count = c.numel();
+  MapSpace s{c.rank, std::uint32_t((count + V - 1) / V), count, {}};
+  for (int d = 0; d < c.rank; ++d) s.extent[d] = FastDivisor::of(d == last && d > 0 ? c.extent[d] / V : c.extent[d]);
+  return s;
+}
+
+template <int N>
+MapOperands<N> map_operands(const MapCall& c, int V) {
+  MapOperands<N> x;
+  for (int k = 0; k < N; ++k) {
+    x.data[k] = c.x[k].data;
+    x.value[k] = c.x[k].value;
+    for (int d = 0; d < c.rank; ++d) x.stride[k][d] = c.x[k].stride[d] * (d == c.rank - 1 ? V : 1);
+  }
+  return x;
+}
+
+template <int V, int P, class F, class Out, class... In>
+void launch_map_kernel(Stream& stream, const char* name, const MapCall& c) {
+  const MapSpace space = map_space(c, V);
+  launch(stream, name, {blocks_for(space.packs, kMapBlock * P), kMapBlock}, map_kernel<V, P, F, Out, In...>,
+         F::from(c.self), reinterpret_cast<Out*>(c.y), map_operands<int(sizeof...(In))>(c, V), space);
+}
+
+template <class F, class Out, class... In>
+void launch_map(Stream& stream, const char* name, const MapCall& c) {
+  static constexpr std::size_t widths[] = {sizeof(In)...};
+  constexpr int V = [] {
+    std::size_t most = sizeof(Out);
+    for (std::size_t w : widths) most = w > most ? w : most;
+    return int(16 / most);
+  }();
+  constexpr int P = sizeof...(In) <= 3 ? 2 : 1;
+  launch_map_of(stream, name, c,
+                {int(sizeof...(In)), V, sizeof(Out), widths, launch_map_kernel<V, P, F, Out, In...>,
+                 launch_map_kernel<1, P, F, Out, In...>});
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cuda

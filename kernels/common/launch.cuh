@@ -14,9 +14,10 @@ struct LaunchShape {
   std::size_t smem = 0;  // bytes of dynamic shared memory
 };
 
-// `name` is the operation's, a literal.
-template <class... P, class... A>
-void launch(Stream& stream, const char* name, const LaunchShape& s, void (*kernel)(P...), const A&... args) {
+namespace detail {
+
+// What a launch has beside its kernel's types.
+inline cudaLaunchConfig_t configured(Stream& stream, const char* name, const LaunchShape& s, const void* kernel) {
   if (s.smem > 48 * 1024)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(s.smem)), name);
   cudaLaunchConfig_t c{};
@@ -24,9 +25,20 @@ void launch(Stream& stream, const char* name, const LaunchShape& s, void (*kerne
   c.blockDim = s.block;
   c.dynamicSmemBytes = s.smem;
   c.stream = stream.handle;
-  const cudaError_t e = cudaLaunchKernelEx(&c, kernel, static_cast<P>(args)...);
-  if (e != cudaSuccess) detail::fail(e, name, &stream.launches);
+  return c;
+}
+inline void launched(Stream& stream, const char* name, cudaError_t e) {
+  if (e != cudaSuccess) fail(e, name, &stream.launches);
   stream.launches.add(name);
+}
+
+}  // namespace detail
+
+// `name` is the operation's, a literal.
+template <class... P, class... A>
+void launch(Stream& stream, const char* name, const LaunchShape& s, void (*kernel)(P...), const A&... args) {
+  const cudaLaunchConfig_t c = detail::configured(stream, name, s, reinterpret_cast<const void*>(kernel));
+  detail::launched(stream, name, cudaLaunchKernelEx(&c, kernel, static_cast<P>(args)...));
 }
 
 // The block's dynamic shared memory, aligned to 128 bytes. A function, since an `extern __shared__` array can neither

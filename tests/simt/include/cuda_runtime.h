@@ -2,8 +2,6 @@
 // device code's built-ins, the runtime's calls, and the launch of a kernel.
 #pragma once
 
-#include <memory>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -17,31 +15,38 @@
 
 namespace simt {
 
-// A call of a kernel, its types erased: body(arguments) is what each thread runs.
+// A call of a kernel, its types erased. Here and not more, since every kernel instantiates it.
 struct KernelCall {
-  const void* kernel;
-  void (*body)(void*);
-  std::shared_ptr<void> arguments;
-  std::size_t bytes;            // of `arguments`
-  std::size_t parameter_bytes;  // as CUDA counts them
   struct Parameter {
     const void* value;
-    std::size_t bytes;
+    std::size_t bytes, align;
+    bool pointer;  // to data
   };
+  // What body, one thread's run of the kernel, is handed.
+  struct Arguments {
+    void* kernel;
+    const void* const* value;
+  };
+  void* kernel;
+  void (*body)(void* arguments);
   const Parameter* parameters;
   int parameter_count;
-  // The parameters that are pointers, with their places in the list.
-  struct Pointer {
-    const void* value;
-    int place;
-  };
-  const Pointer* pointers;
-  int pointer_count;
 };
 cudaError_t launch(const cudaLaunchConfig_t&, const KernelCall&);
 
 template <class T>
 inline constexpr bool is_data_pointer = std::is_pointer_v<T> && !std::is_function_v<std::remove_pointer_t<T>>;
+
+template <class... P, std::size_t... I>
+cudaError_t launch(const cudaLaunchConfig_t& config, void (*kernel)(P...), std::index_sequence<I...>, const P&... p) {
+  const KernelCall::Parameter parameters[] = {{&p, sizeof(P), alignof(P), is_data_pointer<P>}..., {}};
+  return launch(config, {reinterpret_cast<void*>(kernel),
+                         [](void* arguments) {
+                           const auto& a = *static_cast<const KernelCall::Arguments*>(arguments);
+                           reinterpret_cast<void (*)(P...)>(a.kernel)(*static_cast<const P*>(a.value[I])...);
+                         },
+                         parameters, static_cast<int>(sizeof...(P))});
+}
 
 }  // namespace simt
 
@@ -49,25 +54,6 @@ template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... arguments) {
   static_assert((!std::is_reference_v<P> && ...), "a parameter of a kernel cannot be a reference");
   static_assert((std::is_trivially_copyable_v<P> && ...), "the parameters of a kernel must be trivially copyable");
-  struct Call {
-    void (*kernel)(P...);
-    std::tuple<P...> arguments;
-  };
-  auto call = std::make_shared<Call>(Call{kernel, std::tuple<P...>(static_cast<P>(std::forward<A>(arguments))...)});
-  simt::KernelCall::Parameter parameters[sizeof...(P) + 1];
-  simt::KernelCall::Pointer pointers[sizeof...(P) + 1];
-  int count = 0, place = 0;
-  const auto note = [&](const auto& parameter) {
-    parameters[place++] = {&parameter, sizeof parameter};
-    if constexpr (simt::is_data_pointer<std::remove_cvref_t<decltype(parameter)>>) {
-      pointers[count++] = {static_cast<const void*>(parameter), place};
-    }
-  };
-  std::apply([&](const auto&... parameter) { (note(parameter), ...); }, call->arguments);
-  const auto body = [](void* p) {
-    auto& c = *static_cast<Call*>(p);
-    std::apply(c.kernel, c.arguments);
-  };
-  return simt::launch(*config, {reinterpret_cast<const void*>(kernel), body, call, sizeof(Call),
-                                (sizeof(P) + ... + std::size_t{0}), parameters, place, pointers, count});
+  return simt::launch<P...>(*config, kernel, std::index_sequence_for<P...>{},
+                            static_cast<P>(std::forward<A>(arguments))...);
 }

@@ -1,6 +1,7 @@
 // Launches: the limits of a device, the pointers among the parameters, and the kernel's run.
-#include <cstddef>
 #include <cstring>
+#include <memory>
+#include <new>
 
 #include "cuda_runtime.h"
 #include "engine/diagnosis.hpp"
@@ -36,7 +37,19 @@ std::string mistake_in_stream_order(const void* p, int device) {
   return b->exists ? std::string() : "memory of cudaMallocAsync that does not exist yet in stream order";
 }
 
-std::string parameter(const KernelCall::Pointer& p) { return "parameter " + std::to_string(p.place) + " is "; }
+// The parameters that are pointers, with their places in the list.
+struct Pointer {
+  const void* value;
+  int place;
+};
+std::vector<Pointer> pointers_of(const KernelCall& k) {
+  std::vector<Pointer> all;
+  for (int i = 0; i < k.parameter_count; ++i) {
+    if (k.parameters[i].pointer) all.push_back({*static_cast<void* const*>(k.parameters[i].value), i + 1});
+  }
+  return all;
+}
+std::string parameter(const Pointer& p) { return "parameter " + std::to_string(p.place) + " is "; }
 
 // Looks at the ends of all blocks that a parameter, or a word of one, points into.
 cudaError_t check_ends(const void* kernel, const void* arguments, std::size_t bytes, int device) {
@@ -68,9 +81,11 @@ cudaError_t check_shape(Runtime& r, const cudaLaunchConfig_t& c, const KernelCal
     return refuse(cudaErrorInvalidConfiguration,
                   "block " + text(b) + "; a block has 1 to 1024 threads, sizes are at most (1024, 1024, 64)");
   }
-  if (k.parameter_bytes > kMostParameterBytes) {
-    return refuse(cudaErrorInvalidValue, std::to_string(k.parameter_bytes) + " bytes of parameters; at most " +
-                                             std::to_string(kMostParameterBytes));
+  std::size_t bytes = 0;
+  for (int i = 0; i < k.parameter_count; ++i) bytes += k.parameters[i].bytes;
+  if (bytes > kMostParameterBytes) {
+    return refuse(cudaErrorInvalidValue,
+                  std::to_string(bytes) + " bytes of parameters; at most " + std::to_string(kMostParameterBytes));
   }
   const auto& limits = r.devices[device].dynamic_shared_limit;
   const auto limit = limits.find(k.kernel);
@@ -84,11 +99,39 @@ cudaError_t check_shape(Runtime& r, const cudaLaunchConfig_t& c, const KernelCal
   return cudaSuccess;
 }
 
-// What a launch runs: the kernel of the host's compiler, or its translation from PTX.
+// What a launch runs, the kernel of the host's compiler or its translation from PTX, with the parameters as it keeps
+// them: one after the other, each aligned, as CUDA lays them out. KernelCall::Arguments and its table come before them.
 struct Program {
   Launch launch;
-  std::shared_ptr<void> arguments;
-  std::size_t bytes = 0;  // of `arguments`
+  std::shared_ptr<char> memory;
+  std::size_t parameters = 0, bytes = 0;  // where they begin and end
+
+  Program(const cudaLaunchConfig_t& c, const KernelCall& k)
+      : launch{c.gridDim, c.blockDim, c.dynamicSmemBytes, k.kernel, k.body} {
+    using Table = KernelCall::Arguments;
+    const auto count = static_cast<std::size_t>(k.parameter_count);
+    const auto up = [](std::size_t n, std::size_t to) { return (n + to - 1) / to * to; };
+    parameters = bytes = up(sizeof(Table) + count * sizeof(void*), kAlign);
+    std::vector<std::size_t> at(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      at[i] = up(bytes, k.parameters[i].align);
+      bytes = at[i] + k.parameters[i].bytes;
+    }
+    memory.reset(static_cast<char*>(::operator new (bytes, std::align_val_t{kAlign})),
+                 [](char* p) { ::operator delete (p, std::align_val_t{kAlign}); });
+    auto* values = reinterpret_cast<const void**>(memory.get() + sizeof(Table));
+    for (std::size_t i = 0; i < count; ++i) {
+      values[i] = std::memcpy(memory.get() + at[i], k.parameters[i].value, k.parameters[i].bytes);
+    }
+    launch.arguments = new (memory.get()) Table{k.kernel, values};
+  }
+  std::size_t offset(int i) const {  // of a parameter among the parameters
+    const auto* table = static_cast<const KernelCall::Arguments*>(launch.arguments);
+    return static_cast<std::size_t>(static_cast<const char*>(table->value[i]) - memory.get()) - parameters;
+  }
+
+ private:
+  static constexpr std::size_t kAlign = 64;
 };
 
 // Has a launch run the kernel that nvcc made. Refuses what the two compilers see differently, and a block larger than
@@ -113,22 +156,17 @@ cudaError_t use_translation(const KernelCall& k, Program& program) {
                   std::to_string(t->shared) + " bytes of static and " + std::to_string(program.launch.shared) +
                       " of dynamic shared memory; a block has at most " + std::to_string(kShared));
   }
-  for (std::size_t i = 0; i < t->parameters.size(); ++i) {
-    const auto [offset, bytes] = t->parameters[i];
-    if (bytes != k.parameters[i].bytes) {
+  for (int i = 0; i < k.parameter_count; ++i) {
+    const auto [offset, bytes] = t->parameters[static_cast<std::size_t>(i)];
+    if (bytes != k.parameters[i].bytes || offset != program.offset(i)) {
       return refuse(cudaErrorInvalidValue, "parameter " + std::to_string(i + 1) + " has " + std::to_string(bytes) +
-                                               " bytes there and " + std::to_string(k.parameters[i].bytes) + " here");
+                                               " bytes at " + std::to_string(offset) + " there and " +
+                                               std::to_string(k.parameters[i].bytes) + " at " +
+                                               std::to_string(program.offset(i)) + " here");
     }
-    program.bytes = offset + bytes;
   }
-  const auto block = std::make_shared<std::vector<std::max_align_t>>(program.bytes / sizeof(std::max_align_t) + 1);
-  for (std::size_t i = 0; i < t->parameters.size(); ++i) {
-    const auto [offset, bytes] = t->parameters[i];
-    std::memcpy(reinterpret_cast<char*>(block->data()) + offset, k.parameters[i].value, bytes);
-  }
-  program.arguments = {block, block->data()};
   program.launch.body = t->body;
-  program.launch.arguments = program.arguments.get();
+  program.launch.arguments = program.memory.get() + program.parameters;
   program.launch.shared += t->shared;
   return cudaSuccess;
 }
@@ -148,22 +186,21 @@ cudaError_t launch(const cudaLaunchConfig_t& c, const KernelCall& k) {
                                                         std::to_string(device) + " is current");
     }
     if (const cudaError_t e = check_shape(r, c, k, device)) return e;
-    for (int i = 0; i < k.pointer_count; ++i) {
-      const std::string wrong = mistake(r, k.pointers[i].value, device);
+    const std::vector<Pointer> pointers = pointers_of(k);
+    for (const Pointer& p : pointers) {
+      const std::string wrong = mistake(r, p.value, device);
       if (wrong.empty()) continue;
       if (s->capture) s->capture->valid = false;
       // A GPU would fault while the kernel runs, and lose its context.
       r.devices[device].lost = cudaErrorIllegalAddress;
-      return refuse(cudaErrorIllegalAddress, "launch of " + signature() + ": " + parameter(k.pointers[i]) + wrong);
+      return refuse(cudaErrorIllegalAddress, "launch of " + signature() + ": " + parameter(p) + wrong);
     }
-    std::vector<KernelCall::Pointer> pointers(k.pointers, k.pointers + k.pointer_count);
-    Program program{
-        {c.gridDim, c.blockDim, c.dynamicSmemBytes, k.kernel, k.body, k.arguments.get()}, k.arguments, k.bytes};
+    Program program(c, k);
     if (ptx::in_use()) {
       if (const cudaError_t e = use_translation(k, program)) return e;
     }
-    const auto run = [program, device, signature, pointers = std::move(pointers)] {
-      for (const auto& p : pointers) {
+    const auto run = [program, device, signature, pointers] {
+      for (const Pointer& p : pointers) {
         const std::string wrong = mistake_in_stream_order(p.value, device);
         if (!wrong.empty()) return refuse(cudaErrorIllegalAddress, signature() + " runs: " + parameter(p) + wrong);
       }
@@ -173,7 +210,7 @@ cudaError_t launch(const cudaLaunchConfig_t& c, const KernelCall& k) {
         case Outcome::fault:
           return cudaErrorIllegalAddress;
         default:
-          return check_ends(program.launch.kernel, program.arguments.get(), program.bytes, device);
+          return check_ends(program.launch.kernel, program.memory.get(), program.bytes, device);
       }
     };
     Traffic traffic;
