@@ -2,11 +2,11 @@
 """Plants the bugs of tests/planted/bugs.toml, one at a time, in a scratch copy of the file that each names, and looks
 whether a test of the tree sees it. First the same tests pass without a bug.
 
-usage: plant.py [--list] [--only NAME]... [--jobs N] [--folder FOLDER]
+usage: plant.py [--list] [--only NAME]... [--jobs N]
 
 A bug is a kind, a file under include/ or kernels/, edits (`old` must stand in it exactly once, else the bug is FAILED: a
 list that no longer fits the tree shows), a test source with the test cases that are run, and the build of the
-emulation that runs it: plain or checked. With `says` the bug must be diagnosed: the program fails, and a
+emulation that runs it: plain, checked, or ptx (what nvcc makes of the kernels). With `says` the bug must be diagnosed: the program fails, and a
 diagnosis holds these words. Without, only a comparison sees it: in at least 10 of 20 orders of threads, blocks
 and streams the program fails a test case.
 
@@ -32,8 +32,11 @@ import tomllib
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # A build's tree of the presets, and what it runs with.
 BUILDS = {"plain": ("release", {}), "checked": ("checked", {"ERGO_CUDA_ALLOCATOR": "direct"})}
+PTX = ROOT / "tests/simt/ptx"
+OUT = ROOT / "build/planted"
 ORDERS, ENOUGH = 20, 10
 SECONDS = 120  # of a run
+IN_ORDER = ("forward", "lazy")  # SIMT_ORDER, SIMT_STREAMS
 
 
 class Failed(Exception):
@@ -55,9 +58,8 @@ class Bug:
     @staticmethod
     def of(row: dict) -> "Bug":
         edits = tuple((e["old"], e["new"]) for e in row.get("edits", [row]))
-        build = row.get("build", "plain")
-        return Bug(row["name"], row["kind"], row["file"], edits, row["test"], row["cases"], build, row.get("says", ""),
-                   tuple({**BUILDS[build][1], **row.get("environment", {})}.items()))  # fmt: skip
+        return Bug(row["name"], row["kind"], row["file"], edits, row["test"], row["cases"], row.get("build", "plain"), row.get("says", ""),
+                   tuple(row.get("environment", {}).items()))  # fmt: skip
 
     def include(self) -> str:
         """How sources name the file: kernels/ is ergo/kernels/ to them."""
@@ -109,16 +111,47 @@ def edited(bug: Bug) -> str:
     return text
 
 
-def make_program(folder: pathlib.Path, test: str, build: str, bug: Bug | None) -> pathlib.Path:
+@dataclasses.dataclass(frozen=True)
+class Program:
+    path: pathlib.Path
+    environment: dict[str, str]
+
+    def run(self, cases: str, order: tuple[str, str], more: tuple[tuple[str, str], ...]) -> Run:
+        environment = {**os.environ, **self.environment, **dict(more), "SIMT_ORDER": order[0], "SIMT_STREAMS": order[1]}
+        command = [str(self.path), f"--test-case={cases}", "--no-colors"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment,
+                                  timeout=SECONDS)  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return Run(-1, f"ran longer than {SECONDS} s")
+        return Run(done.returncode, done.stderr + done.stdout)
+
+
+def folder_of(test: str, build: str) -> pathlib.Path:
+    """Of the program without a bug."""
+    return OUT / f"none-{build}-{test.replace('/', '-')}"
+
+
+def make_program(folder: pathlib.Path, test: str, build: str, bug: Bug | None) -> Program:
     """The test's program, with the bug if there is one."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    program, part, first = folder / "program", folder / "test.o", []
+    first = []
     if bug:
         copy = folder / "include" / bug.include()
         copy.parent.mkdir(parents=True)
         copy.write_text(edited(bug))
         first = ["-I", str(folder / "include")]
+    if build == "ptx":  # the plain program, and a library of what nvcc makes of the kernels
+        sys.path.insert(0, str(PTX))
+        import check
+
+        try:
+            library, _ = check.build(ROOT / f"tests/{test}_test.cpp", folder, [], first)
+        except Exception as e:
+            raise Failed(f"is not translated: {e}"[:300]) from e
+        return Program(folder_of(test, "plain") / "program", {"SIMT_PTX": str(library)})
+    program, part = folder / "program", folder / "test.o"
     compiler, *flags = compile_command(test, build)
     link = [*link_command(build), str(program), str(part), str(tree(build) / "tests/simt/libsimt.a")]
     for command in ([compiler, *first, *flags, "-o", str(part)], link):
@@ -126,62 +159,50 @@ def make_program(folder: pathlib.Path, test: str, build: str, bug: Bug | None) -
         if done.returncode:
             raise Failed("is not built: " + next((x for x in done.stderr.splitlines() if "error" in x), done.stderr[-200:]))
     part.unlink()
-    return program
-
-
-def run(program: pathlib.Path, cases: str, order: str, streams: str, more: tuple[tuple[str, str], ...]) -> Run:
-    environment = {**os.environ, **dict(more), "SIMT_ORDER": order, "SIMT_STREAMS": streams}
-    command = [str(program), f"--test-case={cases}", "--no-colors"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment,
-                              timeout=SECONDS)  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return Run(-1, f"ran longer than {SECONDS} s")
-    return Run(done.returncode, done.stderr + done.stdout)
+    return Program(program, BUILDS[build][1])
 
 
 def random_orders(seed: int) -> list[tuple[str, str]]:
     return [(f"random:{seed + i}", f"random:{seed + i}") for i in range(ORDERS)]
 
 
-def judge(bug: Bug, program: pathlib.Path, seed: int) -> tuple[bool, str]:
+def judge(bug: Bug, program: Program, seed: int) -> tuple[bool, str]:
     if bug.says:
-        r = run(program, bug.cases, "forward", "lazy", bug.environment)
+        r = program.run(bug.cases, IN_ORDER, bug.environment)
         said = r.diagnosis(bug.says)
         if said and r.code != 0:
             return True, f"diagnosed: {said}"
         return False, f'no diagnosis of "{bug.says}" (exit status {r.code}): {r.diagnosis("") or r.complaint()}'
-    runs = [run(program, bug.cases, *order, bug.environment) for order in random_orders(seed)]
+    runs = [program.run(bug.cases, order, bug.environment) for order in random_orders(seed)]
     shown = [r for r in runs if r.cases_failed()]
     text = f"compared: {len(shown)} of {ORDERS} orders fail"
     return len(shown) >= ENOUGH, text + (f", {shown[0].complaint()}" if shown else "")
 
 
-def unharmed(program: pathlib.Path, bugs: list[Bug], seed: int) -> str:
+def unharmed(program: Program, bugs: list[Bug], seed: int) -> str:
     """Empty if the program without a bug passes all that is run with one, in an order of each sort."""
     for cases, more in sorted({(b.cases, b.environment) for b in bugs}):
-        for order in [("forward", "lazy"), random_orders(seed)[0]]:
-            r = run(program, cases, *order, more)
+        for order in [IN_ORDER, random_orders(seed)[0]]:
+            r = program.run(cases, order, more)
             if r.code or r.diagnosis(""):
                 return f"{cases}, SIMT_ORDER={order[0]} SIMT_STREAMS={order[1]}: {r.diagnosis('') or r.complaint() or r.output[-200:]}"
     return ""
 
 
-def check_program(bugs: list[Bug], folder: pathlib.Path, seed: int) -> tuple[bool, str]:
+def check_program(bugs: list[Bug], test: str, build: str, seed: int) -> tuple[bool, str]:
     """The test of these bugs without any of them."""
-    test, build = bugs[0].test, bugs[0].build
+    name = f"none: {test}_test, {build}"
     try:
-        trouble = unharmed(make_program(folder, test, build, None), bugs, seed)
+        trouble = unharmed(make_program(folder_of(test, build), test, build, None), bugs, seed)
     except Failed as why:
         trouble = str(why)
-    name = f"none: {test}_test, {build}"
-    return not trouble, f"passed {name}" if not trouble else f"FAILED {name}: {trouble}"
+    return not trouble, f"FAILED {name}: {trouble}" if trouble else f"passed {name}"
 
 
-def check_bug(bug: Bug, folder: pathlib.Path, seed: int) -> tuple[bool, str]:
+def check_bug(bug: Bug, seed: int) -> tuple[bool, str]:
     what = f"{bug.name}: {bug.kind}, {bug.file}, {bug.test}_test, {bug.build}"
     try:
-        good, text = judge(bug, make_program(folder, bug.test, bug.build, bug), seed)
+        good, text = judge(bug, make_program(OUT / bug.name, bug.test, bug.build, bug), seed)
     except Failed as why:
         good, text = False, str(why)
     return good, f"{'passed' if good else 'FAILED'} {what}\n    {text}"
@@ -193,7 +214,6 @@ def main() -> int:
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "build/planted")
     given = parser.parse_args()
 
     bugs = [Bug.of(row) for row in tomllib.loads((ROOT / "tests/planted/bugs.toml").read_text())["bug"]]
@@ -207,19 +227,31 @@ def main() -> int:
 
     seed, begin = random.randrange(1, 10000), time.time()
     print(f"orders: random:{seed} to random:{seed + ORDERS - 1}", flush=True)
-    programs: dict[tuple[str, str], list[Bug]] = {}
+    if not (PTX / "check.py").exists() or not shutil.which(os.environ.get("CUDACXX", "nvcc")):
+        for b in bugs:
+            if b.build == "ptx":
+                print(f"SKIPPED {b.name}: {b.kind}, {b.file}: there is no nvcc, or no route for its PTX")
+        bugs = [b for b in bugs if b.build != "ptx"]
+    programs: dict[tuple[str, str], list[Bug]] = {(b.test, "plain"): [] for b in bugs if b.build == "ptx"}
     for b in bugs:
         programs.setdefault((b.test, b.build), []).append(b)
-    failed = 0
+    results: list[bool] = []
     with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
-        work = [pool.submit(check_program, group, given.folder / f"none-{build}-{test.replace('/', '-')}", seed)
-                for (test, build), group in programs.items()]  # fmt: skip
-        work += [pool.submit(check_bug, b, given.folder / b.name, seed) for b in bugs]
-        for result in work:
-            good, text = result.result()
-            failed += not good
-            print(text, flush=True)
-    print(f"{len(bugs)} bugs of {len({b.kind for b in bugs})} kinds, {failed} failed, {time.time() - begin:.0f} s")
+
+        def tell(work: list[concurrent.futures.Future[tuple[bool, str]]]) -> None:
+            for done in work:
+                good, text = done.result()
+                results.append(good)
+                print(text, flush=True)
+
+        def without(of_ptx: bool) -> list[concurrent.futures.Future[tuple[bool, str]]]:
+            return [pool.submit(check_program, group, test, build, seed)
+                    for (test, build), group in programs.items() if (build == "ptx") == of_ptx]  # fmt: skip
+
+        tell(without(False))  # the library of a translation runs in the plain program
+        tell(without(True) + [pool.submit(check_bug, b, seed) for b in bugs])
+    kinds, failed = {b.kind for b in bugs}, results.count(False)
+    print(f"{len(bugs)} bugs of {len(kinds)} kinds, {failed} failed, {time.time() - begin:.0f} s")
     return 3 if failed else 0
 
 
