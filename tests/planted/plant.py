@@ -4,15 +4,16 @@ whether a test of the tree sees it. First the same tests pass without a bug.
 
 usage: plant.py [--list] [--only NAME]... [--jobs N]
 
-A bug is a kind, a file under include/ or kernels/, edits (`old` must stand in it exactly once, else the bug is FAILED: a
-list that no longer fits the tree shows), a test source with the test cases that are run, and the build of the
-emulation that runs it: plain, checked, or ptx (what nvcc makes of the kernels). With `says` the bug must be diagnosed: the program fails, and a
-diagnosis holds these words. Without, only a comparison sees it: in at least 10 of 20 orders of threads, blocks
-and streams the program fails a test case.
+A bug is a kind, a file under include/ or kernels/, edits (`old` must stand in it exactly once, else the bug is FAILED:
+a list that no longer fits the tree shows), a test source with the test cases that are run, and the build of the
+emulation that runs it: plain, checked, or ptx (what nvcc makes of the kernels). With `says` the bug must be diagnosed:
+the program fails, and a diagnosis holds these words. Without, only a comparison sees it: in at least 10 of 20 orders of
+threads, blocks and streams the program fails a test case.
 
 Compiles as build/release and build/checked do (their compile_commands.json, targets simt and test_main), with the
-copy before include/ on the path of headers. Prints a line a bug: `passed NAME` or `FAILED NAME`, kind, file, test and build, orders,
-and what was said. Exit status 3 if any failed.
+copy before include/ on the path of headers. Prints a line a bug, `passed NAME`, `FAILED NAME` or `SKIPPED NAME`, with
+kind, file, test and build, and below it what was said, or in how many orders a check failed. Exit status 3 if any
+failed.
 """
 import argparse
 import concurrent.futures
@@ -58,8 +59,8 @@ class Bug:
     @staticmethod
     def of(row: dict) -> "Bug":
         edits = tuple((e["old"], e["new"]) for e in row.get("edits", [row]))
-        return Bug(row["name"], row["kind"], row["file"], edits, row["test"], row["cases"], row.get("build", "plain"), row.get("says", ""),
-                   tuple(row.get("environment", {}).items()))  # fmt: skip
+        return Bug(row["name"], row["kind"], row["file"], edits, row["test"], row["cases"], row.get("build", "plain"),
+                   row.get("says", ""), tuple(row.get("environment", {}).items()))  # fmt: skip
 
     def include(self) -> str:
         """How sources name the file: kernels/ is ergo/kernels/ to them."""
@@ -157,7 +158,8 @@ def make_program(folder: pathlib.Path, test: str, build: str, bug: Bug | None) -
     for command in ([compiler, *first, *flags, "-o", str(part)], link):
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
         if done.returncode:
-            raise Failed("is not built: " + next((x for x in done.stderr.splitlines() if "error" in x), done.stderr[-200:]))
+            errors = [line for line in done.stderr.splitlines() if "error" in line]
+            raise Failed(f"is not built: {errors[0] if errors else done.stderr[-200:]}")
     part.unlink()
     return Program(program, BUILDS[build][1])
 
@@ -185,7 +187,8 @@ def unharmed(program: Program, bugs: list[Bug], seed: int) -> str:
         for order in [IN_ORDER, random_orders(seed)[0]]:
             r = program.run(cases, order, more)
             if r.code or r.diagnosis(""):
-                return f"{cases}, SIMT_ORDER={order[0]} SIMT_STREAMS={order[1]}: {r.diagnosis('') or r.complaint() or r.output[-200:]}"
+                said = r.diagnosis("") or r.complaint() or r.output[-200:]
+                return f"{cases}, SIMT_ORDER={order[0]} SIMT_STREAMS={order[1]}: {said}"
     return ""
 
 
