@@ -107,8 +107,8 @@ TEST_CASE("division by multiplication") {
 template <int Block>
 __global__ void block_kernel(const float* x, float* sum, float* largest) {
   const float mine = x[blockIdx.x * Block + threadIdx.x];
-  const float s = block_sum<Block>(mine), m = block_max<Block>(mine), again = block_sum<Block>(mine);
-  sum[blockIdx.x * Block + threadIdx.x] = s == again ? s : -1.0f;
+  const float s = block_sum<Block>(mine), twice = block_sum<Block>(2 * mine), m = block_max<Block>(mine);
+  sum[blockIdx.x * Block + threadIdx.x] = twice == 2 * s ? s : -1.0f;
   largest[blockIdx.x * Block + threadIdx.x] = m;
 }
 template <int Block>
