@@ -124,6 +124,7 @@ struct Program {
       values[i] = std::memcpy(memory.get() + at[i], k.parameters[i].value, k.parameters[i].bytes);
     }
     launch.arguments = new (memory.get()) Table{k.kernel, values};
+    launch.argument_bytes = bytes;
   }
   std::size_t offset(int i) const {  // of a parameter among the parameters
     const auto* table = static_cast<const KernelCall::Arguments*>(launch.arguments);
@@ -167,6 +168,7 @@ cudaError_t use_translation(const KernelCall& k, Program& program) {
   }
   program.launch.body = t->body;
   program.launch.arguments = program.memory.get() + program.parameters;
+  program.launch.argument_bytes = program.bytes - program.parameters;
   program.launch.shared += t->shared;
   return cudaSuccess;
 }
