@@ -116,7 +116,7 @@ class Operands:
         have = self.type_of(register)
         if not have:
             raise PtxError(f"the register {register} is not declared")
-        if have == kind or (kind[0] == "u" and have == kind):
+        if have == kind:
             return f"{name_of(register)} = {value};"
         if is_float(have) != is_float(kind):
             if have[1:] != kind[1:]:
