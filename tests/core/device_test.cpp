@@ -101,6 +101,10 @@ const ergo::detail::Backend fake = {
     [] {},
     [] { return 2; },
     [](const char*) { ++read; },
+    [](Device, std::size_t) -> ergo::detail::Staging& { throw ergo::Error("nothing is staged here"); },
+    [](ergo::detail::Staging&) noexcept {},
+    [](ergo::detail::Staging&, std::size_t) { return ergo::detail::Ref<Buffer>(); },
+    [](ergo::detail::Staging&, Buffer&) {},
 };
 }  // namespace
 

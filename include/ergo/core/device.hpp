@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "ergo/core/error.hpp"
+#include "ergo/core/ref.hpp"
 
 namespace ergo::inline ERGO_BUILD {
 
@@ -57,6 +58,10 @@ namespace detail {
 // What a device back end other than the CPU's provides; its headers install one with `install_backend`.
 struct Buffer;  // core/array.hpp
 struct Array;
+// Pinned memory, from which a device copies beside its other work and the host's.
+struct Staging {
+  std::byte* data = nullptr;
+};
 struct Backend {
   void (*allocate)(Buffer&);  // `bytes` on `device`: sets `data`
   void (*deallocate)(Buffer&) noexcept;
@@ -68,6 +73,11 @@ struct Backend {
   void (*release_cached_memory)();
   int (*device_count)();
   void (*before_read)(const char* op);  // throws where the host may not read from a device
+  // What feeds a device while it computes (data/prefetch.hpp).
+  Staging& (*take_staging)(Device, std::size_t bytes);  // for the host to fill: no copy out of it is pending
+  void (*give_staging)(Staging&) noexcept;              // done with it, but for copies
+  Ref<Buffer> (*send)(Staging&, std::size_t bytes);     // its first bytes in memory of the device, at some time
+  void (*receive)(Staging&, Buffer&);                   // what this thread does next comes after the copy
 };
 inline constinit const Backend* installed_backend = nullptr;
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "ergo/core/array.hpp"
-#include "ergo/cuda/allocator.hpp"
+#include "ergo/cuda/staging.hpp"
 #include "ergo/kernels/movement.cuh"
 
 namespace ergo::inline ERGO_BUILD::cuda {
@@ -87,9 +87,7 @@ inline bool is_pinned(const void* host) {
 inline void copy(std::byte* to, Buffer& to_buffer, const std::byte* from, Buffer& from_buffer, std::size_t bytes) {
   if (bytes == 0) return;
   if (to_buffer.device.is_cpu()) refuse_read_in_capture("to");
-  if (from_buffer.device.is_cpu())
-    refuse_in_capture("to",
-                      "nothing is copied from the host, as no replay would read it again: cuda::refill before it");
+  if (from_buffer.device.is_cpu()) refuse_feed_in_capture("to");
   const Device there = to_buffer.device, here = from_buffer.device;
   Stream& s = current_stream(there.is_cuda() ? there : here);
   if (there.is_cuda()) write_on(s, to_buffer);
@@ -141,7 +139,13 @@ inline MemoryInfo memory_info(Device d) {
   check_device(d);
   return Allocator::of(d.index()).info();
 }
+inline Staging& take_staging(Device d, std::size_t bytes) {
+  check_device(d);
+  refuse_feed_in_capture("batches");
+  return StagingPool::instance().take(d, bytes);
+}
 inline void release_cached_memory() {
+  StagingPool::instance().release();
   for (int i = 0, n = count_devices(); i < n; ++i) Allocator::of(i).trim();
 }
 
@@ -149,7 +153,9 @@ inline constexpr ergo::detail::Backend backend = {&allocate,      &deallocate,
                                                   &copy,          &copy_strided,
                                                   &fill,          &synchronize,
                                                   &memory_info,   &release_cached_memory,
-                                                  &count_devices, &refuse_read_in_capture};
+                                                  &count_devices, &refuse_read_in_capture,
+                                                  &take_staging,  &give_staging,
+                                                  &send,          &receive};
 inline const bool installed = (ergo::detail::install_backend(&backend), true);
 
 }  // namespace detail

@@ -39,6 +39,9 @@ inline bool capturing(const Stream& s) { return recording && recording->capturin
 inline void refuse_in_capture(const char* op, const char* why) {
   if (recording) throw_error({"[", op, "] inside cuda::capture ", why});
 }
+inline void refuse_feed_in_capture(const char* op) {
+  refuse_in_capture(op, "nothing is copied from the host, as no replay would read it again: cuda::refill before it");
+}
 inline void refuse_read_in_capture(const char* op) {
   refuse_in_capture(op, "the host reads nothing, as no replay comes back here: return the tensor");
 }

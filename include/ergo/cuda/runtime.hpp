@@ -1,8 +1,9 @@
 // The CUDA runtime as this library uses it: errors that say what failed and what ran before, the current device of a
 // block of code, and the streams of threads. Of a CUDA or an emulated build only.
 //
-// A thread has one compute stream a device. All its work there is in order, so kernels need no events. A thread that
-// ends hands its streams on, with whatever is pending, to the next thread: streams live as long as the process. No
+// A thread has one compute stream a device. All its work there is in order, so kernels need no events; beside it one
+// copy stream, which prefetching uses (staging.hpp). A thread that ends hands its streams on, with whatever is pending,
+// to the next thread: streams live as long as the process. No
 // destructor throws, and none waits for a device, but that of a thread with kernels pending that may find its data bad.
 #pragma once
 
@@ -111,6 +112,7 @@ class Event {
   ~Event() { (void)cudaEventDestroy(event_); }
   void record(cudaStream_t s) { check(cudaEventRecord(event_, s), "event"); }
   void make_wait(cudaStream_t s) const { check(cudaStreamWaitEvent(s, event_, 0), "event"); }
+  void wait() const { check(cudaEventSynchronize(event_), "event"); }
 
  private:
   cudaEvent_t event_ = nullptr;
@@ -158,7 +160,7 @@ struct IdleStreams {
   }
 };
 struct ThreadStreams {
-  Stream* of[kMaxDevices] = {};
+  Stream *of[kMaxDevices] = {}, *copying[kMaxDevices] = {};
   ThreadStreams() { IdleStreams::instance(); }
   ~ThreadStreams() {
     for (Stream* s : of)
@@ -166,7 +168,8 @@ struct ThreadStreams {
     IdleStreams& idle = IdleStreams::instance();
     const std::lock_guard lock(idle.mutex);
     for (int d = 0; d < kMaxDevices; ++d)
-      if (of[d]) idle.of[d].push_back(of[d]);
+      for (Stream* s : {of[d], copying[d]})
+        if (s) idle.of[d].push_back(s);
   }
 
  private:
@@ -207,6 +210,16 @@ inline ThreadStreams& thread_streams() {
   static thread_local ThreadStreams streams;
   return streams;
 }
+inline Stream& thread_stream(Stream* (ThreadStreams::*streams)[kMaxDevices], Device d) {
+  const int index = d.index();
+  if (index >= kMaxDevices) throw_error({"[device] ", d, ": at most ", kMaxDevices, " devices are used"});
+  Stream*& s = (thread_streams().*streams)[index];
+  if (!s) s = take_stream(index);
+  return *s;
+}
+// This thread's copy stream on a device.
+inline Stream& copy_stream(Device d) { return thread_stream(&ThreadStreams::copying, d); }
+
 // Makes a stream this thread's on its device for a block.
 class OnStream {
  public:
@@ -223,12 +236,6 @@ class OnStream {
 }  // namespace detail
 
 // This thread's compute stream on a device. [device] Error: there is no such device.
-inline Stream& current_stream(Device d) {
-  detail::ThreadStreams& streams = detail::thread_streams();
-  const int index = d.index();
-  if (index >= kMaxDevices) throw_error({"[device] ", d, ": at most ", kMaxDevices, " devices are used"});
-  if (!streams.of[index]) streams.of[index] = detail::take_stream(index);
-  return *streams.of[index];
-}
+inline Stream& current_stream(Device d) { return detail::thread_stream(&detail::ThreadStreams::of, d); }
 
 }  // namespace ergo::inline ERGO_BUILD::cuda

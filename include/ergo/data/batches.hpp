@@ -3,10 +3,18 @@
 //
 //   const data::Batches batches(key, images, labels, {.batch_size = 64});
 //   for (const auto& [x, y] : batches.epoch(0)) ...
+//
+// Rows are gathered on the CPU. Batches for a CUDA device are prefetched: while it computes on one, the next is
+// gathered and copied beside it, with the same bits as if nothing ran beside anything. The host stays ahead of the
+// device only as long as the loop reads no result: a loss read in each step lets the device wait while the next batch
+// is gathered.
 #pragma once
 
+#include <algorithm>
+#include <optional>
 #include <tuple>
 
+#include "ergo/data/prefetch.hpp"
 #include "ergo/ops/random.hpp"
 
 namespace ergo::inline ERGO_BUILD::data {
@@ -17,25 +25,11 @@ enum class Sampling { shuffled, with_replacement };
 struct BatchOptions {
   std::int64_t batch_size = 32;
   Sampling sampling = Sampling::shuffled;
-  bool drop_last = false;  // leaves out the last, shorter batch of an epoch
+  bool drop_last = false;             // leaves out the last, shorter batch of an epoch
+  std::optional<Device> device = {};  // of the batches; none: that of each column
 };
 
 namespace detail {
-
-// Rows `index[0..n)` of x, row-major on the CPU.
-inline ergo::detail::Ref<ergo::detail::Array> gather_rows(const ergo::detail::Array& x, const std::int64_t* index,
-                                                          std::int64_t n) {
-  Shape s = x.shape;
-  s[0] = n;
-  auto y = ergo::detail::Array::make(x.dtype, s);
-  const std::int64_t bytes = x.shape[0] ? size_of(x.dtype) * (x.numel() / x.shape[0]) : 0;
-  const std::byte* from = x.data;
-  std::byte* to = y->data;
-  parallel_for(n, 1 + 65536 / (bytes + 1), [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) std::memcpy(to + i * bytes, from + index[i] * bytes, std::size_t(bytes));
-  });
-  return y;
-}
 
 // How many batches, and which rows; the part that does not depend on the columns.
 class BatchPlan {
@@ -52,6 +46,7 @@ class BatchPlan {
   }
   std::int64_t rows() const { return rows_; }
   std::int64_t batches() const { return batches_; }
+  std::int64_t batch_size() const { return options_.batch_size; }
 
   // The order of an epoch; empty where each batch is drawn by itself.
   Tensor<std::int64_t> order(std::int64_t epoch) const {
@@ -79,18 +74,34 @@ class BatchPlan {
 }  // namespace detail
 
 // Batches of rows of the columns given, whose leading axes agree. An iteration gives a tuple of tensors, one for each
-// column, on its column's device.
+// column.
 template <class... T>
 class Batches {
   static_assert(sizeof...(T) > 0);
 
+  static constexpr int kColumns = sizeof...(T);
+  using Columns = std::index_sequence_for<T...>;
+
  public:
   using Batch = std::tuple<Tensor<T>...>;
 
+ private:
+  // A batch on its way to a device.
+  struct Sent {
+    std::int64_t number;
+    detail::SentColumn columns[kColumns];
+
+    template <std::size_t... I>
+    Batch receive(std::index_sequence<I...>) {
+      return Batch(Tensor<T>(columns[I].receive())...);
+    }
+  };
+
+ public:
   Batches(Key key, const Tensor<T>&... columns, BatchOptions options = {})
       : plan_(std::move(key), rows_of(columns...), options),
-        columns_(columns...),
-        dense_{ergo::detail::readable("batches", columns.array())...} {}
+        columns_{ergo::detail::readable("batches", columns.array())...},
+        device_{options.device.value_or(columns.device())...} {}
   // The row numbers below n themselves, for what is gathered elsewhere.
   Batches(Key key, AnyInteger n,
           BatchOptions options = {}) requires(sizeof...(T) == 1 && (std::is_same_v<T, std::int64_t> && ...))
@@ -105,7 +116,13 @@ class Batches {
     class Iterator {
      public:
       Iterator(const Epoch* epoch, std::int64_t number) : epoch_(epoch), number_(number) {}
-      Batch operator*() const { return (*epoch_)[number_]; }
+      Batch operator*() {
+        std::optional<Sent> now = std::move(ahead_);
+        ahead_.reset();
+        if (!now || now->number != number_) now = epoch_->send(number_);
+        ahead_ = epoch_->send(number_ + 1);
+        return now ? now->receive(Columns{}) : (*epoch_)[number_];
+      }
       Iterator& operator++() {
         ++number_;
         return *this;
@@ -115,6 +132,7 @@ class Batches {
      private:
       const Epoch* epoch_;
       std::int64_t number_;
+      std::optional<Sent> ahead_;
     };
     std::int64_t size() const { return of_.batches_per_epoch(); }
     Iterator begin() const { return {this, 0}; }
@@ -122,12 +140,19 @@ class Batches {
     Batch operator[](std::int64_t number) const {
       if (number < 0 || number >= size())
         throw_error({"[batches] batch ", number, " is not in [0, ", size(), ") of the epoch"});
-      return of_.gather(of_.plan_.batch(order_, epoch_, number), std::index_sequence_for<T...>{});
+      return of_.gather(of_.plan_.batch(order_, epoch_, number), Columns{});
     }
 
    private:
     friend class Batches;
     Epoch(const Batches& of, std::int64_t epoch) : of_(of), epoch_(epoch), order_(of.plan_.order(epoch)) {}
+    // Nothing if there is no such batch, a column of it stays on the CPU, or memory for one more is not to be had.
+    std::optional<Sent> send(std::int64_t number) const {
+      if (number >= size() || !of_.feeds_devices()) return {};
+      try {
+        return of_.send(number, of_.plan_.batch(order_, epoch_, number), Columns{});
+      } catch (const OutOfMemory&) { return {}; }
+    }
     Batches of_;
     std::int64_t epoch_;
     Tensor<std::int64_t> order_;
@@ -138,21 +163,30 @@ class Batches {
   static std::int64_t rows_of(const Tensor<T>&... columns) {
     ergo::detail::Array* in[] = {&columns.array()...};
     for (const ergo::detail::Array* x : in) {
-      if (x->shape.rank() == 0) ergo::detail::fail("batches", in, int(sizeof...(T)), "a column of rank 0 has no rows");
+      if (x->shape.rank() == 0) ergo::detail::fail("batches", in, kColumns, "a column of rank 0 has no rows");
       if (x->shape[0] != in[0]->shape[0])
-        ergo::detail::fail("batches", in, int(sizeof...(T)), "the columns' numbers of rows differ");
+        ergo::detail::fail("batches", in, kColumns, "the columns' numbers of rows differ");
     }
     return in[0]->shape[0];
+  }
+  bool feeds_devices() const {
+    return std::all_of(device_, device_ + kColumns, [](Device d) { return d.is_cuda(); });
   }
   template <std::size_t... I>
   Batch gather(const Tensor<std::int64_t>& rows, std::index_sequence<I...>) const {
     const auto* index = ergo::detail::data_of<std::int64_t>(rows.array());
-    return Batch(Tensor<T>(detail::gather_rows(*dense_[I], index, rows.numel())).to(std::get<I>(columns_).device())...);
+    return Batch(Tensor<T>(detail::gathered_rows(*columns_[I], index, rows.numel())).to(device_[I])...);
+  }
+  template <std::size_t... I>
+  Sent send(std::int64_t number, const Tensor<std::int64_t>& rows, std::index_sequence<I...>) const {
+    const auto* index = ergo::detail::data_of<std::int64_t>(rows.array());
+    const std::int64_t n = rows.numel(), most = plan_.batch_size();
+    return {number, {detail::SentColumn(*columns_[I], index, n, most, device_[I])...}};
   }
 
   detail::BatchPlan plan_;
-  Batch columns_;
-  ergo::detail::Ref<ergo::detail::Array> dense_[sizeof...(T)];
+  ergo::detail::Ref<ergo::detail::Array> columns_[kColumns];  // on the CPU, row-major
+  Device device_[kColumns];                                   // of the batches
 };
 
 template <class A>

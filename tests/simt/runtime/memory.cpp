@@ -134,6 +134,7 @@ cudaError_t cudaHostAlloc(void** p, std::size_t bytes, unsigned) {
     *p = nullptr;
     if (const cudaError_t e = r.unsafe_in_capture("cudaHostAlloc")) return e;
     if (bytes == 0) return cudaSuccess;
+    if (r.fail_pinned_allocation > 0 && --r.fail_pinned_allocation == 0) return cudaErrorMemoryAllocation;
     constexpr std::size_t kAlign = 256;
     void* memory = std::aligned_alloc(kAlign, (bytes + kAlign - 1) / kAlign * kAlign);
     if (!memory) return cudaErrorMemoryAllocation;

@@ -227,6 +227,12 @@ void fail_allocation(long k) {
   r.fail_allocation = k;
 }
 
+void fail_pinned_allocation(long k) {
+  Runtime& r = Runtime::instance();
+  const std::lock_guard lock(r.mutex);
+  r.fail_pinned_allocation = k;
+}
+
 void recover() {
   Runtime& r = Runtime::instance();
   const std::lock_guard lock(r.mutex);

@@ -117,7 +117,7 @@ struct Runtime {
   Pinned pinned;
   Options options;
   Random dice;
-  long fail_allocation = 0;
+  long fail_allocation = 0, fail_pinned_allocation = 0;
   Counters counters;
   std::unordered_map<const void*, std::string> names;  // of kernels
 

@@ -26,8 +26,9 @@ struct Options {
 Options options();
 void set_options(const Options&);
 
-// The k-th allocation from now on fails (1: the next one); 0: none does.
+// The k-th allocation from now on fails (1: the next one); 0: none does. Of device memory, or of pinned host memory.
 void fail_allocation(long k);
+void fail_pinned_allocation(long k);
 
 // What the process has asked of its devices. Kernels and copies count when they are submitted, those of a graph with
 // each of its launches.
