@@ -10,13 +10,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "support/program.hpp"
+#include "support/captured.hpp"
 
 namespace examples_support_test {
 
@@ -25,45 +24,6 @@ namespace {
 using namespace examples;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-struct Folder {
-  std::string path = [] {
-    std::string name = (std::filesystem::temp_directory_path() / "ergo_support_XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    return name;
-  }();
-  ~Folder() { std::filesystem::remove_all(path); }
-};
-
-std::string read(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-// Standard output and error of this process, in files meanwhile.
-struct Captured {
-  std::string out, err;
-  int status = -1;
-};
-template <class F>
-Captured captured(const F& f) {
-  const Folder folder;
-  std::fflush(nullptr);
-  const int saved_out = dup(1), saved_err = dup(2);
-  const int out = open((folder.path + "/out").c_str(), O_CREAT | O_WRONLY, 0600);
-  const int err = open((folder.path + "/err").c_str(), O_CREAT | O_WRONLY, 0600);
-  dup2(out, 1);
-  dup2(err, 2);
-  Captured result;
-  result.status = f();
-  std::fflush(nullptr);
-  dup2(saved_out, 1);
-  dup2(saved_err, 2);
-  for (const int fd : {saved_out, saved_err, out, err}) close(fd);
-  result.out = read(folder.path + "/out");
-  result.err = read(folder.path + "/err");
-  return result;
-}
 
 // A program whose mean squared error is an option.
 Captured fit(std::vector<std::string> arguments, const std::string& out) {
@@ -138,7 +98,7 @@ TEST_CASE("a run prints facts, table and conclusion, and leaves metrics") {
   CHECK(run.out.ends_with("\nThe line was found.\n"));
   CHECK(run.err.find("fitting  100 %") != std::string::npos);
 
-  const std::string metrics = read(out + "/metrics.jsonl");
+  const std::string metrics = file_text(out + "/metrics.jsonl");
   CHECK(metrics.starts_with("{\"event\":\"run\",\"program\":\"fit\",\"backend\":\"cpu ("));
   CHECK(metrics.find("\"seed\":18446744073709551615,\"smoke\":false}\n") != std::string::npos);
   CHECK(metrics.find("\n{\"step\":10,\"error\":0.25}\n") != std::string::npos);
@@ -217,7 +177,7 @@ TEST_CASE("metrics keep order, write null for what JSON lacks, and survive text 
   Metrics metrics(path);
   metrics.write({{"z", 1}, {"a", kNaN}, {"b", true}, {"s", "\xff\"\n"}, {"v", std::vector<double>{1, 0.5}}});
   metrics.write({{"n", std::int64_t{-5}}});
-  CHECK(read(path) == "{\"z\":1,\"a\":null,\"b\":true,\"s\":\"\xef\xbf\xbd\\\"\\n\",\"v\":[1.0,0.5]}\n{\"n\":-5}\n");
+  CHECK(file_text(path) == "{\"z\":1,\"a\":null,\"b\":true,\"s\":\"\xef\xbf\xbd\\\"\\n\",\"v\":[1.0,0.5]}\n{\"n\":-5}\n");
   CHECK_THROWS_AS(Metrics(folder.path + "/no/metrics.jsonl"), std::runtime_error);
   Metrics().write({{"z", 1}});
 }
@@ -231,7 +191,7 @@ TEST_CASE("off a terminal, progress is few plain lines") {
     for (int i = 0; i < 1000; ++i) progress.advance("loss", 0.5);
   }
   std::fclose(file);
-  CHECK(read(path) == "training  100 %  0.0 s  loss 0.5\n");
+  CHECK(file_text(path) == "training  100 %  0.0 s  loss 0.5\n");
 }
 
 TEST_CASE("on a terminal, progress is one line redrawn, no wider than the terminal") {
@@ -284,8 +244,8 @@ TEST_CASE("a plot becomes SVG and PNG") {
     return;
   }
   CHECK(trouble == "");
-  CHECK(read(path + ".svg").find("<svg") != std::string::npos);
-  CHECK(read(path + ".png").starts_with("\x89PNG"));
+  CHECK(file_text(path + ".svg").find("<svg") != std::string::npos);
+  CHECK(file_text(path + ".png").starts_with("\x89PNG"));
   CHECK_FALSE(std::filesystem::exists(path + ".gp.log"));
 
   const std::string search = std::getenv("PATH");

@@ -1,6 +1,7 @@
 // What the decompositions of matrices share: one operation on the last two axes with several results, batched over the
-// leading ones, computed in double whatever the dtype (float results are rounded once). Its inputs must be finite, and
-// it has no derivative yet: in `grad` and `jvp` it is an Error, in `vmap` it runs.
+// leading ones, computed in double whatever the dtype (float results are rounded once), and on the CPU whatever the
+// device: the host waits for a matrix on another one, and the results go there. Its inputs must be finite, and it has
+// no derivative yet: in `grad` and `jvp` it is an Error, in `vmap` it runs.
 #pragma once
 
 #include "ergo/autograd/tree_walk.hpp"
@@ -28,6 +29,7 @@ struct Decomposition final : OpOf<Decomposition> {
     n_out = results;
     uses = Uses::nothing;
     has_vjp = has_jvp = false;
+    on_cuda = true;
   }
   int core(int) const { return 2; }
   void definition(Args x, Ref<Array>*) const {
@@ -56,6 +58,7 @@ inline void check_finite(const char* op, const Array& shaped, const double* p) {
 
 inline void Decomposition::value(Args x, Ref<Array>* y, std::uint64_t) const {
   const Array& given = *x[0];
+  const Ref<Array> here = on_device(x, 1) ? readable(name, given) : Ref<Array>::share(x[0]);
   const int lead = given.shape.rank() - 2;
   const Shape batch = given.shape.first(lead);
   const std::int64_t count = batch.numel(), m = given.shape[-2], n = given.shape[-1];
@@ -63,9 +66,9 @@ inline void Decomposition::value(Args x, Ref<Array>* y, std::uint64_t) const {
   Ref<Array> a = Array::make(DType::float64, given.shape);
   double* elements = data_of<double>(*a);
   if (given.dtype == DType::float64) {
-    copy_strided(*a, given);
+    copy_strided(*a, *here);
   } else {
-    const Ref<Array> from = dense(given);
+    const Ref<Array> from = dense(*here);
     for (std::int64_t i = 0, size = a->numel(); i < size; ++i) elements[i] = double(data_of<float>(*from)[i]);
   }
   check_finite(name, *a, elements);
@@ -83,12 +86,13 @@ inline void Decomposition::value(Args x, Ref<Array>* y, std::uint64_t) const {
   });
   for (int k = 0; k < n_out; ++k) {
     if (given.dtype == DType::float64) {
-      y[k] = std::move(result[k]);
+      y[k] = to_device(*result[k], given.device);
       continue;
     }
-    y[k] = Array::make(DType::float32, result[k]->shape);
-    for (std::int64_t i = 0, size = y[k]->numel(); i < size; ++i)
-      data_of<float>(*y[k])[i] = float(data_of<double>(*result[k])[i]);
+    const Ref<Array> rounded = Array::make(DType::float32, result[k]->shape);
+    for (std::int64_t i = 0, size = rounded->numel(); i < size; ++i)
+      data_of<float>(*rounded)[i] = float(data_of<double>(*result[k])[i]);
+    y[k] = to_device(*rounded, given.device);
   }
 }
 
