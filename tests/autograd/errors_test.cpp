@@ -1,4 +1,5 @@
 // Golden texts of mistakes inside transforms, and that nothing is left open, half done or wrong after each.
+// again: cuda
 #include <string>
 #include <utility>
 #include <vector>

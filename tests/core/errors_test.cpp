@@ -1,5 +1,6 @@
 // Golden texts of operations on tensors: operation, shapes, the numbers that disagree, a hint; lines of at most 120
 // characters. Each mistake leaves the process and the tensors as they were.
+// again: cuda
 #include "ergo/core/error.hpp"
 
 #include <cstdint>

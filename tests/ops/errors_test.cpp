@@ -1,4 +1,5 @@
 // Golden texts of the network's operations: conv2d, max_pool2d, einsum; outside and inside transforms.
+// again: cuda
 #include <doctest/doctest.h>
 
 #include <limits>

@@ -56,6 +56,7 @@ class CheckpointOp final : public CopiedOp<CheckpointOp<F, Y, X...>> {
     this->uses = Uses::inputs;
     this->gathers = true;
     this->has_jvp = this->leading_axes_free = false;
+    this->on_cuda = true;
   }
   void value(Args x, Ref<Array>* y, std::uint64_t) const { definition(x, y); }
   // A result above the level of all operands was traced through something else that f uses, which vmap alone may map.
