@@ -4,7 +4,7 @@
 //
 // usage: kernels_cuda_bench [--tiny] [--list] [--samples=N] [PART...]
 //
-// PART is a part of "op shape dtype"; --tiny: sizes at which an emulated device is done in seconds.
+// PART is a part of "op shape dtype"; --tiny: sizes at which an emulated device is done in seconds, and there the default.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -18,9 +18,15 @@ namespace {
 
 using namespace bench;
 
+#if defined(ERGO_EMULATED)
+constexpr bool kEmulated = true;
+#else
+constexpr bool kEmulated = false;
+#endif
+
 struct Options {
-  bool tiny = false, list = false;
-  int samples = 25;
+  bool tiny = kEmulated, list = false;
+  int samples = kEmulated ? 2 : 25;
   std::vector<std::string> parts;
 };
 

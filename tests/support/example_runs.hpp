@@ -54,7 +54,7 @@ inline ExampleRun run_example(int (*program)(int, char**), const std::string& de
   return {c.status, lines_of(c.out), lines_of(file_text(out.path + "/metrics.jsonl"))};
 }
 
-// A line without its numbers.
+// A line without its numbers and the width of its blanks.
 inline std::string words_of(const std::string& line) {
   std::string words;
   for (std::size_t i = 0; i < line.size(); ++i) {
@@ -68,7 +68,7 @@ inline std::string words_of(const std::string& line) {
         continue;
       }
     }
-    words += line[i];
+    if (line[i] != ' ' || !words.ends_with(' ')) words += line[i];
   }
   return words;
 }

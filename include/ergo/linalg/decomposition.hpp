@@ -1,7 +1,7 @@
 // What the decompositions of matrices share: one operation on the last two axes with several results, batched over the
 // leading ones, computed in double whatever the dtype (float results are rounded once), and on the CPU whatever the
-// device: the host waits for a matrix on another one, and the results go there. Its inputs must be finite, and it has no
-// derivative yet: in `grad` and `jvp` it is an Error, in `vmap` it runs.
+// device: the host waits for a matrix on another one, and the results go there. Its inputs must be finite, and it has
+// no derivative yet: in `grad` and `jvp` it is an Error, in `vmap` it runs.
 #pragma once
 
 #include "ergo/autograd/tree_walk.hpp"
