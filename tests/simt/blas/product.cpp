@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/diagnosis.hpp"
+#include "engine/observer.hpp"
 #include "runtime/state.hpp"
 
 namespace simt {
@@ -33,23 +34,51 @@ std::string mistake(const Matrix& m, int batch, int device) {
          std::to_string(offset + first * size) + " of an allocation of " + std::to_string(b->bytes);
 }
 
-cudaError_t check_operands(const char* name, const Product& p, int device, bool reads_c) {
-  struct Operand {
-    const char* name;
-    const Matrix* m;
-    bool used;
-    int batch;
+// Calls f(beginning, bytes) for each row or column that lies in one piece.
+template <class F>
+void for_lines(const Matrix& m, int batch, F f) {
+  const auto size = static_cast<std::int64_t>(size_of(m.type));
+  const std::int64_t lines = m.row_major ? m.rows : m.cols, length = m.row_major ? m.cols : m.rows;
+  for (std::int64_t z = 0; z < batch; ++z) {
+    for (std::int64_t i = 0; i < lines; ++i) {
+      f(m.p + (z * m.batch_stride + i * m.ld) * size, static_cast<std::size_t>(length * size));
+    }
+  }
+}
+
+// An operand and how the product uses it.
+struct Operand {
+  const char* name;
+  const Matrix* m;
+  bool read, written;
+  int batch;
+};
+
+// With beta == 0, C is not read: it may hold NaN.
+std::vector<Operand> operands(const Product& p, bool reads_c) {
+  const auto has = [&](int bits) { return (p.epilogue & bits) != 0; };
+  return {{"A", &p.a, true, false, p.batch},
+          {"B", &p.b, true, false, p.batch},
+          {"C", &p.c, reads_c, false, p.batch},
+          {"D", &p.d, false, true, p.batch},
+          {"bias", &p.bias, has(kBias), has(kBiasGradient | kSumA | kSumB), 1},
+          {"auxiliary matrix", &p.aux, has(kGradient), has(kAux) && !has(kGradient), p.batch}};
+}
+
+cudaError_t check_operands(const char* name, const std::vector<Operand>& all, int device) {
+  const auto wrong = [&](cudaError_t e, const Operand& o, const std::string& what) {
+    return refuse(e, std::string(name) + ": operand " + o.name + " " + what);
   };
-  const int e = p.epilogue;
-  const Operand operands[] = {{"A", &p.a, true, p.batch},
-                              {"B", &p.b, true, p.batch},
-                              {"C", &p.c, reads_c, p.batch},
-                              {"D", &p.d, true, p.batch},
-                              {"bias", &p.bias, (e & (kBias | kBiasGradient | kSumA | kSumB)) != 0, 1},
-                              {"auxiliary matrix", &p.aux, (e & kAux) != 0, p.batch}};
-  for (const auto& o : operands) {
-    const std::string wrong = o.used ? mistake(*o.m, o.batch, device) : std::string();
-    if (!wrong.empty()) return refuse(cudaErrorIllegalAddress, std::string(name) + ": operand " + o.name + " " + wrong);
+  for (const Operand& o : all) {
+    if (!o.read && !o.written) continue;
+    const std::string misplaced = mistake(*o.m, o.batch, device);
+    if (!misplaced.empty()) return wrong(cudaErrorIllegalAddress, o, misplaced);
+    if (!observer || !o.read) continue;
+    std::string unwritten;
+    for_lines(*o.m, o.batch, [&](const char* line, std::size_t bytes) {
+      if (unwritten.empty()) unwritten = observer->unwritten(line, bytes);
+    });
+    if (!unwritten.empty()) return wrong(cudaErrorLaunchFailure, o, unwritten);
   }
   return cudaSuccess;
 }
@@ -60,11 +89,15 @@ cudaError_t run_product(const char* name, int device, const Product& p, A alpha,
     alpha = *static_cast<const A*>(p.alpha);
     beta = *static_cast<const A*>(p.beta);
   }
-  // With beta == 0, C is not read: it may hold NaN.
-  if (const cudaError_t e = check_operands(name, p, device, beta != 0)) return e;
+  const std::vector<Operand> all = operands(p, beta != 0);
+  if (const cudaError_t e = check_operands(name, all, device)) return e;
   std::vector<A> sums(static_cast<std::size_t>(std::max(p.d.rows, p.d.cols)));
   for (int z = 0; z < p.batch; ++z) multiply(p, z, alpha, beta, sums);
   if (p.epilogue & (kBiasGradient | kSumA | kSumB)) store_column(p.bias, sums);
+  for (const Operand& o : all) {
+    if (!observer || !o.written) continue;
+    for_lines(*o.m, o.batch, [](const char* line, std::size_t bytes) { observer->written(line, bytes); });
+  }
   return cudaSuccess;
 }
 
@@ -102,13 +135,8 @@ cublasStatus_t submit_product(const char* name, int device, cudaStream_t stream,
                                                         std::to_string(s->device) + ", and device " +
                                                         std::to_string(r.current_device()) + " is current");
     }
-    struct Operand {
-      const char* name;
-      const void* p;
-    };
-    for (const Operand& o : {Operand{"A", p.a.p}, Operand{"B", p.b.p}, Operand{"C", p.c.p}, Operand{"D", p.d.p},
-                             Operand{"bias", p.bias.p}, Operand{"auxiliary matrix", p.aux.p}}) {
-      if (on_device(o.p, device)) continue;
+    for (const Operand& o : operands(p, true)) {
+      if (on_device(o.m->p, device)) continue;
       status = CUBLAS_STATUS_MAPPING_ERROR;
       return refuse(cudaErrorInvalidValue, std::string(name) + ": operand " + o.name +
                                                " is not live memory of device " + std::to_string(device));

@@ -1,12 +1,16 @@
 #include "block.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <string>
 
 #include "diagnosis.hpp"
+#include "observer.hpp"
 
 namespace simt {
+
+thread_local constinit bool in_kernel = false;
 
 Block& Block::instance() {
   static auto* block = new Block;  // never destroyed: a program may end with work pending
@@ -49,7 +53,7 @@ void Block::reset() {
   polls_ = 0;
 }
 
-bool Block::run(const Launch& launch, uint3 index, std::uint64_t seed) {
+Outcome Block::run(const Launch& launch, uint3 index, std::uint64_t seed) {
   launch_ = &launch;
   index_ = index;
   random_ = Random(seed);
@@ -58,18 +62,19 @@ bool Block::run(const Launch& launch, uint3 index, std::uint64_t seed) {
   blockIdx = index;
   blockDim = launch.block;
   gridDim = launch.grid;
-  failed_ = false;
+  outcome_ = Outcome::finished;
   host_.adopt_thread();
   Thread& first = *next();
   first.fiber = take_fiber();
   enter(first);
   Fiber::switch_to(host_, *first.fiber);
-  if (failed_) abandon();
+  if (outcome_ != Outcome::finished) abandon();
   current_ = nullptr;
-  return !failed_;
+  return outcome_;
 }
 
 void Block::abandon() {
+  in_kernel = false;
   current_ = nullptr;
   for (Thread& t : threads_) t.copies.clear();
   free_fibers_.clear();
@@ -98,7 +103,9 @@ struct Failure {};
 // that runs on, or of the host when all have returned. `mine` is the fiber.
 Fiber* Block::run_threads(Fiber* mine) {
   for (;;) {
+    in_kernel = true;
     launch_->body(launch_->arguments);
+    in_kernel = false;
     finish();
     Thread* t = next();
     if (!t && live_) deadlock();
@@ -120,7 +127,10 @@ void Block::fiber_entry() {
     Fiber* to = &b.host_;
     try {
       to = b.run_threads(mine);
-    } catch (const Failure&) { b.failed_ = true; }
+    } catch (const Failure&) {
+      in_kernel = false;
+      b.outcome_ = Outcome::failed;
+    }
     Fiber::switch_to(*mine, *to);
   }
 }
@@ -129,6 +139,7 @@ void Block::enter(Thread& thread) {
   current_ = &thread;
   thread.state = State::running;
   threadIdx = thread.index;
+  if (observer) observer->thread_runs(thread.rank, thread.fiber->stack(), Fiber::kStack);
 }
 
 void Block::ready(Thread& thread) {
@@ -187,6 +198,18 @@ void Block::finish() {
 void Block::fail(const std::string& what, Place at) {
   diagnose(what + where(at));
   throw Failure();
+}
+
+void Block::stop(const std::string& what, Outcome outcome) {
+  in_kernel = false;
+  diagnose(what + where({}));
+  outcome_ = outcome;
+  Fiber::switch_to(*current_->fiber, host_);
+  __builtin_unreachable();  // run() abandons the fiber
+}
+
+bool Block::on_a_stack(const void* address) const {
+  return std::any_of(fibers_.begin(), fibers_.end(), [=](const auto& f) { return f->stack_contains(address); });
 }
 
 std::string Block::where(Place at) const {

@@ -21,19 +21,24 @@ struct Launch {
   const void* kernel = nullptr;
   void (*body)(void*) = nullptr;
   void* arguments = nullptr;
+  std::size_t argument_bytes = 0;
 };
+
+enum class Outcome { finished, failed, fault };
 
 class Block {
  public:
   static Block& instance();
 
-  // False when a thread failed; the failure has been reported then.
-  bool run(const Launch& launch, uint3 index, std::uint64_t seed);
+  // What went wrong has been reported.
+  Outcome run(const Launch& launch, uint3 index, std::uint64_t seed);
   // After a fault left a fiber by another way than a switch: its launch has failed.
   void abandon();
   bool running() const { return current_ != nullptr; }
   bool guard_contains(const void* address) const { return current_ && current_->fiber->guard_contains(address); }
   [[noreturn]] void fail(const std::string& what, Place at);
+  // The same where no exception may pass: the frames of the kernel's threads are dropped, not unwound.
+  [[noreturn]] void stop(const std::string& what, Outcome outcome);
   // The lines of a diagnosis that say where: kernel, grid, block, thread.
   std::string where(Place at) const;
 
@@ -43,6 +48,8 @@ class Block {
   void poll(Place at);
   void progress() { polls_ = 0; }
   unsigned rank() const { return current_->rank; }
+  unsigned size() const { return static_cast<unsigned>(threads_.size()); }
+  bool on_a_stack(const void* address) const;  // of any thread
   unsigned active_lanes() const { return warps_[current_->rank / 32].live; }
 
   struct Copy {
@@ -107,7 +114,7 @@ class Block {
   unsigned head_ = 0, tail_ = 0, started_ = 0, live_ = 0;
   std::uint64_t polls_ = 0;
   Thread* current_ = nullptr;
-  bool failed_ = false;
+  Outcome outcome_ = Outcome::finished;
   dim3 shape_{0, 0, 0};
   Order order_ = Order::forward;
   Random random_;

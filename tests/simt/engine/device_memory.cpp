@@ -11,6 +11,7 @@
 
 #include "faults.hpp"
 #include "fiber.hpp"
+#include "observer.hpp"
 
 #if defined(SIMT_ASAN)
 #include <sanitizer/asan_interface.h>
@@ -57,7 +58,8 @@ DeviceMemory::DeviceMemory() {
   const auto address = reinterpret_cast<std::uintptr_t>(p);
   base_ = static_cast<char*>(p) + ((kHugePage - address % kHugePage) % kHugePage);
   madvise(base_, kReserved - kHugePage, MADV_HUGEPAGE);  // few pages: protection changes at every launch
-  top_ = mapped_ = base_;
+  mapped_ = base_;
+  top_ = base_ + kMargin;
   if (const char* s = std::getenv("SIMT_PROTECT")) protect_ = *s != '0';
   if (const char* s = std::getenv("SIMT_MEMORY")) total_ = static_cast<std::size_t>(std::strtod(s, nullptr));
 }
@@ -107,6 +109,7 @@ DeviceMemory::Block* DeviceMemory::allocate(std::size_t bytes, bool exists) {
   if (!exists) SIMT_POISON(p, bytes);
   used_ += bytes;
   peak_ = std::max(peak_, used_);
+  if (observer && exists) observer->exists(p, bytes);
   Block& block = blocks_[p];
   block = {p, bytes, room, exists, false, false};
   return &block;
@@ -115,12 +118,14 @@ DeviceMemory::Block* DeviceMemory::allocate(std::size_t bytes, bool exists) {
 void DeviceMemory::begin_to_exist(Block& block) {
   block.exists = true;
   SIMT_UNPOISON(block.begin, block.bytes);
+  if (observer) observer->exists(block.begin, block.bytes);
   std::memset(block.begin, kFresh, block.bytes);  // what was written too early is lost
 }
 
 void DeviceMemory::release(Block& block) {
   open();
   block.freed = block.closing = true;
+  if (observer) observer->released(block.begin, block.bytes);
   used_ -= block.bytes;
   SIMT_UNPOISON(block.begin, block.room);
   std::memset(block.begin, kDead, block.bytes);
@@ -146,6 +151,15 @@ DeviceMemory::Block* DeviceMemory::find(const void* p) {
   if (it == blocks_.begin()) return nullptr;
   --it;
   return address <= it->second.begin + it->second.bytes ? &it->second : nullptr;
+}
+
+const DeviceMemory::Block* DeviceMemory::last_before(const void* p) const {
+  const auto it = blocks_.upper_bound(static_cast<char*>(const_cast<void*>(p)));
+  return it == blocks_.begin() ? nullptr : &std::prev(it)->second;
+}
+const DeviceMemory::Block* DeviceMemory::first_after(const void* p) const {
+  const auto it = blocks_.upper_bound(static_cast<char*>(const_cast<void*>(p)));
+  return it == blocks_.end() ? nullptr : &it->second;
 }
 
 std::string DeviceMemory::damage(const Block& block) const {

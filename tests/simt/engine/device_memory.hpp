@@ -35,11 +35,15 @@ class DeviceMemory {
   void release(Block& block);
   // The block that holds p, which may be one past its end: also a freed one, until its addresses are used again.
   Block* find(const void* p);
+  // The block that begins last at or before p, and the first that begins behind it; null if there is none.
+  const Block* last_before(const void* p) const;
+  const Block* first_after(const void* p) const;
   // How a block's end was overwritten: "3 bytes from byte 200 on", or empty.
   std::string damage(const Block& block) const;
 
   void open();
   void close();
+  const char* begin() const { return base_; }
   std::size_t used() const { return used_; }
   std::size_t peak() const { return peak_; }
   std::size_t total() const { return total_; }
@@ -48,6 +52,11 @@ class DeviceMemory {
  private:
   static constexpr std::size_t kReserved = std::size_t{64} << 30, kQuarantine = std::size_t{1} << 30;
   static constexpr std::size_t kAlign = 256, kMargin = 256, kHugePage = std::size_t{2} << 20;
+
+ public:
+  static constexpr std::size_t kAddresses = kReserved - kHugePage;  // from begin() on
+
+ private:
   DeviceMemory();
   void map_to(char* end);
 

@@ -90,6 +90,11 @@ bool Fiber::guard_contains(const void* address) const {
   return entry_ && p >= stack_ - kGuard && p < stack_;
 }
 
+bool Fiber::stack_contains(const void* address) const {
+  const auto* p = static_cast<const char*>(address);
+  return p >= stack_ && p < stack_ + size_;
+}
+
 void Fiber::switch_to(Fiber& from, Fiber& to) {
 #if defined(SIMT_ASAN)
   __sanitizer_start_switch_fiber(&from.fake_stack_, to.stack_, to.size_);

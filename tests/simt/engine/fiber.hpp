@@ -35,6 +35,8 @@ class Fiber {
   void restart();       // abandons what ran here; the next switch enters `entry` again
   void adopt_thread();  // of a Fiber(): learns the bounds of the calling thread's stack
   bool guard_contains(const void* address) const;
+  const char* stack() const { return stack_; }
+  bool stack_contains(const void* address) const;
   static void switch_to(Fiber& from, Fiber& to);
   static void entered();  // the first thing that `entry` calls
 

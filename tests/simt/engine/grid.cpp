@@ -8,6 +8,7 @@
 
 #include "diagnosis.hpp"
 #include "faults.hpp"
+#include "observer.hpp"
 
 namespace simt {
 namespace {
@@ -32,24 +33,26 @@ std::uint64_t seed_of(const Options& options, std::uint64_t launch, std::uint64_
   return Random(options.order_seed ^ launch << 40 ^ block << 4)();
 }
 
-bool run_block(const Launch& launch, std::uint64_t linear, std::uint64_t number) {
+Outcome run_block(const Launch& launch, std::uint64_t linear, std::uint64_t number) {
   Block& block = Block::instance();
   const dim3 g = launch.grid;
   const uint3 index{static_cast<unsigned>(linear % g.x), static_cast<unsigned>(linear / g.x % g.y),
                     static_cast<unsigned>(linear / g.x / g.y)};
   // NaN in every float format, so that a read before a write shows.
   if (launch.shared) std::memset(block.shared, 0xff, launch.shared);
-  if (!block.run(launch, index, seed_of(options(), number, linear))) return false;
+  if (observer) observer->block_begins(linear);
+  const Outcome outcome = block.run(launch, index, seed_of(options(), number, linear));
+  if (outcome != Outcome::finished) return outcome;
   for (std::size_t i = launch.shared; i < padded(launch.shared); ++i) {
     if (static_cast<unsigned char>(block.shared[i]) == kPattern) continue;
     diagnose("a thread of the block wrote byte " + std::to_string(i) + " of " + std::to_string(launch.shared) +
              " bytes of dynamic shared memory" + block.where({}));
-    return false;
+    return Outcome::failed;
   }
-  return true;
+  return Outcome::finished;
 }
 
-bool run_blocks(const Launch& launch) {
+Outcome run_blocks(const Launch& launch) {
   static std::uint64_t launches = 0;
   const std::uint64_t number = ++launches;
   Block& block = Block::instance();
@@ -68,9 +71,10 @@ bool run_blocks(const Launch& launch) {
     const std::uint64_t linear = now.order == Order::random    ? shuffled[i]
                                  : now.order == Order::reverse ? blocks - 1 - i
                                                                : i;
-    if (!run_block(launch, linear, number)) return false;
+    const Outcome outcome = run_block(launch, linear, number);
+    if (outcome != Outcome::finished) return outcome;
   }
-  return true;
+  return Outcome::finished;
 }
 
 }  // namespace
@@ -85,9 +89,10 @@ Outcome run_grid(const Launch& launch, int device) {
     return Outcome::fault;
   }
   landing.arrive();
-  const bool finished = run_blocks(launch);
+  if (observer) observer->launch_begins(launch, device);
+  const Outcome outcome = run_blocks(launch);
   landing.leave();
-  return finished ? Outcome::finished : Outcome::failed;
+  return outcome;
 }
 
 }  // namespace simt

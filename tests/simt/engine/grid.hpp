@@ -5,8 +5,6 @@
 
 namespace simt {
 
-enum class Outcome { finished, failed, fault };
-
 // Runs the blocks of a launch one after another; what goes wrong has been reported when it returns. `device` is the
 // device that runs it. Not reentrant: the caller holds the lock of the runtime.
 Outcome run_grid(const Launch& launch, int device);

@@ -4,6 +4,7 @@
 
 #include "block.hpp"
 #include "diagnosis.hpp"
+#include "observer.hpp"
 
 namespace simt {
 namespace {
@@ -16,6 +17,7 @@ std::string text(Place p) { return std::string(p.file) + ":" + std::to_string(p.
 // Opens barrier `id`: gives all that wait there their result. `last` came last and runs on.
 void Block::open(int id, Thread* last) {
   Barrier& b = barriers_[static_cast<std::size_t>(id)];
+  if (observer) observer->opens(id);
   const int all = b.yes == b.arrived, count = static_cast<int>(b.yes);
   const auto result = [&](Vote v) { return v == Vote::any ? count > 0 : v == Vote::all ? all : count; };
   const auto wake = [&](Thread& t) {
@@ -79,12 +81,14 @@ void Block::named_barrier(int id, unsigned expected, bool wait_there, Place at) 
   t.barrier = id;
   t.vote = Vote::none;
   t.at = at;
+  if (observer) observer->arrives(id, t.rank);
   if (++b.arrived == expected) {
     open(id, wait_there ? &t : nullptr);
   } else if (wait_there) {
     t.state = State::barrier;
     wait();
   }
+  if (observer && wait_there) observer->leaves(t.rank);
 }
 
 // All lanes of the thread's mask here, in the same operation? Then combines and wakes them; `last` runs on.
@@ -103,6 +107,7 @@ bool Block::try_combine(Warp& warp, Thread& thread, Thread* last) {
     arguments[l] = t.argument;
   }
   if (thread.combine) thread.combine(arguments, lanes);
+  if (observer) observer->lanes_meet(base / 32, lanes);
   warp.waiting &= ~lanes;
   polls_ = 0;
   for (unsigned i = 0; i < 32; ++i) {
@@ -153,21 +158,35 @@ void Block::poll(Place at) {
   Fiber::switch_to(*self.fiber, *t.fiber);
 }
 
-void fail(const char* what, Place at) { Block::instance().fail(what, at); }
+void fail(const char* what, Place at) {
+  const EngineCode here;
+  Block::instance().fail(what, at);
+}
 void* dynamic_shared() { return Block::instance().shared; }
 std::size_t dynamic_shared_size() { return Block::instance().shared_size; }
 unsigned thread_rank() { return Block::instance().rank(); }
 unsigned lane() { return Block::instance().rank() % 32; }
 unsigned active_lanes() { return Block::instance().active_lanes(); }
-int barrier(Vote vote, int predicate, Place at) { return Block::instance().barrier(vote, predicate, at); }
-void named_barrier_sync(int id, unsigned threads, Place at) { Block::instance().named_barrier(id, threads, true, at); }
+int barrier(Vote vote, int predicate, Place at) {
+  const EngineCode here;
+  return Block::instance().barrier(vote, predicate, at);
+}
+void named_barrier_sync(int id, unsigned threads, Place at) {
+  const EngineCode here;
+  Block::instance().named_barrier(id, threads, true, at);
+}
 void named_barrier_arrive(int id, unsigned threads, Place at) {
+  const EngineCode here;
   Block::instance().named_barrier(id, threads, false, at);
 }
 void collective(unsigned mask, const void* operation, void* argument, Combine combine, Place at) {
+  const EngineCode here;
   Block::instance().collective(mask, operation, argument, combine, at);
 }
-void poll(Place at) { Block::instance().poll(at); }
+void poll(Place at) {
+  const EngineCode here;
+  Block::instance().poll(at);
+}
 void progress() { Block::instance().progress(); }
 
 }  // namespace simt

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/diagnosis.hpp"
+#include "engine/observer.hpp"
 #include "state.hpp"
 
 using namespace simt;
@@ -44,6 +45,12 @@ cudaError_t run_copy(const char* name, const End& to, const End& from, const voi
   for (const End* end : {&to, &from}) {
     const std::string mistake = end->mistake_in_stream_order();
     if (!mistake.empty()) return refuse(cudaErrorIllegalAddress, std::string(name) + " touches " + mistake);
+  }
+  if (observer) {
+    const std::string unwritten = to.device < 0 ? observer->unwritten(from.p, from.bytes) : std::string();
+    if (!unwritten.empty()) return refuse(cudaErrorLaunchFailure, std::string(name) + " " + unwritten);
+    if (to.device >= 0 && from.device >= 0) observer->copied(to.p, from.p, to.bytes);
+    if (to.device >= 0 && from.device < 0) observer->written(to.p, to.bytes);
   }
   std::memmove(const_cast<void*>(to.p), source, to.bytes);
   return cudaSuccess;
@@ -116,6 +123,7 @@ cudaError_t fill(Runtime& r, const char* name, void* p, int value, std::size_t b
                         if (!late.empty()) {
                           return refuse(cudaErrorIllegalAddress, std::string(name) + " touches " + late);
                         }
+                        if (observer) observer->written(p, bytes);
                         std::memset(p, value, bytes);
                         return cudaSuccess;
                       }});

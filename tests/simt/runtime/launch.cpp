@@ -106,7 +106,7 @@ cudaError_t launch(const cudaLaunchConfig_t& c, const KernelCall& k) {
       return refuse(cudaErrorIllegalAddress, "launch of " + signature() + ": " + parameter(k.pointers[i]) + wrong);
     }
     std::vector<KernelCall::Pointer> pointers(k.pointers, k.pointers + k.pointer_count);
-    const Launch launch{c.gridDim, c.blockDim, c.dynamicSmemBytes, k.kernel, k.body, k.arguments.get()};
+    const Launch launch{c.gridDim, c.blockDim, c.dynamicSmemBytes, k.kernel, k.body, k.arguments.get(), k.bytes};
     const auto run = [launch, device, signature, bytes = k.bytes, arguments = k.arguments,
                       pointers = std::move(pointers)] {
       for (const auto& p : pointers) {

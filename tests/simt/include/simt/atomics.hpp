@@ -1,6 +1,6 @@
 // Atomics of every scope, and loads and stores with an order. Threads run one at a time, and switch only where they
-// wait or poll: so an atomic is a plain read-modify-write. One that changes nothing may be a thread waiting for
-// another: it counts as a poll.
+// wait or poll: so an atomic is a read and a write, said to be atomic for the checked build alone. One that changes
+// nothing may be a thread waiting for another: it counts as a poll.
 #pragma once
 
 #include <cstring>
@@ -12,12 +12,13 @@ namespace simt {
 
 template <class T, class F>
 T read_modify_write(T* p, F f, Place at) {
-  const T before = *p;
-  const T after = f(before);
+  T before;
+  __atomic_load(p, &before, __ATOMIC_RELAXED);
+  T after = f(before);
   if (std::memcmp(&before, &after, sizeof(T)) == 0) {
     poll(at);
   } else {
-    *p = after;
+    __atomic_store(p, &after, __ATOMIC_RELAXED);
     progress();
   }
   return before;
@@ -26,13 +27,14 @@ T read_modify_write(T* p, F f, Place at) {
 // ld.acquire and st.release, for flags between blocks.
 template <class T>
 T load_acquire(const T* p, SIMT_AT) {
-  const T value = *const_cast<const volatile T*>(p);
+  T value;
+  __atomic_load(const_cast<T*>(p), &value, __ATOMIC_ACQUIRE);
   poll(at);
   return value;
 }
 template <class T>
 void store_release(T* p, std::type_identity_t<T> value) {
-  *const_cast<volatile T*>(p) = value;
+  __atomic_store(p, &value, __ATOMIC_RELEASE);
   progress();
 }
 

@@ -13,7 +13,15 @@
 #define __global__
 #define __device__
 #define __host__
+#if defined(SIMT_CHECKED)  // a gap, named by its line, before each variable: what runs past another lands there
+#define SIMT_GAP_NAME(line) simt_gap_##line
+#define SIMT_GAP(line) SIMT_GAP_NAME(line)
+#define __shared__                                          \
+  static __attribute__((used)) char SIMT_GAP(__LINE__)[64]; \
+  static
+#else
 #define __shared__ static
+#endif
 #define __grid_constant__
 #define __launch_bounds__(...)
 #define __forceinline__ inline

@@ -56,22 +56,23 @@ void ldmatrix(unsigned (&r)[N], const void* row, SIMT_AT) {
   if (lane() < N * 8 && reinterpret_cast<std::uintptr_t>(row) % 16) {
     fail("ldmatrix from an address that is not a multiple of 16 bytes", at);
   }
-  struct Rows {
+  struct Row {
     unsigned* r;
-    const void* row;
-  } mine{r, row};
+    std::uint16_t elements[8];
+  } mine{r, {}};
+  if (lane() < N * 8) std::memcpy(mine.elements, row, 16);
   static const char kind = 0;
   collective(
       ~0u, &kind, &mine,
       [](void* const* lanes, unsigned present) {
         if (present != ~0u) fail("ldmatrix needs all 32 lanes of a warp", {});
         for (unsigned i = 0; i < N; ++i) {
-          std::uint16_t m[8][8];
-          for (unsigned k = 0; k < 8; ++k) std::memcpy(m[k], static_cast<const Rows*>(lanes[i * 8 + k])->row, 16);
+          const std::uint16_t* m[8];
+          for (unsigned k = 0; k < 8; ++k) m[k] = static_cast<const Row*>(lanes[i * 8 + k])->elements;
           for (unsigned l = 0; l < 32; ++l) {
             const unsigned g = l / 4, t = l % 4 * 2;
             const unsigned first = TRANSPOSED ? m[t][g] : m[g][t], second = TRANSPOSED ? m[t + 1][g] : m[g][t + 1];
-            static_cast<const Rows*>(lanes[l])->r[i] = first | second << 16;
+            static_cast<const Row*>(lanes[l])->r[i] = first | second << 16;
           }
         }
       },
