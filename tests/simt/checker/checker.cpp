@@ -68,6 +68,7 @@ void Checker::launch_begins(const Launch& launch, int device) {
 void Checker::block_begins(std::uint64_t block) {
   const dim3 size = current_.launch->block;
   current_.block = block;
+  ++blocks_;
   order_.block_begins(static_cast<std::uint32_t>(block), size.x * size.y * size.z);
   if (const std::size_t bytes = current_.launch->shared) {
     const char* shared = Block::instance().shared;
@@ -87,8 +88,8 @@ void Checker::access(const void* address, std::size_t bytes, unsigned kind, cons
   Access a{address, bytes, kind, pc};
   find_space(a);
   if (!a.space) return;
-  check_written(a);
   check_race(a);
+  check_written(a);
 }
 
 // Sets the shadow of the memory that the access is in.
@@ -110,8 +111,8 @@ void Checker::find_space(Access& a) {
     if (is_builtin(a.address) || program_.is_constant(a.address)) return;
     SharedVariable* v = program_.variable(a.address);
     if (!v || !within(a.address, a.bytes, v->begin, v->bytes)) outside(a);
-    if (v->generation != order_.generation(true)) {
-      v->generation = order_.generation(true);
+    if (v->fresh_for != blocks_) {
+      v->fresh_for = blocks_;
       static_->set(v->begin, v->bytes, kUnwritten);
     }
     a.space = static_.get();

@@ -75,6 +75,7 @@ class Checker final : public Observer {
   std::unique_ptr<Shadow> devices_[kDevices], dynamic_, static_;
   HappensBefore order_;
   Current current_;
+  std::uint64_t blocks_ = 0;  // that have begun, of all launches
 };
 
 }  // namespace simt

@@ -11,8 +11,8 @@ namespace simt {
 struct SharedVariable {
   const char* begin;
   std::size_t bytes;
-  std::string name;              // "tile"
-  std::uint32_t generation = 0;  // of the block that its shadow is of
+  std::string name;             // "tile"
+  std::uint64_t fresh_for = 0;  // the block that its shadow is of
 };
 
 class Program {

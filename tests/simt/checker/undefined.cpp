@@ -25,10 +25,13 @@ struct Type {
   }
 };
 
-void found(const Place& place, const std::string& what) {
+// Ends the launch with what() and its place.
+template <class What>
+void found(const Place& place, What what) {
   if (!simt::in_kernel) return;
+  const simt::EngineCode here;
   const std::string at = "\n  at " + std::string(place.file) + ":" + std::to_string(place.line);
-  simt::Block::instance().stop("undefined behaviour: " + what + at, simt::Outcome::failed);
+  simt::Block::instance().stop("undefined behaviour: " + what() + at, simt::Outcome::failed);
 }
 
 struct Misplaced {
@@ -50,8 +53,8 @@ struct Shift {
 };
 
 void overflows(const Arithmetic* data, std::uintptr_t a, const char* sign, std::uintptr_t b) {
-  if (!simt::in_kernel) return;
-  found(data->place, data->type->value(a) + sign + data->type->value(b) + " overflows " + data->type->name);
+  found(data->place,
+        [&] { return data->type->value(a) + sign + data->type->value(b) + " overflows " + data->type->name; });
 }
 
 }  // namespace
@@ -60,15 +63,16 @@ extern "C" {
 
 void __ubsan_handle_type_mismatch_v1(const Misplaced* data, std::uintptr_t address);
 void __ubsan_handle_type_mismatch_v1(const Misplaced* data, std::uintptr_t address) {
-  if (!simt::in_kernel) return;
-  const std::string bytes = std::to_string(std::size_t{1} << data->log_alignment);
-  found(data->place, std::string("an access as ") + data->type->name + " to an address that " +
-                         (address ? "is not a multiple of " + bytes + " bytes" : "is null"));
+  found(data->place, [&] {
+    const std::string bytes = std::to_string(std::size_t{1} << data->log_alignment);
+    return std::string("an access as ") + data->type->name + " to an address that " +
+           (address ? "is not a multiple of " + bytes + " bytes" : "is null");
+  });
 }
 void __ubsan_handle_out_of_bounds(const Index* data, std::uintptr_t index);
 void __ubsan_handle_out_of_bounds(const Index* data, std::uintptr_t index) {
-  if (!simt::in_kernel) return;
-  found(data->place, "index " + data->index->value(index) + " of an array of type " + data->array->name);
+  found(data->place,
+        [&] { return "index " + data->index->value(index) + " of an array of type " + data->array->name; });
 }
 void __ubsan_handle_add_overflow(const Arithmetic* data, std::uintptr_t a, std::uintptr_t b);
 void __ubsan_handle_add_overflow(const Arithmetic* data, std::uintptr_t a, std::uintptr_t b) {
@@ -84,8 +88,7 @@ void __ubsan_handle_mul_overflow(const Arithmetic* data, std::uintptr_t a, std::
 }
 void __ubsan_handle_negate_overflow(const Arithmetic* data, std::uintptr_t a);
 void __ubsan_handle_negate_overflow(const Arithmetic* data, std::uintptr_t a) {
-  if (!simt::in_kernel) return;
-  found(data->place, "-(" + data->type->value(a) + ") overflows " + data->type->name);
+  found(data->place, [&] { return "-(" + data->type->value(a) + ") overflows " + data->type->name; });
 }
 void __ubsan_handle_divrem_overflow(const Arithmetic* data, std::uintptr_t a, std::uintptr_t b);
 void __ubsan_handle_divrem_overflow(const Arithmetic* data, std::uintptr_t a, std::uintptr_t b) {
@@ -93,8 +96,9 @@ void __ubsan_handle_divrem_overflow(const Arithmetic* data, std::uintptr_t a, st
 }
 void __ubsan_handle_shift_out_of_bounds(const Shift* data, std::uintptr_t a, std::uintptr_t b);
 void __ubsan_handle_shift_out_of_bounds(const Shift* data, std::uintptr_t a, std::uintptr_t b) {
-  if (!simt::in_kernel) return;
-  found(data->place, data->left->value(a) + " of type " + data->left->name + " is shifted by " + data->right->value(b));
+  found(data->place, [&] {
+    return data->left->value(a) + " of type " + data->left->name + " is shifted by " + data->right->value(b);
+  });
 }
 
 }  // extern "C"

@@ -53,7 +53,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   const auto note = [&](const auto& parameter) {
     ++place;
     if constexpr (simt::is_data_pointer<std::remove_cvref_t<decltype(parameter)>>) {
-      pointers[count++] = {static_cast<const void*>(parameter), place};
+      pointers[count++] = {const_cast<const void*>(static_cast<const volatile void*>(parameter)), place};
     }
   };
   std::apply([&](const auto&... parameter) { (note(parameter), ...); }, call->arguments);
