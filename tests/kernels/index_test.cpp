@@ -72,7 +72,8 @@ void check_gather(std::int64_t lead, std::int64_t n, std::int64_t m, std::int64_
   const std::int64_t sets = shared_indices ? 1 : lead;
   auto indices = random_indices<I>(random, sets * m, n);
   for (const std::int64_t at : bad) indices[std::size_t(at)] = random() % 2 ? I(n) : I(-1);
-  const DeviceArray<T> in(x), out(std::size_t(length({lead, m, inner}, ly)));
+  // Between the rows of y lies what was there before.
+  const DeviceArray<T> in(x), out(random_bits<T>(random, length({lead, m, inner}, ly)));
   const DeviceArray<I> by(indices);
   const DeviceArray<std::int64_t> fault(std::vector<std::int64_t>{kNone});
   const auto y_view = laid_out(out.data(), {lead, m, inner}, ly);
@@ -239,7 +240,8 @@ void check_one_hot(std::int64_t m, std::int64_t n, std::int64_t offset, T one, s
   auto ids = random_indices<I>(random, m, n ? n : 1);
   for (const std::int64_t at : bad) ids[std::size_t(at)] = I(n);
   const DeviceArray<I> by(ids);
-  const DeviceArray<T> out(std::size_t(m * n + offset));
+  using Element = typename DeviceArray<T>::Element;
+  const DeviceArray<T> out(std::vector<Element>(std::size_t(m * n + offset), Element(2.0f)));
   const DeviceArray<std::int64_t> fault(std::vector<std::int64_t>{kNone});
   launch_one_hot<T, I>(stream(), row_major(by.data(), {m}), row_major(out.data() + offset, {m, n}), one, fault.data());
   const auto y = out.host();

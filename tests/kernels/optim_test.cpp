@@ -79,8 +79,8 @@ struct Model {
       }
       a.device_p = std::make_unique<DeviceArray<T>>(a.p);
       a.device_g = std::make_unique<DeviceArray<G>>(a.g);
-      if (!in_place) a.device_out = std::make_unique<DeviceArray<T>>(size);
-      if (copies) a.device_copy = std::make_unique<DeviceArray<G>>(size);
+      if (!in_place) a.device_out = std::make_unique<DeviceArray<T>>(std::vector<T>(size));
+      if (copies) a.device_copy = std::make_unique<DeviceArray<G>>(std::vector<G>(size));
       UpdateTensor<T, G> t{};
       t.in = a.device_p->data() + off;
       t.gradient = a.device_g->data() + off;
@@ -89,7 +89,7 @@ struct Model {
       t.n = n;
       for (int k = 0; k < cpu::kMostStates; ++k) {
         a.device_s[k] = std::make_unique<DeviceArray<T>>(a.s[k]);
-        if (!in_place) a.device_s_out[k] = std::make_unique<DeviceArray<T>>(size);
+        if (!in_place) a.device_s_out[k] = std::make_unique<DeviceArray<T>>(std::vector<T>(size));
         t.s_in[k] = a.device_s[k]->data() + off;
         t.s_out[k] = (in_place ? a.device_s[k] : a.device_s_out[k])->data() + off;
       }

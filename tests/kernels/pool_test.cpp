@@ -89,9 +89,11 @@ void check_pool(const Case& s) {
   const std::int64_t outputs = s.n * s.out_h * s.out_w, inputs = s.n * s.h * s.w, pixel = s.c + s.gap;
   const auto x = numbers<T>(random, s.offset + inputs * pixel, s.special);
   const auto g = numbers<T>(random, s.offset + outputs * pixel, false);
-  const DeviceArray<T> x_on(x), g_on(g), y_on(std::size_t(s.offset + outputs * pixel)), again_on(y_on.size()),
-      dx_on(x.size()), scattered_on(x.size());
-  const DeviceArray<std::int32_t> choice_on(y_on.size());
+  // In the gaps of results lies what was there before.
+  const auto old_y = numbers<T>(random, s.offset + outputs * pixel, false);
+  const auto old_x = numbers<T>(random, s.offset + inputs * pixel, false);
+  const DeviceArray<T> x_on(x), g_on(g), y_on(old_y), again_on(old_y), dx_on(old_x), scattered_on(old_x);
+  const DeviceArray<std::int32_t> choice_on(std::vector<std::int32_t>(old_y.size(), -1));
   const auto on_x = laid_out(x_on.data(), s.n, s.h, s.w, s), on_dx = laid_out(dx_on.data(), s.n, s.h, s.w, s),
              on_scattered = laid_out(scattered_on.data(), s.n, s.h, s.w, s);
   const auto on_y = laid_out(y_on.data(), s.n, s.out_h, s.out_w, s),

@@ -237,7 +237,8 @@ void check_dropout(std::size_t n_keys, std::int64_t count, std::int64_t offset, 
   std::vector<T> x(std::size_t(offset + count + stride * std::int64_t(n_keys)));
   for (auto& v : x) v = ergo::convert<T>(fresh.uniform(-5, 5));
   if (x.size() > 4) x[3] = ergo::convert<T>(double(NAN));
-  const DeviceArray<T> in(x), out(n_keys * std::size_t(count) + std::size_t(offset));
+  const DeviceArray<T> in(x);
+  const DeviceArray<T> out(std::vector<T>(n_keys * std::size_t(count) + std::size_t(offset), ergo::convert<T>(7.0)));
   const DeviceArray<std::int64_t> k(keys);
   launch_dropout(stream(), in.data() + offset, stride, k.data(), std::int64_t(n_keys), count, p, out.data() + offset);
   const auto y = out.host();
@@ -267,7 +268,7 @@ void check_randint(std::int64_t low, std::uint64_t range) {
   for (const Case& c : cases) {
     const auto keys = fresh_keys(c.keys);
     const DeviceArray<std::int64_t> k(keys);
-    const DeviceArray<T> out(c.keys * std::size_t(c.count) + std::size_t(c.offset));
+    const DeviceArray<T> out(std::vector<T>(c.keys * std::size_t(c.count) + std::size_t(c.offset)));
     launch_randint(stream(), low, range, k.data(), std::int64_t(c.keys), c.count, out.data() + c.offset);
     const auto y = out.host();
     std::int64_t wrong = 0;

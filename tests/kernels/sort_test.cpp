@@ -74,7 +74,7 @@ void check_argsort(std::int64_t rows, std::int64_t n, Values kind, bool descendi
   std::mt19937 random{unsigned(seed)};
   const auto x = values<T>(random, rows * n + offset, kind);
   const DeviceArray<T> in(x);
-  const DeviceArray<I> out(std::size_t(rows * n + offset));
+  const DeviceArray<I> out(std::vector<I>(std::size_t(rows * n + offset), I(-1)));  // offset: nobody writes there
   const std::size_t bytes = argsort_workspace<T>(rows, n);
   const DeviceArray<unsigned char> workspace(bytes);
   View<T, 2> from = row_major(in.data() + offset, {rows, n});

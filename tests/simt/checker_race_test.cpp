@@ -191,10 +191,9 @@ TEST_CASE("global memory, within a block and between blocks") {
   Array<float> y(128, 0.0f);
   check_race({1, 64}, global_kernel<false>, global_kernel<true>,
              {"data race", " of an allocation of 512 bytes, which thread (", "and no barrier lies between"}, y.data());
-  check_race(
-      {2, 64}, blocks_kernel<false>, blocks_kernel<true>,
-      {"data race: a thread writes 4 bytes", ", 0, 0) of block (", " writes, and neither atomics nor a flag"},
-      y.data());
+  check_race({2, 64}, blocks_kernel<false>, blocks_kernel<true>,
+             {"data race: a thread writes 4 bytes", ", 0, 0) of block (", " writes, and neither atomics nor a flag"},
+             y.data());
 }
 
 // The last block to come adds up what all have written. What is missing: a fence before the count, or one behind it.

@@ -56,18 +56,31 @@ TEST_CASE("an index past one row of an array") {
   clean([&] { return launch({1, 32}, index_kernel<>, y.data(), 0); });
 }
 
-template <int = 0>
-__global__ void vector_kernel(const float* x, float* y, int offset) {
-  const float4 v = *reinterpret_cast<const float4*>(x + offset);
-  y[0] = v.x + v.y + v.z + v.w;
+template <class T>
+__global__ void vector_kernel(const float* x, T* y, int offset) {
+  y[0] = *reinterpret_cast<const T*>(x + offset);
 }
 
 TEST_CASE("a vector at an address that is not a multiple of its bytes") {
-  Array<float> x(8, 1.0f), y(1);
-  diagnosed(cudaErrorLaunchFailure, {"to an address that is not a multiple of 16 bytes", "vector_kernel<0>"}, [&] {
-    return launch({1, 1}, vector_kernel<>, static_cast<const float*>(x.data()), y.data(), 1);
-  });
-  clean([&] { return launch({1, 1}, vector_kernel<>, static_cast<const float*>(x.data()), y.data(), 4); });
+  Array<float> x(8, 1.0f);
+  Array<float4> y(1);
+  Array<double> z(1);
+  const auto wide = [&](int offset) {
+    return launch({1, 1}, vector_kernel<float4>, static_cast<const float*>(x.data()), y.data(), offset);
+  };
+  const auto narrow = [&](int offset) {
+    return launch({1, 1}, vector_kernel<double>, static_cast<const float*>(x.data()), z.data(), offset);
+  };
+  diagnosed(cudaErrorIllegalAddress,
+            {"a thread reads 16 bytes at an address 4 bytes past a multiple of that", "vector_kernel<float4>",
+             "checker_undefined_test.cpp:"},
+            [&] { return wide(1); });
+  diagnosed(cudaErrorIllegalAddress, {"an address that is not aligned to the vector it moves"},
+            [&] { return wide(2); });
+  clean([&] { return wide(4); });
+  diagnosed(cudaErrorIllegalAddress, {"a thread reads 8 bytes at an address 4 bytes past a multiple of that"},
+            [&] { return narrow(3); });
+  clean([&] { return narrow(2); });
 }
 
 }  // namespace simt_checker_undefined_test

@@ -24,7 +24,8 @@ enum Kind : unsigned {
   kAtomic = 4,  // of an atomic operation, whose read and write come here one after the other
   kAcquire = 8,
   kRelease = 16,
-  kAsync = 32,  // cp.async
+  kAsync = 32,    // cp.async
+  kAligned = 64,  // its type is aligned to its bytes, or, of 16, to 8 at least; the processor sees to vectors of 16
 };
 
 // `bytes` at `address` are about to be read or written by the running thread, at program counter `pc`. Does not return

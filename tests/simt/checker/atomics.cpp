@@ -7,7 +7,7 @@
 
 namespace {
 
-constexpr unsigned kAtomicAccess = simt::kStrong | simt::kAtomic;
+constexpr unsigned kAtomicAccess = simt::kStrong | simt::kAtomic | simt::kAligned;
 
 constexpr unsigned acquires(int order) {
   return order == __ATOMIC_ACQUIRE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST ? simt::kAcquire : 0u;

@@ -1,5 +1,6 @@
 #include "checker.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "runtime/state.hpp"
@@ -86,6 +87,7 @@ void Checker::thread_runs(unsigned rank, const char* stack, std::size_t stack_by
 void Checker::access(const void* address, std::size_t bytes, unsigned kind, const void* pc) {
   if (static_cast<std::size_t>(static_cast<const char*>(address) - current_.stack) < current_.stack_bytes) return;
   Access a{address, bytes, kind, pc};
+  if ((kind & kAligned) && reinterpret_cast<std::uintptr_t>(address) % std::min<std::size_t>(bytes, 8)) misaligned(a);
   find_space(a);
   if (!a.space) return;
   check_race(a);

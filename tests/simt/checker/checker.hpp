@@ -65,6 +65,7 @@ class Checker final : public Observer {
   void check_race(const Access& a);
 
   [[noreturn]] void fail(const Access& a, const std::string& what, Outcome outcome);
+  [[noreturn]] void misaligned(const Access& a);
   [[noreturn]] void outside(const Access& a);
   [[noreturn]] void unwritten_read(const Access& a, std::size_t first);
   [[noreturn]] void race(const Access& a, const Conflict& conflict);

@@ -3,11 +3,11 @@
 #include "access.hpp"
 #include "engine/observer.hpp"
 
-#define SIMT_HOOK(name, bytes, kind)                              \
-  extern "C" void name(void* p);                                  \
-  extern "C" void name(void* p) {                                 \
-    if (simt::in_kernel) [[unlikely]]                             \
-      simt::observe(p, bytes, kind, __builtin_return_address(0)); \
+#define SIMT_HOOK(name, bytes, kind)                                                 \
+  extern "C" void name(void* p);                                                     \
+  extern "C" void name(void* p) {                                                    \
+    if (simt::in_kernel) [[unlikely]]                                                \
+      simt::observe(p, bytes, simt::kAligned | (kind), __builtin_return_address(0)); \
   }
 #define SIMT_HOOKS(n)                                                \
   SIMT_HOOK(__tsan_read##n, n, simt::kRead)                          \

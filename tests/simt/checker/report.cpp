@@ -59,6 +59,11 @@ void Checker::fail(const Access& a, const std::string& what, Outcome outcome) {
   Block::instance().stop(what + "\n  at " + program_.place(program_.offset(a.pc)), outcome);
 }
 
+void Checker::misaligned(const Access& a) {
+  const auto rest = reinterpret_cast<std::uintptr_t>(a.address) % a.bytes;
+  fail(a, deed(a) + " at an address " + bytes_text(rest) + " past a multiple of that", Outcome::fault);
+}
+
 void Checker::outside(const Access& a) {
   const Block& block = Block::instance();
   std::string where = "host memory";

@@ -34,11 +34,6 @@ void found(const Place& place, What what) {
   simt::Block::instance().stop("undefined behaviour: " + what() + at, simt::Outcome::failed);
 }
 
-struct Misplaced {
-  Place place;
-  const Type* type;
-  unsigned char log_alignment, kind;
-};
 struct Index {
   Place place;
   const Type *array, *index;
@@ -61,14 +56,6 @@ void overflows(const Arithmetic* data, std::uintptr_t a, const char* sign, std::
 
 extern "C" {
 
-void __ubsan_handle_type_mismatch_v1(const Misplaced* data, std::uintptr_t address);
-void __ubsan_handle_type_mismatch_v1(const Misplaced* data, std::uintptr_t address) {
-  found(data->place, [&] {
-    const std::string bytes = std::to_string(std::size_t{1} << data->log_alignment);
-    return std::string("an access as ") + data->type->name + " to an address that " +
-           (address ? "is not a multiple of " + bytes + " bytes" : "is null");
-  });
-}
 void __ubsan_handle_out_of_bounds(const Index* data, std::uintptr_t index);
 void __ubsan_handle_out_of_bounds(const Index* data, std::uintptr_t index) {
   found(data->place,

@@ -82,6 +82,7 @@ Outcome run_blocks(const Launch& launch) {
 Outcome run_grid(const Launch& launch, int device) {
   Landing landing;
   if (sigsetjmp(landing.jump, 0) != 0) {
+    in_kernel = false;
     Block& block = Block::instance();
     diagnose(landing.describe(device) + block.where({}));
     block.abandon();
