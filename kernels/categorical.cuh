@@ -33,7 +33,7 @@ struct RaceLeader {
 // Rows of one warp (Row = 32) or one block.
 template <int Row, class T, class I>
 __global__ void __launch_bounds__(kRaceBlock)
-    categorical_kernel(const T* x, const std::int64_t* keys, I* y, std::int64_t rows, std::int64_t n, std::int64_t each,
+    categorical_kernel(const T* x, Keys keys, I* y, std::int64_t rows, std::int64_t n, std::int64_t each,
                        std::int64_t* fault) {
   using Kind = cpu::LogExponentialDraw<T>;
   constexpr int kEach = kPerCounter<Kind>;
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kRaceBlock)
   if (row >= rows) return;  // all of the row's threads
   const std::int64_t rows_of_lane = each / n, lane = row / rows_of_lane, begin = (row - lane * rows_of_lane) * n;
   const T* const logit = x + row * n - begin;
-  const auto key = std::uint64_t(keys[lane]);
+  const auto key = keys[lane];
   RaceLeader<T> leader{-T(INFINITY), n, true};
   for (std::int64_t c = begin / kEach + threadIdx.x % Row; c * kEach < begin + n; c += Row) {
     T race[kEach];
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(kRaceBlock)
 
 // x (rows, n) row-major with n > 0, keys (rows n / each) in device memory, y (rows).
 template <class T, class I>
-void launch_categorical(Stream& stream, const T* x, const std::int64_t* keys, I* y, std::int64_t rows, std::int64_t n,
+void launch_categorical(Stream& stream, const T* x, Keys keys, I* y, std::int64_t rows, std::int64_t n,
                         std::int64_t each, std::int64_t* fault) {
   if (rows == 0) return;
   if (n <= kRaceWarpRow)

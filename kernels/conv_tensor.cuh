@@ -1,23 +1,24 @@
 // Implicit matrix products on tensor cores for 16-bit types: a block computes 128 x Tile results, eight warps of 64 x
 // 32 (Tile = 128) or 32 x 32 (Tile = 64), by mma.sync m16n8k16 with float accumulation. Tiles of 32 steps of k come to
 // shared memory by cp.async, zeros outside the image by its zero fill, in a ring of four; a padding of 16 bytes a line
-// keeps ldmatrix free of bank conflicts. A factor whose neighbours in memory are neighbours in k is kept by rows, else
-// by steps of k and transposed by ldmatrix.
-// Asks for runs of channels that are multiples of 8 and addresses that are multiples of 16 bytes.
+// keeps ldmatrix free of bank conflicts. So are copies of lines of 64 bytes, with that 80 apart, as the two lines that
+// a quarter of a warp moves at once lie four apart. A factor whose neighbours in memory are neighbours in k is kept by
+// rows, else by steps of k and transposed by ldmatrix. Asks for runs of channels that are multiples of 8 and addresses
+// that are multiples of 16 bytes.
 #pragma once
 
 #include "ergo/kernels/conv_tiles.cuh"
 
 namespace ergo::inline ERGO_BUILD::cuda {
 
-inline constexpr int kTensorRows = 128, kTensorDepth = 32, kTensorStages = 4;
+inline constexpr int kTensorRows = 128, kTensorDepth = 32, kTensorStages = 4, kLinesApart = 4;
 
 // A factor's tile of `Tile` rows in shared memory.
 template <class Factor, class T, int Tile, bool AlongK>
 struct TensorTile {
   static constexpr int kPitch = (AlongK ? kTensorDepth : Tile) + 8;
   static constexpr int kSize = (AlongK ? Tile : kTensorDepth) * kPitch;
-  using Share = ConvShare<Factor, Tile, kTensorDepth, 8, AlongK>;
+  using Share = ConvShare<Factor, Tile, kTensorDepth, 8, AlongK, kLinesApart>;
 
   static __device__ __forceinline__ void copy(T* tile, const Factor& f, const Share& share) {
 #pragma unroll
@@ -64,12 +65,12 @@ __device__ __forceinline__ void store_fragments(const P& p, const float (&sum)[F
         store_pack(own + (i * 8 + lane / 4) * kStorePitch + j * 8 + lane % 4 * 2,
                    Pack<R, 2>{narrow<R>(sum[i / 2][j][i % 2 * 2]), narrow<R>(sum[i / 2][j][i % 2 * 2 + 1])});
     __syncwarp();
-    const int at = column + lane % 4 * 8;
+    const int at = column + lane % 4 * 8, line = lane / 8 + lane / 4 % 2 * kLinesApart;
 #pragma unroll
     for (int i = 0; i < 2 * Fragments; ++i) {
-      const std::int64_t offset = p.row_of_y(row + i * 8 + lane / 4);
+      const std::int64_t offset = p.row_of_y(row + i * 8 + line);
       if (offset >= 0 && at < p.n)
-        store_pack(p.y + offset + at, load_pack<8>(own + (i * 8 + lane / 4) * kStorePitch + lane % 4 * 8));
+        store_pack(p.y + offset + at, load_pack<8>(own + (i * 8 + line) * kStorePitch + lane % 4 * 8));
     }
   } else {
 #pragma unroll

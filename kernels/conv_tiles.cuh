@@ -10,8 +10,8 @@ namespace ergo::inline ERGO_BUILD::cuda {
 inline constexpr int kConvBlock = 256;
 
 // The packs of V elements that one thread brings of a factor's tile: of one step of k or of one row, whichever is not
-// along memory.
-template <class Factor, int Tile, int Depth, int V, bool AlongK>
+// along memory. Apart: threads that bring neighbouring lines along k take rows that lie so far apart.
+template <class Factor, int Tile, int Depth, int V, bool AlongK, int Apart = 1>
 struct ConvShare {
   static constexpr int kAcross = (AlongK ? Depth : Tile) / V, kStep = kConvBlock / kAcross;
   static constexpr int kPacks = Tile * Depth / (kConvBlock * V);
@@ -22,7 +22,11 @@ struct ConvShare {
   Place row_place[AlongK ? kPacks : 1], k_place[AlongK ? 1 : kPacks];
 
   __device__ __forceinline__ explicit ConvShare(int thread)
-      : row(AlongK ? thread / kAcross : thread % kAcross * V), k(AlongK ? thread % kAcross * V : thread / kAcross) {}
+      : row(AlongK ? row_of_line(thread / kAcross) : thread % kAcross * V),
+        k(AlongK ? thread % kAcross * V : thread / kAcross) {}
+  static __device__ __forceinline__ int row_of_line(int line) {
+    return Apart == 1 ? line : line / (2 * Apart) * (2 * Apart) + line % (2 * Apart) / 2 + line % 2 * Apart;
+  }
   template <class F>
   __device__ __forceinline__ void at_rows(int first, F place) {
 #pragma unroll

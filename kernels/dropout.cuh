@@ -12,8 +12,8 @@ namespace ergo::inline ERGO_BUILD::cuda {
 // x + k x_stride.
 template <class T>
 __global__ void __launch_bounds__(kDrawBlock)
-    dropout_kernel(const T* x, std::int64_t x_stride, const std::int64_t* keys, T* y, KeyedGroups shape,
-                   std::int32_t threshold, Compute<T> scale) {
+    dropout_kernel(const T* x, std::int64_t x_stride, Keys keys, T* y, KeyedGroups shape, std::int32_t threshold,
+                   Compute<T> scale) {
   constexpr int kGroup = kPackOf<T> < 4 ? 4 : kPackOf<T>, V = kPackOf<T>;
 #pragma unroll 1
   for (int k = 0; k < kDrawItems; ++k) {
@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kDrawBlock)
     }
 #pragma unroll
     for (int c = 0; c < kGroup; c += 4) {
-      const auto b = random_block(std::uint64_t(keys[key]), std::uint64_t((first + c) / 4));
+      const auto b = random_block(keys[key], std::uint64_t((first + c) / 4));
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         value[c + i] = narrow<T>(std::int32_t(b.word[i]) < threshold ? Compute<T>(0) : widen(value[c + i]) * scale);
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kDrawBlock)
 // y[k, i] = 0 with probability p, else x[k, i] / (1 - p), 0 < p < 1, the bits of ops/dropout.hpp. y is dense; rows of x
 // are x_stride elements apart (0: one for all keys). y may be x.
 template <class T>
-void launch_dropout(Stream& stream, const T* x, std::int64_t x_stride, const std::int64_t* keys, std::int64_t n_keys,
+void launch_dropout(Stream& stream, const T* x, std::int64_t x_stride, Keys keys, std::int64_t n_keys,
                     std::int64_t count, double p, T* y) {
   const auto threshold = std::int32_t(std::int64_t(p * 0x1p32) - (std::int64_t(1) << 31));
   const auto scale = Compute<T>(1 / (1 - p));

@@ -7,9 +7,7 @@
 // the schedule.
 //
 // The rule's numbers come with the launch or from device memory: a captured step changes them there, and
-// `launch_adam_rule` makes Adam's of a step number that it counts. Clipping by the global norm is two launches before
-// the step: sums of squares of each chunk (doubles, a fixed tree; scaled where a double's square leaves its range), and
-// their sum, norm and factor, which stay on the device and which the step reads.
+// `launch_adam_rule` makes Adam's of a step number that it counts.
 #pragma once
 
 #include <limits>
@@ -102,15 +100,9 @@ struct UpdateNumbers<cpu::AverageRule, A> {
   __device__ __forceinline__ void update(A& p, A g, A*) const { p = update_fma(rate, g - p, p); }
 };
 
-// What clipping leaves on the device.
-struct ClippedNorm {
-  double norm, factor;  // values of the type that the norm is given in
-};
-
-// The pack of V elements at `at`. `factor` is 1 unless the gradient is clipped, which rounds to its type.
+// The pack of V elements at `at`.
 template <int V, class Rule, class T, class G, class Numbers>
-__device__ __forceinline__ void update_pack(const UpdateTensor<T, G>& t, std::int64_t at, const Numbers& rule,
-                                            Compute<G> factor) {
+__device__ __forceinline__ void update_pack(const UpdateTensor<T, G>& t, std::int64_t at, const Numbers& rule) {
   using A = Compute<T>;
   constexpr int kStates = Rule::states;
   const Pack<T, V> p = load_pack<V>(t.in + at);
@@ -124,7 +116,7 @@ __device__ __forceinline__ void update_pack(const UpdateTensor<T, G>& t, std::in
     A value = widen(p[i]), state[kStates + 1];
 #pragma unroll
     for (int k = 0; k < kStates; ++k) state[k] = widen(s[k][i]);
-    rule.update(value, A(widen(narrow<G>(update_mul(widen(g[i]), factor)))), state);
+    rule.update(value, A(widen(g[i])), state);
     out[i] = narrow<T>(value);
     copy[i] = cast_element<G>(out[i]);
 #pragma unroll
@@ -138,14 +130,12 @@ __device__ __forceinline__ void update_pack(const UpdateTensor<T, G>& t, std::in
 
 template <class Rule, class T, class G>
 __global__ void __launch_bounds__(kUpdateBlock)
-    update_kernel(const UpdateTensor<T, G>* tensors, const UpdateChunk* chunks, Rule given, const Rule* stored,
-                  const ClippedNorm* clipped) {
+    update_kernel(const UpdateTensor<T, G>* tensors, const UpdateChunk* chunks, Rule given, const Rule* stored) {
   constexpr int V = kPackOf<T> < kPackOf<G> ? kPackOf<T> : kPackOf<G>;
   const UpdateChunk chunk = chunks[blockIdx.x];
   const UpdateTensor<T, G> t = tensors[chunk.tensor];
   if (stored) given = *stored;
   const UpdateNumbers<Rule, Compute<T>> rule(given);
-  const Compute<G> factor = clipped ? widen(cast_element<G>(clipped->factor)) : Compute<G>(1);
   std::uintptr_t wide = reinterpret_cast<std::uintptr_t>(t.in) | reinterpret_cast<std::uintptr_t>(t.out);
   std::uintptr_t slim = reinterpret_cast<std::uintptr_t>(t.gradient) | reinterpret_cast<std::uintptr_t>(t.copy);
 #pragma unroll
@@ -156,10 +146,9 @@ __global__ void __launch_bounds__(kUpdateBlock)
   int done = 0;
   if (wide % (V * sizeof(T)) == 0 && slim % (V * sizeof(G)) == 0) {
     done = n / V * V;
-    for (int i = int(threadIdx.x) * V; i < done; i += kUpdateBlock * V)
-      update_pack<V, Rule>(t, first + i, rule, factor);
+    for (int i = int(threadIdx.x) * V; i < done; i += kUpdateBlock * V) update_pack<V, Rule>(t, first + i, rule);
   }
-  for (int i = done + int(threadIdx.x); i < n; i += kUpdateBlock) update_pack<1, Rule>(t, first + i, rule, factor);
+  for (int i = done + int(threadIdx.x); i < n; i += kUpdateBlock) update_pack<1, Rule>(t, first + i, rule);
 }
 
 // Adam's options, and the rule of the step after *steps, which is counted: optim/adam.hpp's.
@@ -180,94 +169,15 @@ __global__ void adam_rule_kernel(const AdamNumbers* options, std::int64_t* steps
            o.decoupled ? 1 - update_mul(o.lr, o.weight_decay) : 1};
 }
 
-// Squares of ordinary numbers, and of those whose squares a double cannot hold, scaled (Blue 1978; Anderson 2017).
-struct SquareSums {
-  static constexpr double kBig = 0x1p486, kSmall = 0x1p-511, kDown = 0x1p-538, kUp = 0x1p537;
-  double middle, big, small;
-
-  template <class T>
-  __device__ __forceinline__ void add(T x) {
-    const double v = fabs(double(widen(x)));
-    if constexpr (sizeof(T) == 8) {
-      if (v > kBig)
-        big = __fma_rn(v * kDown, v * kDown, big);
-      else if (v < kSmall)
-        small = __fma_rn(v * kUp, v * kUp, small);
-      else
-        middle = __fma_rn(v, v, middle);  // a NaN too
-    } else {
-      middle = __fma_rn(v, v, middle);
-    }
-  }
-  __device__ __forceinline__ double root() const {
-    if (middle != middle) return middle;
-    if (big > 0) return ::sqrt(big + update_mul(update_mul(middle, kDown), kDown)) / kDown;
-    if (small > 0 && middle == 0) return ::sqrt(small) / kUp;
-    return ::sqrt(middle + update_mul(update_mul(small, 1 / kUp), 1 / kUp));
-  }
-};
-template <int Block, class T = double>
-__device__ __forceinline__ SquareSums block_squares(const SquareSums& x) {
-  SquareSums r{block_sum<Block>(x.middle), 0, 0};
-  if constexpr (sizeof(T) == 8) {
-    r.big = block_sum<Block>(x.big);
-    r.small = block_sum<Block>(x.small);
-  }
-  return r;
-}
-
-// sums[c]: of the squares of chunk c of the gradients. A thread's elements are the same whether packs are loaded or
-// not.
-template <class T, class G>
-__global__ void __launch_bounds__(kUpdateBlock)
-    gradient_squares_kernel(const UpdateTensor<T, G>* tensors, const UpdateChunk* chunks, SquareSums* sums) {
-  constexpr int V = kPackOf<G>;
-  const UpdateChunk chunk = chunks[blockIdx.x];
-  const std::int64_t first = std::int64_t(chunk.number) * kUpdateChunk, left = tensors[chunk.tensor].n - first;
-  const G* x = tensors[chunk.tensor].gradient + first;
-  const int n = left < kUpdateChunk ? int(left) : kUpdateChunk;
-  const bool packed = reinterpret_cast<std::uintptr_t>(x) % 16 == 0;
-  SquareSums mine{0, 0, 0};
-  for (int i = int(threadIdx.x) * V; i < n; i += kUpdateBlock * V) {
-    if (packed && i + V <= n) {
-      const Pack<G, V> p = load_pack<V>(x + i);
-#pragma unroll
-      for (int k = 0; k < V; ++k) mine.add(p[k]);
-    } else {
-      for (int k = i; k < i + V && k < n; ++k) mine.add(x[k]);
-    }
-  }
-  const SquareSums all = block_squares<kUpdateBlock, G>(mine);
-  if (threadIdx.x == 0) sums[blockIdx.x] = all;
-}
-
-// The norm as R, there too where `only_norm` points, and max_norm / norm where that is less than 1, else 1; NaN if the
-// norm is not finite.
-template <int Block, class R>
-__global__ void __launch_bounds__(Block)
-    clip_kernel(const SquareSums* sums, int count, R most, ClippedNorm* result, R* only_norm) {
-  SquareSums mine{0, 0, 0};
-  for (int i = int(threadIdx.x); i < count; i += Block) {
-    mine.middle += sums[i].middle;
-    mine.big += sums[i].big;
-    mine.small += sums[i].small;
-  }
-  const SquareSums all = block_squares<Block>(mine);
-  if (threadIdx.x != 0) return;
-  const R norm = R(all.root());
-  *result = {norm, most / (norm > most ? norm : most) + (norm - norm)};
-  if (only_norm) *only_norm = norm;
-}
+// ---- launchers ----
 
 // One step: `tensors` (their chunks: chunks_of) in device memory. The rule is `rule`, or what is stored at `stored` on
-// the device unless that is null; gradients are scaled by clipped->factor unless that is null.
+// the device unless that is null.
 template <class Rule, class T, class G>
 void launch_update(Stream& stream, const Rule& rule, const UpdateTensor<T, G>* tensors, const UpdateChunk* chunks,
-                   std::int64_t n_chunks, const std::type_identity_t<Rule>* stored = nullptr,
-                   const ClippedNorm* clipped = nullptr) {
+                   std::int64_t n_chunks, const std::type_identity_t<Rule>* stored = nullptr) {
   if (n_chunks == 0) return;
-  launch(stream, "optim", {unsigned(n_chunks), kUpdateBlock}, update_kernel<Rule, T, G>, tensors, chunks, rule, stored,
-         clipped);
+  launch(stream, "optim", {unsigned(n_chunks), kUpdateBlock}, update_kernel<Rule, T, G>, tensors, chunks, rule, stored);
 }
 inline void launch_adam_rule(Stream& stream, const AdamNumbers* options, std::int64_t* steps, cpu::AdamRule* rule) {
   launch(stream, "optim", {1, 1}, adam_rule_kernel<>, options, steps, rule);
@@ -281,28 +191,6 @@ __global__ void store_rule_kernel(Rule rule, Rule* to) {
 template <class Rule>
 void launch_rule(Stream& stream, const Rule& rule, Rule* to) {
   launch(stream, "optim", {1, 1}, store_rule_kernel<Rule>, rule, to);
-}
-
-// Bytes of device memory that launch_gradient_squares fills, for the chunks of all calls together.
-inline std::size_t gradient_squares_workspace(std::int64_t n_chunks) {
-  return std::size_t(n_chunks) * sizeof(SquareSums);
-}
-// First stage of the norm: once for the tensors of each pair of types, each with its own part of the workspace.
-template <class T, class G>
-void launch_gradient_squares(Stream& stream, const UpdateTensor<T, G>* tensors, const UpdateChunk* chunks,
-                             std::int64_t n_chunks, SquareSums* sums) {
-  if (n_chunks == 0) return;
-  launch(stream, "clip_by_global_norm", {unsigned(n_chunks), kUpdateBlock}, gradient_squares_kernel<T, G>, tensors,
-         chunks, sums);
-}
-// Second stage: optim::clip_by_global_norm's norm and factor, R the widest type of the gradients (float for 16 bits);
-// and the norm as an R at `norm` unless that is null.
-template <class R>
-void launch_clip(Stream& stream, const SquareSums* sums, std::int64_t n_chunks, double max_norm, ClippedNorm* result,
-                 std::type_identity_t<R>* norm = nullptr) {
-  constexpr double kLargest = double(std::numeric_limits<R>::max());
-  launch(stream, "clip_by_global_norm", {1, 1024}, clip_kernel<1024, R>, sums, int(n_chunks),
-         R(max_norm < kLargest ? max_norm : kLargest), result, norm);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cuda

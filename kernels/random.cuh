@@ -14,6 +14,18 @@ namespace ergo::inline ERGO_BUILD::cuda {
 inline constexpr int kDrawBlock = 256;  // threads
 inline constexpr int kDrawItems = 4;    // groups of elements a thread makes, one after the other
 
+// Keys in device memory, or one that travels with the launch.
+struct Keys {
+  const std::int64_t* many;  // null: all are `one`
+  std::int64_t one = 0;
+  Keys(const std::int64_t* keys) : many(keys) {}
+  explicit Keys(std::int64_t key) : many(nullptr), one(key) {}
+  Keys operator+(std::int64_t k) const { return many ? Keys(many + k) : *this; }  // from the k-th on
+  __device__ __forceinline__ std::uint64_t operator[](std::int64_t k) const {
+    return std::uint64_t(many ? many[k] : one);
+  }
+};
+
 // The elements of each key, cut into groups that a thread makes at once.
 struct KeyedGroups {
   std::int64_t each, groups, total;  // elements and groups of a key, groups of all keys
@@ -172,8 +184,7 @@ template <class Kind, class Out>
 inline constexpr int kDrawGroup = kPerCounter<Kind>*(sizeof(Out) == 2 ? 2 : 1);
 
 template <class Kind, class Out>
-__global__ void __launch_bounds__(kDrawBlock)
-    draw_kernel(Kind kind, const std::int64_t* keys, Out* y, KeyedGroups shape) {
+__global__ void __launch_bounds__(kDrawBlock) draw_kernel(Kind kind, Keys keys, Out* y, KeyedGroups shape) {
   using T = typename Kind::value_type;
   constexpr int kGroup = kDrawGroup<Kind, Out>, kEach = kPerCounter<Kind>;
 #pragma unroll 1
@@ -185,7 +196,7 @@ __global__ void __launch_bounds__(kDrawBlock)
     T x[kGroup];
 #pragma unroll
     for (int c = 0; c < kGroup; c += kEach)
-      make(kind, random_block(std::uint64_t(keys[key]), std::uint64_t((group * kGroup + c) / kEach)), x + c);
+      make(kind, random_block(keys[key], std::uint64_t((group * kGroup + c) / kEach)), x + c);
     Out out[kGroup];
 #pragma unroll
     for (int i = 0; i < kGroup; ++i) {
@@ -216,11 +227,11 @@ inline LaunchShape draw_shape(const KeyedGroups& s) {
 
 }  // namespace detail
 
-// `count` elements of `kind` for each of n_keys keys (in device memory), dense. Out is the kind's value_type, an
+// `count` elements of `kind` for each of n_keys keys, dense. Out is the kind's value_type, an
 // integer of its size (the same bits), or a 16-bit type that is rounded to. `most` groups are indexed by one launch.
 template <class Kind, class Out>
-void launch_draw(Stream& stream, const Kind& kind, const std::int64_t* keys, std::int64_t n_keys, std::int64_t count,
-                 Out* y, std::int64_t most = 0x7fffffff) {
+void launch_draw(Stream& stream, const Kind& kind, Keys keys, std::int64_t n_keys, std::int64_t count, Out* y,
+                 std::int64_t most = 0x7fffffff) {
   detail::over_keys(
       n_keys, count, kDrawGroup<Kind, Out>,
       [&](std::int64_t k, const KeyedGroups& shape) {

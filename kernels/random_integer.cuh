@@ -14,7 +14,7 @@ inline constexpr int kPermuteItems = 4;  // exchanges of a thread that wait toge
 // low + floor(range w / 2^64), w the 64 bits of an element; Wide, for ranges of 2^32 and more: with 64 bits more.
 template <bool Wide, class T>
 __global__ void __launch_bounds__(kDrawBlock)
-    randint_kernel(std::uint64_t low, std::uint64_t range, const std::int64_t* keys, T* y, KeyedGroups shape) {
+    randint_kernel(std::uint64_t low, std::uint64_t range, Keys keys, T* y, KeyedGroups shape) {
   constexpr int kGroup = sizeof(T) == 8 ? 2 : 4, kEach = Wide ? 1 : 2;
 #pragma unroll 1
   for (int k = 0; k < kDrawItems; ++k) {
@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(kDrawBlock)
     T x[kGroup];
 #pragma unroll
     for (int c = 0; c < kGroup; c += kEach) {
-      const auto b = random_block(std::uint64_t(keys[key]), std::uint64_t((group * kGroup + c) / kEach));
+      const auto b = random_block(keys[key], std::uint64_t((group * kGroup + c) / kEach));
       if constexpr (Wide) {
         const std::uint64_t rest = range * b.low(), more = __umul64hi(range, b.high());
         x[c] = T(low + __umul64hi(range, b.low()) + (rest + more < rest));
@@ -44,8 +44,8 @@ __global__ void __launch_bounds__(kDrawBlock)
 // claim: a word an element, 0 at the start and at the end; holds i + 1 of an exchange that is not done.
 template <int Block, class T>
 __global__ void __launch_bounds__(Block)
-    permutation_kernel(const std::int64_t* keys, std::int64_t n, T* order, std::uint32_t* claims) {
-  const auto key = std::uint64_t(keys[blockIdx.x]);
+    permutation_kernel(Keys keys, std::int64_t n, T* order, std::uint32_t* claims) {
+  const auto key = keys[blockIdx.x];
   T* y = order + blockIdx.x * n;
   std::uint32_t* claim = claims + blockIdx.x * n;
   for (std::int64_t i = threadIdx.x; i < n; i += Block) {
@@ -99,8 +99,8 @@ __global__ void __launch_bounds__(Block)
 
 // Integers of [low, low + range), the bits of ops/random_integer.hpp.
 template <class T>
-void launch_randint(Stream& stream, std::int64_t low, std::uint64_t range, const std::int64_t* keys,
-                    std::int64_t n_keys, std::int64_t count, T* y) {
+void launch_randint(Stream& stream, std::int64_t low, std::uint64_t range, Keys keys, std::int64_t n_keys,
+                    std::int64_t count, T* y) {
   const auto kernel = range >> 32 ? randint_kernel<true, T> : randint_kernel<false, T>;
   detail::over_keys(n_keys, count, sizeof(T) == 8 ? 2 : 4, [&](std::int64_t k, const KeyedGroups& shape) {
     launch(stream, "randint", detail::draw_shape(shape), kernel, std::uint64_t(low), range, keys + k, y + k * count,
@@ -114,8 +114,7 @@ inline std::size_t permutation_workspace(std::int64_t n_keys, std::int64_t n) {
 }
 // 0 ... n - 1 in random order for each key, the order of ops/random_integer.hpp; n < 2^32 - 1.
 template <class T>
-void launch_permutation(Stream& stream, const std::int64_t* keys, std::int64_t n_keys, std::int64_t n, T* y,
-                        void* workspace) {
+void launch_permutation(Stream& stream, Keys keys, std::int64_t n_keys, std::int64_t n, T* y, void* workspace) {
   if (n_keys == 0 || n == 0) return;
   if (n >= 0xffffffff) throw_error({"[permutation] ", n, " elements: at most 2^32 - 2 on CUDA"});
   auto* claims = static_cast<std::uint32_t*>(workspace);

@@ -1,16 +1,21 @@
 // label: simt
 // unit: own
-// sources: cases/*.cpp support/device_drivers.cpp
-// The case table on a CUDA device: every row against the CPU. Rows whose operations have no kernel yet are named here,
-// and a row that is named without need fails.
+// sources: cases/*.cpp support/device_drivers.cpp support/launch_costs.cpp cuda/launch_lines.cpp
+// cuda/launch_programs.cpp The case table on a CUDA device: every row against the CPU, and what each costs in launches.
+// Rows whose operations have no kernel yet are named here, and a row that is named without need fails.
+// ERGO_SHOW_LAUNCHES=1 prints the launches.
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "ergo/core/error.hpp"
+#include "ergo/core/handle.hpp"
 #include "support/device_drivers.hpp"
+#include "support/launch_costs.hpp"
+#include "support/skip.hpp"
 
 namespace cuda_cases_test {
 
@@ -51,5 +56,29 @@ TEST_CASE("network: derivatives") { run(network_cases(), check_device_derivative
 TEST_CASE("constant: values") { run(constant_cases(), check_device_values, kMissing); }
 TEST_CASE("random: values") { run(random_cases(), check_device_values, kMissing); }
 TEST_CASE("random: derivatives") { run(random_cases(), check_device_derivatives, kMissing); }
+
+#if defined(ERGO_EMULATED)
+TEST_CASE("launches: every row keeps to its line, and has one") {
+  std::set<std::string> rows;
+  for (auto* table : {&pointwise_cases, &reduction_cases, &movement_cases, &indexing_cases, &network_cases,
+                      &constant_cases, &random_cases})
+    for (const Case& c : (*table)()) {
+      rows.insert(c.name);
+      const auto& lines = launch_lines();
+      const auto line = std::find_if(lines.begin(), lines.end(), [&](const LaunchLine& l) { return c.name == l.row; });
+      CHECK_MESSAGE(line != lines.end(), "the row \"", c.name, "\" has no line in tests/cuda/launch_lines.cpp");
+      if (line != lines.end()) check_line(*line, c);
+    }
+  for (const LaunchLine& l : launch_lines())
+    CHECK_MESSAGE(rows.contains(l.row), "the line \"", l.row, "\" belongs to no row");
+}
+TEST_CASE("launches: beyond thresholds, of whole steps, of losses with their gradient") {
+  const ergo::DeviceScope scope(ergo::Device::cuda(0));
+  for (const LaunchProgram& p : launch_programs()) check_cost(p.name, p.part, launch_cost(p.prepare(), 9), p.launches);
+  show_launches();
+}
+#else
+TEST_CASE("launches") { skip("launches of operations", "a device has no counters; the emulated runtime counts"); }
+#endif
 
 }  // namespace cuda_cases_test

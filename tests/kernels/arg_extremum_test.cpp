@@ -1,5 +1,6 @@
 // label: simt
-// Where the largest and the smallest of every dtype are, over every layout: a NaN wins, of equals the first.
+// Where the largest and the smallest of every dtype are, over every layout: a NaN wins, of equals the first;
+// and how many of them there are.
 #include <cmath>
 
 #include <doctest/doctest.h>
@@ -36,9 +37,30 @@ std::int64_t first_best(const ReductionLayout& layout, const X& x, std::int64_t 
     if (at(k) != at(k) || (std::is_same_v<M, MaxOf> ? at(k) > at(best) : at(k) < at(best))) best = k;
   return best;
 }
+// How many equal the best; of NaN how many are NaN.
+template <class M, class T, class X>
+void check_counts(const ReductionLayout& layout, const X& x) {
+  const DeviceArray<T> in(x);
+  const DeviceArray<ergo::Compute<T>> out{std::size_t(layout.outputs())};
+  const auto view = layout.view(static_cast<const T*>(in.data()));
+  const DeviceArray<std::byte> workspace(extremum_count_workspace<M, T>(view));
+  launch_extremum_count<M, T>(stream(), "max", view, out.data(), test::bytes_of(workspace));
+  const auto counts = out.host();
+  for (std::int64_t o = 0, j = 0; o < layout.shape[0]; ++o)
+    for (std::int64_t i = 0; i < layout.shape[2]; ++i, ++j) {
+      const auto at = [&](std::int64_t k) { return ergo::Compute<T>(x[std::size_t(layout.at(o, k, i))]); };
+      std::int64_t count = 0;
+      if (layout.shape[1] > 0) {
+        const auto best = at(first_best<M, T>(layout, x, o, i));
+        for (std::int64_t k = 0; k < layout.shape[1]; ++k) count += best != best ? at(k) != at(k) : at(k) == best;
+      }
+      CHECK(std::int64_t(counts[std::size_t(j)]) == count);
+    }
+}
 template <class M, class I, class T, class X>
 void check_layout(const ReductionLayout& layout, const X& x) {
   const auto at = position<M, I, T>(layout, x);
+  if constexpr (ergo::Floating<T>) check_counts<M, T>(layout, x);
   for (std::int64_t o = 0, j = 0; o < layout.shape[0]; ++o)
     for (std::int64_t i = 0; i < layout.shape[2]; ++i, ++j) {
       if (layout.shape[1] == 0) continue;  // the host's error

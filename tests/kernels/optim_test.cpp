@@ -1,5 +1,5 @@
 // label: simt
-// Steps of optimisers over many tensors, against the rules written as loops and against the CPU; the global norm.
+// Steps of optimisers over many tensors, against the rules written as loops and against the CPU.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -64,8 +64,7 @@ struct Model {
   std::unique_ptr<DeviceArray<UpdateTensor<T, G>>> tensors;
   std::unique_ptr<DeviceArray<UpdateChunk>> chunks;
 
-  Model(const std::vector<std::int64_t>& elements, std::int64_t off, bool in_place, bool copies, double scale = 1)
-      : offset(off) {
+  Model(const std::vector<std::int64_t>& elements, std::int64_t off, bool in_place, bool copies) : offset(off) {
     Fresh fresh(elements.size() + std::size_t(off));
     std::vector<UpdateTensor<T, G>> list;
     for (const std::int64_t n : elements) {
@@ -73,7 +72,7 @@ struct Model {
       const std::size_t size = std::size_t(n + off);
       for (std::size_t i = 0; i < size; ++i) {
         a.p.push_back(ergo::convert<T>(fresh.uniform(-2, 2)));
-        a.g.push_back(ergo::convert<G>(scale * fresh.uniform(-1, 1)));
+        a.g.push_back(ergo::convert<G>(fresh.uniform(-1, 1)));
         a.s[0].push_back(ergo::convert<T>(fresh.uniform(-1, 1)));
         a.s[1].push_back(ergo::convert<T>(fresh.uniform(0, 1)));
       }
@@ -100,9 +99,9 @@ struct Model {
   }
   std::int64_t n_chunks() const { return std::int64_t(chunks->size()); }
 
-  // One step by the loops above, on the images, with gradients scaled by `factor`; then compares all bits.
+  // One step by the loops above, on the images; then compares all bits.
   template <class Rule>
-  void check(const Rule& rule, double factor = 1) {
+  void check(const Rule& rule) {
     using A = ergo::Compute<T>;
     std::int64_t wrong = 0;
     for (Part& a : parts) {
@@ -111,10 +110,9 @@ struct Model {
       std::vector<T> s[cpu::kMostStates];
       for (int k = 0; k < Rule::states; ++k) s[k] = (in_place ? a.device_s : a.device_s_out)[k]->host();
       const auto copy = a.device_copy ? a.device_copy->host() : std::vector<G>();
-      const auto f = ergo::Compute<G>(ergo::convert<G>(factor));
       for (std::size_t i = std::size_t(offset); i < a.p.size(); ++i) {
         A value = A(a.p[i]), state[cpu::kMostStates] = {A(a.s[0][i]), A(a.s[1][i])};
-        reference(rule, value, A(ergo::Compute<G>(ergo::convert<G>(times(ergo::Compute<G>(a.g[i]), f)))), state);
+        reference(rule, value, A(ergo::Compute<G>(a.g[i])), state);
         a.p[i] = ergo::convert<T>(value);
         wrong += std::memcmp(&a.p[i], &p[i], sizeof(T)) != 0;
         for (int k = 0; k < Rule::states; ++k) {
@@ -239,101 +237,6 @@ TEST_CASE("a rule may be read from the device, which can count Adam's steps") {
       m.check(r);
     }
   }
-}
-
-template <class R, class T, class G>
-ClippedNorm clip(Model<T, G>& m, double most) {
-  const DeviceArray<std::byte> room(gradient_squares_workspace(m.n_chunks()));
-  const DeviceArray<ClippedNorm> result(1);
-  auto* sums = reinterpret_cast<SquareSums*>(room.data());
-  launch_gradient_squares(stream(), m.tensors->data(), m.chunks->data(), m.n_chunks(), sums);
-  launch_clip<R>(stream(), sums, m.n_chunks(), most, result.data());
-  launch_update(stream(), adam, m.tensors->data(), m.chunks->data(), m.n_chunks(), nullptr, result.data());
-  return result.host()[0];
-}
-
-template <class R, class T, class G = T>
-void check_clip(double scale) {
-  CAPTURE(test_seed());
-  CAPTURE(scale);
-  constexpr double kUnit = double(std::numeric_limits<R>::epsilon());
-  double first = -1;
-  for (const std::int64_t offset : {0, 1, 2})
-    for (const double share : {0.3, 1.5}) {
-      Model<T, G> m({8192 * 3 + 11, 5, 0, 1000}, 0, true, false, scale);
-      // The same gradients elsewhere, off the alignment of packs: the same bits must come of them.
-      std::vector<std::unique_ptr<DeviceArray<G>>> moved;
-      auto list = m.tensors->host();
-      long double squares = 0;
-      for (std::size_t i = 0; i < list.size(); ++i) {
-        std::vector<G> g(std::size_t(offset), G(0.0f));
-        g.insert(g.end(), m.parts[i].g.begin(), m.parts[i].g.end());
-        moved.push_back(std::make_unique<DeviceArray<G>>(g));
-        list[i].gradient = moved.back()->data() + offset;
-        for (const G x : m.parts[i].g) squares += (long double)(double(x)) * (long double)(double(x));
-      }
-      m.tensors = std::make_unique<DeviceArray<UpdateTensor<T, G>>>(list);
-      const double norm = double(std::sqrt(squares)), most = double(R(share * norm));
-      const ClippedNorm c = clip<R>(m, most);
-      CHECK(std::abs(c.norm - norm) <= kUnit * norm);
-      CHECK(c.norm == double(R(c.norm)));
-      if (share > 1)
-        CHECK(c.factor == 1);
-      else
-        CHECK(c.factor == double(R(R(most) / R(c.norm))));
-      if (first < 0) first = c.norm;
-      CHECK(c.norm == first);
-      m.check(adam, c.factor);
-    }
-}
-
-TEST_CASE("clipping by the global norm") {
-  check_clip<float, float>(1);
-  check_clip<float, float>(1e20);
-  check_clip<float, float>(1e-25);
-  check_clip<float, ergo::half>(1);
-  check_clip<float, ergo::bfloat16>(1e19);
-  check_clip<float, float, ergo::bfloat16>(1);
-  check_clip<double, double>(1);
-  check_clip<double, double>(1e200);
-  check_clip<double, double>(1e-200);
-  check_clip<double, double>(0x1p486);  // on both sides of where squares are scaled
-  check_clip<double, double>(0x1p-511);
-}
-
-template <class T>
-ClippedNorm norm_of(const std::vector<T>& g, double most) {
-  Model<T, T> m({std::int64_t(g.size())}, 0, true, false);
-  auto list = m.tensors->host();
-  const DeviceArray<T> gradient(g);
-  list[0].gradient = gradient.data();
-  m.tensors = std::make_unique<DeviceArray<UpdateTensor<T, T>>>(list);
-  return clip<T>(m, most);
-}
-template <class T>
-void check_special_norms() {
-  const T inf = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
-  const T largest = std::numeric_limits<T>::max(), least = std::numeric_limits<T>::denorm_min();
-  CHECK(norm_of<T>({}, 1).norm == 0);
-  CHECK(norm_of<T>({}, 1).factor == 1);
-  CHECK(norm_of<T>({0, T(-0.0)}, 1).norm == 0);
-  CHECK(norm_of<T>({3, 4}, 1e308).norm == 5);
-  CHECK(norm_of<T>({3, 4}, 1e308).factor == 1);
-  CHECK(norm_of<T>({largest}, 1e308).norm == double(largest));
-  CHECK(norm_of<T>({least}, 1).norm == double(least));
-  CHECK(norm_of<T>({3 * least, 4 * least}, 1).norm == 5 * double(least));
-  for (const std::vector<T>& g : {std::vector<T>{1, inf}, {-inf, least}, {largest, largest}}) {
-    CHECK(norm_of<T>(g, 1).norm == double(inf));
-    CHECK(std::isnan(norm_of<T>(g, 1).factor));
-  }
-  for (const std::vector<T>& g : {std::vector<T>{1, nan}, {nan, inf}, {largest, nan}, {least, nan}}) {
-    CHECK(std::isnan(norm_of<T>(g, 1).norm));
-    CHECK(std::isnan(norm_of<T>(g, 1).factor));
-  }
-}
-TEST_CASE("norms of nothing, of the largest, the least, infinities and NaN") {
-  check_special_norms<float>();
-  check_special_norms<double>();
 }
 
 }  // namespace kernels_optim_test

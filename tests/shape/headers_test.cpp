@@ -160,48 +160,8 @@ Offences test_equipment(const std::vector<File>& tree) {
   return offences;
 }
 
-// Kernels work on views and pointers, are launched by `launch`, and are one source for all compilers. Inside ergo the
-// plain names of elementary functions are operations on tensors.
-Offences kernel_rules(const std::vector<File>& tree) {
-  Offences offences;
-  const std::set<std::string> shadowed = {"min", "max", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "pow", "abs",
-                                          "sin", "cos", "tanh", "erf"};
-  for (const auto& file : tree) {
-    if (!file.path.starts_with("include/ergo/kernels/")) continue;
-    const auto all = lines(code(file.text));
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      const auto refuse = [&](const std::string& why) {
-        offences.push_back(file.path + ":" + std::to_string(i + 1) + ": " + why);
-      };
-      const std::string& line = all[i];
-      const auto tensor = line.find("Tensor<");
-      if (tensor != std::string::npos && (tensor == 0 || !std::isalnum(static_cast<unsigned char>(line[tensor - 1]))))
-        refuse("a kernel knows no Tensor");
-      if (line.find("<<<") != std::string::npos) refuse("launch(stream, name, ...), not <<<>>>");
-      if (line.find("#if") != std::string::npos && !file.path.ends_with("/ptx.cuh") &&
-          !file.path.ends_with("/launch.cuh"))
-        refuse("an #if; instructions stand in common/ptx.cuh");
-      for (std::size_t at = line.find('('); at != std::string::npos; at = line.find('(', at + 1)) {
-        std::size_t begin = at;
-        while (begin > 0 && (std::isalnum(static_cast<unsigned char>(line[begin - 1])) || line[begin - 1] == '_'))
-          --begin;
-        const std::string name = line.substr(begin, at - begin);
-        const bool plain = begin == 0 || (line[begin - 1] != ':' && line[begin - 1] != '.' && line[begin - 1] != '>');
-        const bool declares = begin > 1 && line[begin - 1] == ' ' &&
-                              (std::isalnum(static_cast<unsigned char>(line[begin - 2])) || line[begin - 2] == '>') &&
-                              line.substr(0, begin).find("return") == std::string::npos;
-        if (shadowed.contains(name) && plain && !declares && file.path.find("scalar.cuh") == std::string::npos)
-          refuse(name + "(: inside ergo that is an operation; write ::" + name);
-        if (name == "atomicAdd" && line.find("float") != std::string::npos) refuse("sums of floats by atomics");
-      }
-    }
-  }
-  return offences;
-}
-
 }  // namespace
 
-TEST_CASE("kernels keep to their rules") { check_none(kernel_rules(headers())); }
 TEST_CASE("layout") {
   const auto tree = headers();
   for (const auto& file : tree) {
@@ -250,10 +210,5 @@ TEST_CASE("each rule catches its offence") {
   CHECK(outside_the_build(made_up("namespace ergo {\nint f();\n}\n")).size() == 1);
   CHECK(outside_the_build(made_up("// Only includes.\n#pragma once\n#include <vector>\n#define ERGO_X \\\n  1\n"))
             .empty());
-  const auto kernel = [](const std::string& text) {
-    return kernel_rules({{"include/ergo/kernels/a.cuh", text}}).size();
-  };
-  CHECK(kernel("void f(UpdateTensor<T> x) { y = ::exp(x) + sqrtf(x); }\ntemplate <class T> T min(T a, T b);\n") == 0);
-  CHECK(kernel("void f(Tensor<float> x) {\n  k<<<1, 2>>>(x);\n  y = exp(x);\n  return min(a, b);\n#if A\n") == 5);
   CHECK(test_equipment(made_up("#include \"tests/support/seed.hpp\"\n")).size() == 1);
 }

@@ -16,6 +16,7 @@ inline Ref<Array> one_of(const Array& a) {
     Ref<Array> r = Array::make(a.dtype, Shape{}, a.device);
     const T one = convert<T>(1);
     fill_bytes(*r, &one);
+    r->buffer->ones = r->buffer->borrowed = true;  // a rule may ask, and multiply with nothing
     return broadcast_to(std::move(r), a.shape);
   });
 }

@@ -16,6 +16,7 @@ struct Buffer {
   int refs = 1;
   Device device;
   bool borrowed = false;
+  bool ones = false;         // every element is 1 and stays so: borrowed, too
   std::uint16_t before = 0;  // bytes of the array in front, when one block holds both
   std::size_t bytes = 0;
   std::byte* data = nullptr;
@@ -146,6 +147,9 @@ struct Array {
     if (!together) deallocate_inline(a, sizeof(Array));
   }
 };
+
+// Whether a is known to be all ones: the seed of a gradient, and views of it.
+inline bool is_ones(const Array& a) { return a.depth == 0 && a.buffer && a.buffer->ones; }
 
 using Args = Array* const*;  // operands, borrowed; an entry may be null
 

@@ -1,4 +1,4 @@
-// Variance, norm, and positions of extrema on tensors along the last axis: one launch each, two for long rows.
+// Variance, norm, positions and numbers of extrema on tensors along the last axis: one launch each, two for long rows.
 #pragma once
 
 #include "ergo/cuda/reduce.hpp"
@@ -38,6 +38,13 @@ Tensor<Out> arg_extremum(const char* name, const Tensor<T>& x) {
   return detail::along_last<Out>(x, [&](const Work& w, const View<const T, 3>& v, Out* y) {
     const Workspace scratch(w, arg_extremum_workspace<M, T, Out>(v));
     launch_arg_extremum<M, T, Out>(w.stream(), name, v, y, scratch.data());
+  });
+}
+template <class M, class T>
+Tensor<Compute<T>> extremum_count(const char* name, const Tensor<T>& x) {
+  return detail::along_last<Compute<T>>(x, [&](const Work& w, const View<const T, 3>& v, Compute<T>* y) {
+    const Workspace scratch(w, extremum_count_workspace<M, T>(v));
+    launch_extremum_count<M, T>(w.stream(), name, v, y, scratch.data());
   });
 }
 

@@ -40,8 +40,7 @@ struct Categorical {
     broadcast(lead, keys.shape());
     const Shape each = logits.shape().last(rank);
     const Ref<Array> x = dense(*broadcast_to(logits.ref(), lead + each));
-    const Ref<Array> k = ergo::cuda::keys_on(x->device, *spread(keys, lead));
-    return Tensor<I>(ergo::cuda::categorical<T, I>(*x, *k, rank, &check_logits<T>));
+    return Tensor<I>(ergo::cuda::categorical<T, I>(*x, *spread(keys, lead), rank, &check_logits<T>));
   }
 #endif
 

@@ -255,6 +255,7 @@ struct CrossEntropyVjp {
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
   template <class... X>
   Tensor<T> cuda(const Tensor<T>& g, const Tensor<T>& ready, const X&...) const {
+    if (g.rank() == 0 && is_ones(g.array())) return ready;
     return with_ones(g, loss.rank - loss.result_rank()) * ready;
   }
 #endif
@@ -315,7 +316,7 @@ Tensor<T> cross_entropy(const Tensor<T>& logits, const Tensor<L>& labels, const 
       const detail::CrossEntropy<T> op{logits.rank(),     weight.defined(),     detail::in_reverse(logits.array()),
                                        options.reduction, options.ignore_label, options.label_smoothing};
       const AnyTensor& any = labels;
-      return fused_op(op, logits, any, weight.defined() ? Tensor<T>(weight) : zeros<T>({}, logits.device()));
+      return fused_op(op, logits, any, weight.defined() ? Tensor<T>(weight) : zeros<T>({}, Device::cpu()));
     }
   } else {
     return logits;

@@ -69,13 +69,12 @@ struct Dropout {
     broadcast(lead, keys.shape());
     const ergo::cuda::Work work = ergo::cuda::work_on(x);
     const Shape s = lead + x.shape().last(rank);
-    const Ref<Array> from = dense(*broadcast_to(x.ref(), s)), k = ergo::cuda::keys_on(x.device(), *spread(keys, lead));
+    const Ref<Array> from = dense(*broadcast_to(x.ref(), s));
+    const ergo::cuda::KeysOf k(work, *spread(keys, lead));
     work.reads(*from);
-    work.reads(*k);
     const std::int64_t each = x.shape().last(rank).numel();
     Ref<Array> y = work.make(dtype_of<T>, s);
-    launch_dropout<T>(work.stream(), data_of<T>(*from), each, data_of<std::int64_t>(*k), k->numel(), each, p,
-                      data_of<T>(*y));
+    launch_dropout<T>(work.stream(), data_of<T>(*from), each, k.on_device, k.count, each, p, data_of<T>(*y));
     return Tensor<T>(std::move(y));
   }
 #endif

@@ -17,11 +17,20 @@ namespace detail {
 template <class M>
 inline constexpr const char* extremum_name = std::is_same_v<M, cpu::MaxOf> ? "max" : "min";
 
+// What an element of a set of `count` gets of g: x is in the set where it equals top.
+struct ShareAmongEquals {
+  static constexpr auto name = "max";
+  template <class A>
+  static constexpr A value(const A& g, const A& x, const A& top, const A& count) {
+    return where(x == top, g / count, A(0));
+  }
+};
+
 // The elements of x (..., n) equal to top (...), one set a row; from them come two linear operations, each the
 // transpose of the other. Chosen: the mean of a (..., n) over the set, exactly a's value where all of those are equal.
-template <bool Share>
+template <bool Share, class M>
 struct Chosen {
-  static constexpr auto name = "max";
+  static constexpr auto name = extremum_name<M>;
   std::int64_t n;
   int core_of(int i) const { return Share ? (i == 1 ? 1 : 0) : (i == 2 ? 0 : 1); }
   template <class T>
@@ -57,13 +66,18 @@ struct Chosen {
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
   template <class T>
   Tensor<T> cuda(const Tensor<T>& a, const Tensor<T>& x, const Tensor<T>& top) const {
-    if constexpr (!std::is_same_v<T, Compute<T>>) {
-      using C = Compute<T>;
+    using C = Compute<T>;
+    if constexpr (Share) {
+      const Tensor<C> count = ergo::cuda::extremum_count<typename OfDevice<M>::type>(name, x);
+      const Tensor<T> g = as_column(a), tops = as_column(top);
+      const Tensor<C> counts = as_column(count);
+      Array* in[] = {&g.array(), &x.array(), &tops.array(), &counts.array()};
+      return Tensor<T>(dispatch1(Pointwise<ShareAmongEquals, T, T, T, T, C>::op, in));
+    } else if constexpr (!std::is_same_v<T, C>) {
       return cast<T>(cuda(cast<C>(a), cast<C>(x), cast<C>(top)));
     } else {
       const Tensor<bool> set = x == as_column(top);
       const Tensor<T> count = sum(cast<T>(set), -1, true);
-      if constexpr (Share) return where(set, as_column(a) / count, 0);
       const Tensor<T> first(reduce_last<ergo::cpu::MaxOf, T>(name, where(set, a, -__builtin_inf()).array(), 1));
       const Tensor<T> rest = where(set, a - as_column(first), 0);
       return first + sum(rest, -1) / Tensor<T>(reshape(count.ref(), first.shape()));
@@ -72,7 +86,7 @@ struct Chosen {
 #endif
   template <class T>
   Tensor<T> transpose(const Tensor<T>& g, const Shape&, const Tensor<T>& x, const Tensor<T>& top) const {
-    return linear_op(Chosen<!Share>{n}, g, x, top);
+    return linear_op(Chosen<!Share, M>{n}, g, x, top);
   }
 };
 
@@ -91,11 +105,11 @@ struct Extremum {
   template <class T>
   Tensor<T> definition(const Tensor<T>& x) const {
     const Tensor<T> fixed = stop_gradient(x);
-    return linear_op(Chosen<false>{x.shape()[-1]}, x, fixed, fused_op(Extremum{}, fixed));
+    return linear_op(Chosen<false, M>{x.shape()[-1]}, x, fixed, fused_op(Extremum{}, fixed));
   }
   template <class T>
   Tensor<T> vjp(const Tensor<T>& g, const Tensor<T>& y, const Tensor<T>& x) const {
-    return linear_op(Chosen<true>{x.shape()[-1]}, g, stop_gradient(x), stop_gradient(y));
+    return linear_op(Chosen<true, M>{x.shape()[-1]}, g, stop_gradient(x), stop_gradient(y));
   }
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/diagnosis.hpp"
 #include "runtime/state.hpp"
 #include "simt/execution.hpp"
 
@@ -43,6 +44,8 @@ void observe(const void* address, std::size_t bytes, unsigned kind, const void* 
   const EngineCode here;
   Checker::instance().access(address, bytes, kind, pc);
 }
+void count_traffic(bool on) { Checker::instance().count_traffic(on); }
+std::vector<KernelTraffic> take_traffic() { return Checker::instance().take_traffic(); }
 void observe_fence() {
   const EngineCode here;
   Checker::instance().fence();
@@ -64,12 +67,14 @@ Shadow* Checker::of_device(const void* p) const {
 void Checker::launch_begins(const Launch& launch, int device) {
   current_ = {&launch, device, 0, 0, nullptr, 0};
   order_.launch_begins();
+  if (counts_) traffic_.launch_begins(kernel_name(launch.kernel));
 }
 
 void Checker::block_begins(std::uint64_t block) {
   const dim3 size = current_.launch->block;
   current_.block = block;
   ++blocks_;
+  if (counts_) traffic_.block_begins();
   order_.block_begins(static_cast<std::uint32_t>(block), size.x * size.y * size.z);
   if (const std::size_t bytes = current_.launch->shared) {
     const char* shared = Block::instance().shared;
@@ -92,6 +97,7 @@ void Checker::access(const void* address, std::size_t bytes, unsigned kind, cons
   if (!a.space) return;
   check_race(a);
   check_written(a);
+  if (counts_) traffic_.access(current_.thread, address, bytes, (kind & kWrite) != 0, a.shared, pc);
 }
 
 // Sets the shadow of the memory that the access is in.

@@ -12,6 +12,7 @@
 #include "program.hpp"
 #include "races.hpp"
 #include "shadow.hpp"
+#include "traffic.hpp"
 
 namespace simt {
 
@@ -36,9 +37,15 @@ class Checker final : public Observer {
   void launch_begins(const Launch& launch, int device) override;
   void block_begins(std::uint64_t block) override;
   void thread_runs(unsigned rank, const char* stack, std::size_t stack_bytes) override;
-  void lanes_meet(unsigned warp, unsigned lanes) override { order_.lanes_meet(warp, lanes); }
+  void lanes_meet(unsigned warp, unsigned lanes) override {
+    order_.lanes_meet(warp, lanes);
+    if (counts_) traffic_.lanes_meet(warp, lanes);
+  }
   void arrives(int barrier, unsigned rank) override { order_.arrives(barrier, rank); }
-  void opens(int barrier) override { order_.opens(barrier); }
+  void opens(int barrier) override {
+    order_.opens(barrier);
+    if (counts_) traffic_.threads_meet();
+  }
   void leaves(unsigned rank) override { order_.leaves(rank); }
   void copy_begins(void* shared, const void* global, unsigned bytes, unsigned source_bytes, const void* pc) override;
   void copy_arrives(void* shared, unsigned bytes, const void* pc) override;
@@ -47,6 +54,9 @@ class Checker final : public Observer {
   void written(const void* p, std::size_t bytes) override;
   void copied(const void* to, const void* from, std::size_t bytes) override;
   std::string unwritten(const void* p, std::size_t bytes) const override;
+
+  void count_traffic(bool on) { counts_ = on; }
+  std::vector<KernelTraffic> take_traffic() { return traffic_.take(); }
 
  private:
   // Where an address lies, and what is wrong with it; a space of null is memory that needs no watching.
@@ -77,6 +87,8 @@ class Checker final : public Observer {
   HappensBefore order_;
   Current current_;
   std::uint64_t blocks_ = 0;  // that have begun, of all launches
+  TrafficCounter traffic_;
+  bool counts_ = false;
 };
 
 }  // namespace simt

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -45,6 +46,25 @@ struct Counters {
 };
 Counters counters();
 void reset_counters();  // to zero; live_bytes stays, peak_bytes becomes live_bytes
+
+// What one launch moved, counted by the checked build. Counts of accesses, never a speed.
+struct KernelTraffic {
+  std::string kernel;  // by name, as in launches_of
+  // Bytes of global memory. An address counts as often as the block reads (writes) it that does so most; `least` is
+  // each address once.
+  std::uint64_t read = 0, written = 0, least_read = 0, least_written = 0;
+  // Accesses of warps to global memory, the sectors of 32 bytes that they touch, and as few as their bytes fit in.
+  std::uint64_t accesses = 0, sectors = 0, ideal_sectors = 0;
+  // Accesses of warps to shared memory (those of 8 and 16 bytes are two and four), and the passes that they take for
+  // bank conflicts.
+  std::uint64_t shared_accesses = 0, shared_passes = 0;
+
+  double bytes_over_least() const { return double(read + written) / double(least_read + least_written); }
+  double sectors_over_ideal() const { return double(sectors) / double(ideal_sectors); }
+  double passes_an_access() const { return shared_accesses ? double(shared_passes) / double(shared_accesses) : 1; }
+};
+void count_traffic(bool on);
+std::vector<KernelTraffic> take_traffic();  // of every launch that has run since the last call, in order
 
 // Every mistake found since the last call, in order. They are also printed on stderr, unless switched off.
 std::vector<std::string> take_diagnoses();
