@@ -141,8 +141,8 @@ TEST_CASE("transposes") {
 
 TEST_CASE("elements with any strides, up to 8 axes") {
   for (const int width : {1, 2, 4, 8}) {
-    check_copy(Kind::elements, width, {1025}, {{3}}, {{1}});
     check_copy(Kind::elements, width, {1023}, {{1}}, {{2}, 1});
+    check_copy(Kind::elements, width, {1025}, {{3}}, {{1}});
     check_copy(Kind::elements, width, {2049}, {{0}}, {{1}});
     check_copy(Kind::elements, width, {300}, {{-1}}, {{1}});
     check_copy(Kind::elements, width, {5, 6, 7}, {{1, 0, -5}}, {{90, 14, 2}});
@@ -262,11 +262,11 @@ void check_cast(std::int64_t offset) {
   const DeviceArray<From> in(padded);
   const DeviceArray<To> out(n + std::size_t(offset));
   launch_cast(stream(), in.data() + offset, out.data() + offset, std::int64_t(n));
-  const auto y = out.host();
+  const auto y = out.host(std::size_t(offset));
   for (std::size_t i = 0; i < n; ++i) {
     const To expected = ergo::convert<To>(static_cast<From>(x[i]));
     CAPTURE(i);
-    CHECK(std::memcmp(&y[i + std::size_t(offset)], &expected, sizeof(To)) == 0);
+    CHECK(std::memcmp(&y[i], &expected, sizeof(To)) == 0);
   }
 }
 

@@ -291,6 +291,8 @@ TEST_CASE("clipping by the global norm") {
   check_clip<float, float>(1);
   check_clip<float, float>(1e20);
   check_clip<float, float>(1e-25);
+}
+TEST_CASE("clipping of 16 bits and of double") {
   check_clip<float, ergo::half>(1);
   check_clip<float, ergo::bfloat16>(1e19);
   check_clip<float, float, ergo::bfloat16>(1);

@@ -38,8 +38,8 @@ PTX = ROOT / "tests/simt/ptx"
 OUT = ROOT / "build/planted"
 ORDERS, ENOUGH = 20, 10
 SECONDS = 120  # of a run
-TEST_CASE = re.compile(r'^(?P<head>TEST_CASE(?:_TEMPLATE)?\("(?P<name>[^"]*)")(?P<types>[^{]*)\) \{(?P<body>.*?^\}$)',
-                       re.MULTILINE | re.DOTALL)  # fmt: skip
+TEST_CASE = re.compile(r'^(?P<head>TEST_CASE(?:_TEMPLATE)?\("(?P<name>[^"]*)"(?:, \w+)?)(?P<types>[^{]*)\) \{'
+                       r'(?P<body>.*?^\}$)', re.MULTILINE | re.DOTALL)  # fmt: skip
 IN_ORDER = ("forward", "lazy")  # SIMT_ORDER, SIMT_STREAMS
 
 
@@ -63,8 +63,9 @@ class Bug:
     @staticmethod
     def of(row: dict) -> "Bug":
         edits = tuple((e["old"], e["new"]) for e in row.get("edits", [row]))
-        return Bug(row["name"], row["kind"], row["file"], edits, row["test"], row["case"], row.get("type", ""),
-                   row.get("build", "plain"), row.get("says", ""), tuple(row.get("environment", {}).items()))  # fmt: skip
+        return Bug(row["name"], row["kind"], row["file"], edits, row["test"], row["case"],
+                   row.get("type", ""), row.get("build", "plain"), row.get("says", ""),
+                   tuple(row.get("environment", {}).items()))  # fmt: skip
 
     def include(self) -> str:
         """How sources name the file: kernels/ is ergo/kernels/ to them."""
@@ -106,7 +107,7 @@ def test_source(test: str, cases: set[tuple[str, str]]) -> str:
         if "" in types:
             return found[0]
         lines = "\n" * found["types"].count("\n")
-        return f'{found["head"]}, T, {", ".join(sorted(types))}{lines}) {{{found["body"]}'
+        return f'{found["head"]}, {", ".join(sorted(types))}{lines}) {{{found["body"]}'
 
     text = TEST_CASE.sub(keep, source.read_text())
     if missing:
@@ -144,7 +145,8 @@ class Program:
 
     def run(self, bug: Bug, order: tuple[str, str]) -> Run:
         """Runs the bug's test case."""
-        environment = {**os.environ, **self.environment, **dict(bug.environment), "SIMT_ORDER": order[0], "SIMT_STREAMS": order[1]}
+        environment = os.environ | self.environment | dict(bug.environment)
+        environment |= {"SIMT_ORDER": order[0], "SIMT_STREAMS": order[1]}
         pattern = f"{bug.case}*{bug.type}*".replace(",", "?")  # a comma separates patterns
         command = [str(self.path), f"--test-case={pattern}", "--no-colors"]
         try:

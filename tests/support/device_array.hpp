@@ -29,11 +29,11 @@ class DeviceArray {
 
   T* data() const { return data_; }
   std::size_t size() const { return size_; }
-  // Waits for the whole device first.
-  std::vector<Element> host() const {
-    std::vector<Element> x(size_);
+  // The elements from `first` on. Waits for the whole device first.
+  std::vector<Element> host(std::size_t first = 0) const {
+    std::vector<Element> x(size_ - first);
     ergo::cuda::check(cudaDeviceSynchronize(), "test");
-    ergo::cuda::check(cudaMemcpy(x.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost), "test");
+    ergo::cuda::check(cudaMemcpy(x.data(), data_ + first, x.size() * sizeof(T), cudaMemcpyDeviceToHost), "test");
     return x;
   }
 
