@@ -147,7 +147,8 @@ class Program:
         """Runs the bug's test case."""
         environment = os.environ | self.environment | dict(bug.environment)
         environment |= {"SIMT_ORDER": order[0], "SIMT_STREAMS": order[1]}
-        pattern = f"{bug.case}*{bug.type}*".replace(",", "?")  # a comma separates patterns
+        # The type as the compiler spells it: other namespaces. A comma separates patterns.
+        pattern = f"{bug.case}*{bug.type.split('::')[-1]}*".replace(",", "?")
         command = [str(self.path), f"--test-case={pattern}", "--no-colors"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment,
