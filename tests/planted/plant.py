@@ -186,7 +186,9 @@ def make_program(folder: pathlib.Path, test: str, build: str, cases: set[tuple[s
         return Program(folder_of(test, "plain") / "program", {"SIMT_PTX": str(library)})
     program, part = folder / "program", folder / "test.o"
     compiler, *flags = compile_command(test, build)
-    link = [*link_command(build), str(program), str(part), str(tree(build) / "tests/simt/libsimt.a")]
+    # All of the emulation: a translation calls functions of it that the program itself may not.
+    emulation = ["-Wl,--whole-archive", str(tree(build) / "tests/simt/libsimt.a"), "-Wl,--no-whole-archive"]
+    link = [*link_command(build), str(program), str(part), *emulation]
     for command in ([compiler, *first, *flags, "-c", str(source), "-o", str(part)], link):
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
         if done.returncode:
