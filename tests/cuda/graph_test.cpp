@@ -163,6 +163,7 @@ TEST_CASE("memory that a graph works on stays, whoever lets it go") {
       return twice * twice + sum;
     });
     x.reset();
+    CHECK(step().to_vector() == std::vector<float>(1000, 4));
     std::vector<Tensor<float>> others;  // they would get its block
     for (int i = 0; i < 4; ++i) others.push_back(full<float>({1000}, 9, kDevice));
     release_cached_memory();

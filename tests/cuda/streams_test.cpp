@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <exception>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -24,19 +25,27 @@ using namespace ergo::cuda;
 namespace {
 
 constexpr std::int64_t kSide = 40;
+constexpr int kRepeats = 8;  // each in another order, where orders are random
 constexpr Device kFirst = Device::cuda(0), kSecond = Device::cuda(1);
 
+// Runs f on a thread of its own; what it throws is thrown here.
 template <class F>
 void on_a_thread(F f) {
+  struct Work {
+    F f;
+    std::exception_ptr error;
+  } work{f, nullptr};
+  const auto body = [](void* p) -> void* {
+    auto& w = *static_cast<Work*>(p);
+    try {
+      w.f();
+    } catch (...) { w.error = std::current_exception(); }
+    return nullptr;
+  };
   pthread_t thread;
-  REQUIRE(pthread_create(
-              &thread, nullptr,
-              [](void* p) -> void* {
-                (*static_cast<F*>(p))();
-                return nullptr;
-              },
-              &f) == 0);
+  REQUIRE(pthread_create(&thread, nullptr, body, &work) == 0);
   pthread_join(thread, nullptr);
+  if (work.error) std::rethrow_exception(work.error);
 }
 Tensor<float> filled(float value, Device d) { return ergo::full<float>({kSide, kSide}, value, d); }
 // A copy that a kernel makes.
@@ -61,37 +70,45 @@ TEST_CASE("kernels run on the device of their operands, whichever is current") {
 }
 
 TEST_CASE("what another thread's stream works on is read after that") {
-  const Tensor<float> x = filled(1, kFirst);
-  Tensor<float> y;
-  on_a_thread([&] { y = copied(x); });
-  CHECK(all_are(y, 1));
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    const Tensor<float> x = filled(1, kFirst);
+    Tensor<float> y;
+    on_a_thread([&] { y = copied(x); });
+    CHECK(all_are(y, 1));
+  }
 }
 
 TEST_CASE("what another thread's stream reads is overwritten after that") {
-  const Tensor<float> x = filled(1, kFirst), two = filled(2, kFirst);
-  Tensor<float> y;
-  on_a_thread([&] { y = copied(x); });
-  overwrite(x, two);
-  CHECK(all_are(x, 2));
-  CHECK(all_are(y, 1));
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    const Tensor<float> x = filled(1, kFirst), two = filled(2, kFirst);
+    Tensor<float> y;
+    on_a_thread([&] { y = copied(x); });
+    overwrite(x, two);
+    CHECK(all_are(x, 2));
+    CHECK(all_are(y, 1));
+  }
 }
 
 TEST_CASE("memory that another thread's stream reads is used again after that") {
-  Tensor<float> x = filled(1, kFirst), y;
-  on_a_thread([&] { y = copied(x); });
-  x = {};
-  const Tensor<float> next = filled(2, kFirst);
-  CHECK(all_are(next, 2));
-  CHECK(all_are(y, 1));
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    Tensor<float> x = filled(1, kFirst), y;
+    on_a_thread([&] { y = copied(x); });
+    x = {};
+    const Tensor<float> next = filled(2, kFirst);
+    CHECK(all_are(next, 2));
+    CHECK(all_are(y, 1));
+  }
 }
 
 TEST_CASE("memory that is copied to another device is used again after that") {
-  Tensor<float> x = filled(1, kFirst);
-  const Tensor<float> y = x.to(kSecond);
-  x = {};
-  const Tensor<float> next = filled(2, kFirst);
-  CHECK(all_are(next, 2));
-  CHECK(all_are(y, 1));
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    Tensor<float> x = filled(1, kFirst);
+    const Tensor<float> y = x.to(kSecond);
+    x = {};
+    const Tensor<float> next = filled(2, kFirst);
+    CHECK(all_are(next, 2));
+    CHECK(all_are(y, 1));
+  }
 }
 
 TEST_CASE("pinned memory may be used again when a copy returns, and holds what was copied to it") {

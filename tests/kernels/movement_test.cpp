@@ -141,8 +141,8 @@ TEST_CASE("transposes") {
 
 TEST_CASE("elements with any strides, up to 8 axes") {
   for (const int width : {1, 2, 4, 8}) {
-    check_copy(Kind::elements, width, {1025}, {{3}}, {{1}});
     check_copy(Kind::elements, width, {1023}, {{1}}, {{2}, 1});
+    check_copy(Kind::elements, width, {1025}, {{3}}, {{1}});
     check_copy(Kind::elements, width, {2049}, {{0}}, {{1}});
     check_copy(Kind::elements, width, {300}, {{-1}}, {{1}});
     check_copy(Kind::elements, width, {5, 6, 7}, {{1, 0, -5}}, {{90, 14, 2}});

@@ -120,7 +120,7 @@ TEST_CASE("long rows of many tiles") {
 }
 TEST_CASE("equal elements stay as they are") {
   for (const bool descending : {false, true})
-    for (const std::int64_t n : {32, 400, 2048, 5000})
+    for (const std::int64_t n : {32, 400, 2048, 4100})
       check_argsort<std::int32_t, std::int32_t>(2, n, Values::equal, descending);
 }
 TEST_CASE("any strides and alignment, every index type") {

@@ -5,15 +5,15 @@ whether a test of the tree sees it. First the same tests pass without a bug.
 usage: plant.py [--list] [--only NAME]... [--jobs N]
 
 A bug is a kind, a file under include/ or kernels/, edits (`old` must stand in it exactly once, else the bug is FAILED:
-a list that no longer fits the tree shows), a test source with the test cases that are run, and the build of the
-emulation that runs it: plain, checked, or ptx (what nvcc makes of the kernels). With `says` the bug must be diagnosed:
-the program fails, and a diagnosis holds these words. Without, only a comparison sees it: in at least 10 of 20 orders of
-threads, blocks and streams the program fails a test case.
+a list that no longer fits the tree shows), a test case, which alone of its source is compiled (of a template for the
+type that the row names, if it does), and the build of the emulation that runs it: plain, checked, or ptx (what nvcc
+makes of the kernels). With `says` the bug must be diagnosed: the program fails, and a diagnosis holds these words.
+Without, only a comparison sees it: in at least 10 of 20 orders of threads, blocks and streams the program fails.
 
-Compiles as build/release and build/checked do (their compile_commands.json, targets simt and test_main), with the
-copy before include/ on the path of headers. Prints a line a bug, `passed NAME`, `FAILED NAME` or `SKIPPED NAME`, with
-kind, file, test and build, and below it what was said, or in how many orders a check failed. Exit status 3 if any
-failed.
+Compiles as build/release and build/checked do (their compile_commands.json, targets simt and test_main), the plain
+build without optimisation, with the copy before include/ on the path of headers. Prints a line a bug, `passed NAME`,
+`FAILED NAME` or `SKIPPED NAME`, with kind, file, test, build and the seconds to build and to run, and below it what was
+said, or in how many orders a check failed. Exit status 3 if any failed.
 """
 import argparse
 import concurrent.futures
@@ -33,10 +33,13 @@ import tomllib
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # A build's tree of the presets, and what it runs with.
 BUILDS = {"plain": ("release", {}), "checked": ("checked", {"ERGO_CUDA_ALLOCATOR": "direct"})}
+FLAGS = {"plain": ["-O0"], "checked": []}  # beside the tree's own
 PTX = ROOT / "tests/simt/ptx"
 OUT = ROOT / "build/planted"
 ORDERS, ENOUGH = 20, 10
 SECONDS = 120  # of a run
+TEST_CASE = re.compile(r'^(?P<head>TEST_CASE(?:_TEMPLATE)?\("(?P<name>[^"]*)"(?:, \w+)?)(?P<types>[^{]*)\) \{'
+                       r'(?P<body>.*?^\}$)', re.MULTILINE | re.DOTALL)  # fmt: skip
 IN_ORDER = ("forward", "lazy")  # SIMT_ORDER, SIMT_STREAMS
 
 
@@ -51,7 +54,8 @@ class Bug:
     file: str  # below the root
     edits: tuple[tuple[str, str], ...]
     test: str  # tests/<test>_test.cpp
-    cases: str
+    case: str
+    type: str  # of a templated case; empty: all of them
     build: str
     says: str
     environment: tuple[tuple[str, str], ...]  # of its runs, beside the order
@@ -59,8 +63,9 @@ class Bug:
     @staticmethod
     def of(row: dict) -> "Bug":
         edits = tuple((e["old"], e["new"]) for e in row.get("edits", [row]))
-        return Bug(row["name"], row["kind"], row["file"], edits, row["test"], row["cases"], row.get("build", "plain"),
-                   row.get("says", ""), tuple(row.get("environment", {}).items()))  # fmt: skip
+        return Bug(row["name"], row["kind"], row["file"], edits, row["test"], row["case"],
+                   row.get("type", ""), row.get("build", "plain"), row.get("says", ""),
+                   tuple(row.get("environment", {}).items()))  # fmt: skip
 
     def include(self) -> str:
         """How sources name the file: kernels/ is ergo/kernels/ to them."""
@@ -89,12 +94,33 @@ def tree(build: str) -> pathlib.Path:
     return ROOT / "build" / BUILDS[build][0]
 
 
+def test_source(test: str, cases: set[tuple[str, str]]) -> str:
+    """The test's source with these (case, type) alone, each at its line."""
+    source = ROOT / f"tests/{test}_test.cpp"
+    missing = {case for case, _ in cases}
+
+    def keep(found: re.Match[str]) -> str:
+        types = {t for case, t in cases if case == found["name"]}
+        if not types:
+            return "\n" * found[0].count("\n")
+        missing.discard(found["name"])
+        if "" in types:
+            return found[0]
+        lines = "\n" * found["types"].count("\n")
+        return f'{found["head"]}, {", ".join(sorted(types))}{lines}) {{{found["body"]}'
+
+    text = TEST_CASE.sub(keep, source.read_text())
+    if missing:
+        raise Failed(f"{source.name} has no test case {', '.join(sorted(missing))}")
+    return f'#line 1 "{source}"\n{text}'
+
+
 def compile_command(test: str, build: str) -> list[str]:
     """The tree's own, up to the name of the object."""
     source = ROOT / f"tests/{test}_test.cpp"
     entries = json.loads((tree(build) / "compile_commands.json").read_text())
     words = shlex.split(next(e["command"] for e in entries if pathlib.Path(e["file"]) == source))
-    return [w for w in words[: words.index("-o")] if w != "-Werror"] + ["-w", "-c", str(source)]
+    return [w for w in words[: words.index("-o")] if w != "-Werror"] + ["-w", *FLAGS[build]]
 
 
 def link_command(build: str) -> list[str]:
@@ -117,9 +143,13 @@ class Program:
     path: pathlib.Path
     environment: dict[str, str]
 
-    def run(self, cases: str, order: tuple[str, str], more: tuple[tuple[str, str], ...]) -> Run:
-        environment = {**os.environ, **self.environment, **dict(more), "SIMT_ORDER": order[0], "SIMT_STREAMS": order[1]}
-        command = [str(self.path), f"--test-case={cases}", "--no-colors"]
+    def run(self, bug: Bug, order: tuple[str, str]) -> Run:
+        """Runs the bug's test case."""
+        environment = os.environ | self.environment | dict(bug.environment)
+        environment |= {"SIMT_ORDER": order[0], "SIMT_STREAMS": order[1]}
+        # The type as the compiler spells it: other namespaces. A comma separates patterns.
+        pattern = f"{bug.case}*{bug.type.split('::')[-1]}*".replace(",", "?")
+        command = [str(self.path), f"--test-case={pattern}", "--no-colors"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment,
                                   timeout=SECONDS)  # fmt: skip
@@ -133,29 +163,33 @@ def folder_of(test: str, build: str) -> pathlib.Path:
     return OUT / f"none-{build}-{test.replace('/', '-')}"
 
 
-def make_program(folder: pathlib.Path, test: str, build: str, bug: Bug | None) -> Program:
-    """The test's program, with the bug if there is one."""
+def make_program(folder: pathlib.Path, test: str, build: str, cases: set[tuple[str, str]], bug: Bug | None) -> Program:
+    """The program of these test cases, with the bug if there is one."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    first = []
+    source = folder / f"{pathlib.Path(test).name}_test.cpp"
+    source.write_text(test_source(test, cases))
+    first = ["-I", str((ROOT / f"tests/{test}").parent)]
     if bug:
         copy = folder / "include" / bug.include()
         copy.parent.mkdir(parents=True)
         copy.write_text(edited(bug))
-        first = ["-I", str(folder / "include")]
+        first += ["-I", str(folder / "include")]
     if build == "ptx":  # the plain program, and a library of what nvcc makes of the kernels
         sys.path.insert(0, str(PTX))
         import check
 
         try:
-            library, _ = check.build(ROOT / f"tests/{test}_test.cpp", folder, [], first)
+            library, _ = check.build(source, folder, include=first)
         except Exception as e:
             raise Failed(f"is not translated: {e}"[:300]) from e
         return Program(folder_of(test, "plain") / "program", {"SIMT_PTX": str(library)})
     program, part = folder / "program", folder / "test.o"
     compiler, *flags = compile_command(test, build)
-    link = [*link_command(build), str(program), str(part), str(tree(build) / "tests/simt/libsimt.a")]
-    for command in ([compiler, *first, *flags, "-o", str(part)], link):
+    # All of the emulation: a translation calls functions of it that the program itself may not.
+    emulation = ["-Wl,--whole-archive", str(tree(build) / "tests/simt/libsimt.a"), "-Wl,--no-whole-archive"]
+    link = [*link_command(build), str(program), str(part), *emulation]
+    for command in ([compiler, *first, *flags, "-c", str(source), "-o", str(part)], link):
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if "error" in line]
@@ -170,45 +204,56 @@ def random_orders(seed: int) -> list[tuple[str, str]]:
 
 def judge(bug: Bug, program: Program, seed: int) -> tuple[bool, str]:
     if bug.says:
-        r = program.run(bug.cases, IN_ORDER, bug.environment)
+        r = program.run(bug, IN_ORDER)
         said = r.diagnosis(bug.says)
         if said and r.code != 0:
             return True, f"diagnosed: {said}"
         return False, f'no diagnosis of "{bug.says}" (exit status {r.code}): {r.diagnosis("") or r.complaint()}'
-    runs = [program.run(bug.cases, order, bug.environment) for order in random_orders(seed)]
+    runs = [program.run(bug, order) for order in random_orders(seed)]
     shown = [r for r in runs if r.cases_failed()]
     text = f"compared: {len(shown)} of {ORDERS} orders fail"
-    return len(shown) >= ENOUGH, text + (f", {shown[0].complaint()}" if shown else "")
+    checks = sorted((r.complaint() for r in shown), key=lambda c: "CHECK(" not in c)  # exceptions last
+    return len(shown) >= ENOUGH, text + (f", {checks[0]}" if checks else "")
 
 
 def unharmed(program: Program, bugs: list[Bug], seed: int) -> str:
     """Empty if the program without a bug passes all that is run with one, in an order of each sort."""
-    for cases, more in sorted({(b.cases, b.environment) for b in bugs}):
+    for bug in {(b.case, b.type, b.environment): b for b in bugs}.values():
         for order in [IN_ORDER, random_orders(seed)[0]]:
-            r = program.run(cases, order, more)
+            r = program.run(bug, order)
             if r.code or r.diagnosis(""):
                 said = r.diagnosis("") or r.complaint() or r.output[-200:]
-                return f"{cases}, SIMT_ORDER={order[0]} SIMT_STREAMS={order[1]}: {said}"
+                return f"{bug.case}, SIMT_ORDER={order[0]} SIMT_STREAMS={order[1]}: {said}"
     return ""
 
 
 def check_program(bugs: list[Bug], test: str, build: str, seed: int) -> tuple[bool, str]:
-    """The test of these bugs without any of them."""
-    name = f"none: {test}_test, {build}"
+    """The test cases of these bugs without any of them."""
+    start = built = time.monotonic()
     try:
-        trouble = unharmed(make_program(folder_of(test, build), test, build, None), bugs, seed)
+        program = make_program(folder_of(test, build), test, build, {(b.case, b.type) for b in bugs}, None)
+        built = time.monotonic()
+        trouble = unharmed(program, bugs, seed)
     except Failed as why:
         trouble = str(why)
+    name = f"none: {test}_test, {build}, {seconds(start, built)}"
     return not trouble, f"FAILED {name}: {trouble}" if trouble else f"passed {name}"
 
 
 def check_bug(bug: Bug, seed: int) -> tuple[bool, str]:
-    what = f"{bug.name}: {bug.kind}, {bug.file}, {bug.test}_test, {bug.build}"
+    start = built = time.monotonic()
     try:
-        good, text = judge(bug, make_program(OUT / bug.name, bug.test, bug.build, bug), seed)
+        program = make_program(OUT / bug.name, bug.test, bug.build, {(bug.case, bug.type)}, bug)
+        built = time.monotonic()
+        good, text = judge(bug, program, seed)
     except Failed as why:
         good, text = False, str(why)
+    what = f"{bug.name}: {bug.kind}, {bug.file}, {bug.test}_test, {bug.build}, {seconds(start, built)}"
     return good, f"{'passed' if good else 'FAILED'} {what}\n    {text}"
+
+
+def seconds(start: float, built: float) -> str:
+    return f"{built - start:.1f} + {time.monotonic() - built:.1f} s"
 
 
 def main() -> int:
@@ -235,9 +280,10 @@ def main() -> int:
             if b.build == "ptx":
                 print(f"SKIPPED {b.name}: {b.kind}, {b.file}: there is no nvcc, or no route for its PTX")
         bugs = [b for b in bugs if b.build != "ptx"]
-    programs: dict[tuple[str, str], list[Bug]] = {(b.test, "plain"): [] for b in bugs if b.build == "ptx"}
+    programs: dict[tuple[str, str], list[Bug]] = {}
     for b in bugs:
-        programs.setdefault((b.test, b.build), []).append(b)
+        for build in {"plain", b.build} if b.build == "ptx" else {b.build}:
+            programs.setdefault((b.test, build), []).append(b)
     results: list[bool] = []
     with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
 
