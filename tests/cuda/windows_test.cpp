@@ -1,5 +1,7 @@
 // label: simt
 // max_pool2d, triangles and categorical draws on a device, and the parameters that draws refuse.
+#include <string>
+
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -27,7 +29,7 @@ using namespace ergo;
 namespace {
 
 constexpr Device kDevice = Device::cuda(0);
-constexpr const char* kTold = "\n  (found on cuda:0, told at a wait: what was computed since is suspect)";
+const std::string kTold = "\n  (found on cuda:0, told at a wait: what was computed since is suspect)";
 
 // f of x on the device is what it is on the CPU, bit for bit, without a wait.
 template <class F, class T>
@@ -145,7 +147,7 @@ TEST_CASE("what cannot be drawn from is told at the next wait") {
   const Tensor<double> p = ergo::tensor<double>({0.5, 1.5});
   CHECK_NOTHROW(bernoulli(Key{1}, {2}, p));
   CHECK(message_of([&] { synchronize(); }) ==
-        std::string("[bernoulli] (2,): the probability is 1.5 at (1,), not in [0, 1]") + kTold);
+        "[bernoulli] (2,): the probability is 1.5 at (1,), not in [0, 1]" + kTold);
 }
 
 }  // namespace cuda_windows_test
