@@ -1,7 +1,7 @@
 // label: simt
 // unit: own
-// sources: cases/*.cpp support/device_drivers.cpp support/launch_costs.cpp cuda/launch_lines.cpp
-// cuda/launch_programs.cpp The case table on a CUDA device: every row against the CPU, and what each costs in launches.
+// sources: cases/*.cpp support/device_drivers.cpp support/launch_costs.cpp cuda/launch_*.cpp
+// The case table on a CUDA device: every row against the CPU, and what each costs in launches.
 // Rows whose operations have no kernel yet are named here, and a row that is named without need fails.
 // ERGO_SHOW_LAUNCHES=1 prints the launches.
 #include <doctest/doctest.h>

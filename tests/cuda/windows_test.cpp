@@ -1,12 +1,11 @@
 // label: simt
 // max_pool2d, triangles and categorical draws on a device, and the parameters that draws refuse.
-#include <string>
-
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <string>
 
 #include "ergo/autograd/curvature.hpp"
 #include "ergo/core/compare.hpp"
