@@ -2,7 +2,6 @@
 // label: simt, examples
 // device: emulated
 // unit: own
-// flags: -O0
 #include <doctest/doctest.h>
 
 #define main deep_linear_main
