@@ -119,7 +119,7 @@ TEST_CASE_TEMPLATE("categorical: the CPU's draws", T, float, double) {
   const Tensor<T> there = x.to(kDevice);
   const auto before = simt::counters().launches;
   categorical<std::uint8_t>(Key{1}, there);
-  CHECK(simt::counters().launches - before == 1);  // the key is put on the device
+  CHECK(simt::counters().launches - before == 1);  // the key travels with it
 #endif
 }
 
