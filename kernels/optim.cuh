@@ -148,6 +148,7 @@ __global__ void __launch_bounds__(kUpdateBlock)
     done = n / V * V;
     for (int i = int(threadIdx.x) * V; i < done; i += kUpdateBlock * V) update_pack<V, Rule>(t, first + i, rule);
   }
+#pragma unroll 1
   for (int i = done + int(threadIdx.x); i < n; i += kUpdateBlock) update_pack<1, Rule>(t, first + i, rule);
 }
 

@@ -50,10 +50,7 @@ class Tensors {
   void clip(const SquareSums* sums, int parts, double most, R* norm) const {
     launch_clip(stream(), "test", list_->data(), chunks_->data(), n_chunks(), sums, parts, most, norm);
   }
-  std::vector<T> clipped(std::size_t i) const {
-    const std::vector<T> all = out_[i]->host();
-    return {all.begin() + std::ptrdiff_t(offset_), all.end()};
-  }
+  std::vector<T> clipped(std::size_t i) const { return out_[i]->host(offset_); }
 
  private:
   std::size_t offset_;
