@@ -120,7 +120,10 @@ def compile_command(test: str, build: str) -> list[str]:
     source = ROOT / f"tests/{test}_test.cpp"
     entries = json.loads((tree(build) / "compile_commands.json").read_text())
     words = shlex.split(next(e["command"] for e in entries if pathlib.Path(e["file"]) == source))
-    return [w for w in words[: words.index("-o")] if w != "-Werror"] + ["-w", *FLAGS[build]]
+    # Headers as the copy has them, neither compiled into the archive nor precompiled.
+    unwanted = ("-Werror", "-DERGO_COMPILED", "-Winvalid-pch", "-include")
+    kept = [w for w in words[: words.index("-o")] if w not in unwanted and not w.endswith("cmake_pch.hxx")]
+    return [*kept, "-w", *FLAGS[build]]
 
 
 def link_command(build: str) -> list[str]:
