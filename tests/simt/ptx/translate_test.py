@@ -171,7 +171,7 @@ class InstructionTest(unittest.TestCase):
         ptx += kernel("wide", body).replace("wide_param_0)", "wide_param_0, .param .u32 wide_param_1)", 1)
         results, said = run_kernels(ptx, ["fine", "bounded", "narrow", "wide", "absent"], self.archive)
         self.assertEqual(results, [list(range(32)), None, None, None, None])
-        for words in ("__launch_bounds__ allows 16 threads", "has 4 bytes there and 8 here",
+        for words in ("__launch_bounds__ allows 16 threads", "has 4 bytes at 0 there and 8 at 0 here",
                       "has 2 parameters, not 1", "has no such kernel"):  # fmt: skip
             self.assertIn(words, said)
 
