@@ -5,10 +5,11 @@ against tests/kernels/resources.txt.
 usage: resources.py [--write] [--jobs N] [--folder FOLDER] [SOURCE...]
 
 Without SOURCE: each tests/kernels/*_test.cpp, and those tests of operations that alone have some kernel (OF_KERNELS), for
-sm_80 and sm_90, and looked into: every kernel of kernels/ must be among them. examples/quickstart.cpp for sm_90 in full;
-each tests/cuda/*_test.cpp with the sources it names, and the other examples, by nvcc's front end alone, which finds what
-g++ does not (their host code is compiled by g++ elsewhere). nvcc is $CUDACXX or that of the PATH, cuobjdump (with
-nvdisasm) that of the PATH.
+sm_80 and sm_90, and looked into: every kernel of kernels/ must be among them. examples/quickstart.cpp for sm_90, host
+code and all, as a program that has its operations from an archive (their kernels are in the tests above). Each
+tests/cuda/*_test.cpp with the sources it names, and the other examples, by nvcc's front end alone, which finds what g++
+does not (their host code is compiled by g++ elsewhere). nvcc is $CUDACXX or that of the PATH, cuobjdump (with nvdisasm)
+that of the PATH.
 
 A line of the table sums up the instances of one kernel in one test for one architecture: how many there are, registers
 (least-most), bytes of stack and of spills and static shared memory (most), and, for sm_90, how many instances have
@@ -136,7 +137,7 @@ def compile_source(task):
         command += ["-Xptxas", "-v", "-fatbin"]
         command += LONG_DOUBLE if name.startswith("cuda/") else []
     elif name == "examples/quickstart":
-        command += ["-gencode", "arch=compute_90,code=sm_90", "-c"]
+        command += ["-gencode", "arch=compute_90,code=sm_90", "-DERGO_COMPILED", "-c"]
     else:
         command += ["-arch=compute_90", "-ptx", "-fdevice-syntax-only", *LONG_DOUBLE]
     status, text = run([*command, str(source), "-o", str(out)])
