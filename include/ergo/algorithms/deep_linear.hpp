@@ -148,7 +148,7 @@ inline double least_moment_loss(const Tensor<double>& sigma11, const Tensor<doub
   return least;
 }
 
-inline void check_moments(const char* function, const Tensor<double>& sigma11, const Tensor<double>& sigma31) {
+ERGO_ONCE void check_moments(const char* function, const Tensor<double>& sigma11, const Tensor<double>& sigma31) {
   const std::string shapes = to_string(sigma11.shape()) + " and " + to_string(sigma31.shape());
   const bool diagonal = sigma11.rank() == 1, square = sigma11.rank() == 2 && sigma11.shape()[0] == sigma11.shape()[1];
   if (!(diagonal || square) || sigma31.rank() != 2 || sigma31.shape()[1] != sigma11.shape()[0])

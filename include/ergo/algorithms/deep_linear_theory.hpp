@@ -16,7 +16,7 @@ namespace ergo::inline ERGO_BUILD::deep_linear {
 inline constexpr int kInfiniteDepth = 1 << 30;
 
 namespace detail {
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const char* function, const Message& why) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail(const char* function, const Message& why) {
   throw_error({"[deep_linear.", function, "] ", why});
 }
 inline void check_positive(const char* function, const char* name, double x) {

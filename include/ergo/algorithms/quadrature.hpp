@@ -16,7 +16,7 @@ struct Rule {
 
 // E f(z) = sum of weights[i] f(nodes[i]) for z ~ N(0, 1), exact for polynomials of degree below 2 n: Gauss-Hermite in
 // the probabilists' form. Nodes by Newton's method on the orthonormal recurrence.
-inline Rule gauss_hermite(int n) {
+ERGO_ONCE Rule gauss_hermite(int n) {
   if (n < 1 || n > 200) throw_error({"[quadrature.gauss_hermite] ", n, " nodes: 1 to 200 are possible"});
   Rule rule{std::vector<double>(std::size_t(n)), std::vector<double>(std::size_t(n))};
   double z = 0;

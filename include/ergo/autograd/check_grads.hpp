@@ -28,7 +28,7 @@ A direction_like(const A& a, std::uint64_t seed) {
       },
       a);
 }
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_check(const std::string& what, double a, double b) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_check(const std::string& what, double a, double b) {
   throw_error({"[check_grads] ", what, ": ", a, " and ", b, " disagree"});
 }
 inline void compare(const std::string& what, double a, double b, double tolerance) {

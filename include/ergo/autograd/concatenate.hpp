@@ -56,7 +56,7 @@ struct ConcatenateOp final : CopiedOp<ConcatenateOp> {
 };
 
 // Arrays of equal shapes but for the axis, which is counted from the back; checked by the caller.
-inline Ref<Array> concatenate(const std::vector<Ref<Array>>& parts, int axis_from_back) {
+ERGO_ONCE Ref<Array> concatenate(const std::vector<Ref<Array>>& parts, int axis_from_back) {
   std::vector<std::int64_t> extents;
   std::vector<Array*> in;
   for (const auto& p : parts) {

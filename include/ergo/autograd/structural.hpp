@@ -245,7 +245,7 @@ inline AnyTensor sum_last(const AnyTensor& g, int from, const Shape& to) {
   const Shape s = g.shape().last(from);
   return s == to ? g : linear_op(SumTo{from, to, s}, g);
 }
-inline AnyTensor broadcast_last(const AnyTensor& x, int from, const Shape& to) {
+ERGO_ONCE AnyTensor broadcast_last(const AnyTensor& x, int from, const Shape& to) {
   const Shape s = x.shape().last(from);
   return s == to ? x : linear_op(BroadcastTo{from, to, s}, x);
 }
@@ -254,18 +254,18 @@ inline Ref<Array> sum_to(Ref<Array> g, const Shape& s) {
   const int rank = g->shape.rank();
   return sum_last(AnyTensor(std::move(g)), rank, s).ref();
 }
-inline Ref<Array> cotangent_of(const char* op, Ref<Array> d, const Shape& s) {
+ERGO_ONCE Ref<Array> cotangent_of(const char* op, Ref<Array> d, const Shape& s) {
   if (d->shape == s) return d;
   Shape both = d->shape;
   if (!broadcast(both, s) || both != d->shape) fail(op, *d, {"this rule's cotangent does not fit the input ", s});
   return sum_to(std::move(d), s);
 }
-inline Ref<Array> broadcast_to(Ref<Array> x, const Shape& s) {
+ERGO_ONCE Ref<Array> broadcast_to(Ref<Array> x, const Shape& s) {
   if (x->shape == s) return x;
   const int rank = x->shape.rank();
   return broadcast_last(AnyTensor(std::move(x)), rank, s).ref();
 }
-inline Ref<Array> reshape(const Ref<Array>& x, const Shape& to) {
+ERGO_ONCE Ref<Array> reshape(const Ref<Array>& x, const Shape& to) {
   if (x->shape == to) return x;
   return linear_op(Reshape{x->shape.rank(), to, x->shape}, AnyTensor(x)).ref();
 }

@@ -80,9 +80,9 @@ struct LevelTable {
 inline constinit thread_local LevelTable levels{};
 inline constinit std::uint64_t last_level_id = 0;  // process-wide, so that another thread's level is recognised too
 
-ERGO_ONCE void trace(const Op& op, int depth, Args x, Ref<Array>* y, std::uint64_t dying);
+void trace(const Op& op, int depth, Args x, Ref<Array>* y, std::uint64_t dying);
 // Runs the rules from the newest node to the oldest; `consume` frees each node once used.
-ERGO_ONCE void backward(Tape& tape, bool consume);
+void backward(Tape& tape, bool consume);
 
 // A transform while its function runs.
 class OpenLevel {
@@ -256,7 +256,7 @@ inline void trace_reverse(const Op& op, int depth, const Level& level, Args x, A
   }
 }
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_escaped(const Op& op, Args x) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_escaped(const Op& op, Args x) {
   fail(op.name, x, op.n_in,
        "a tensor of a finished transform, or of another thread's, is used here\n"
        "  (return it from the function, or store stop_gradient of it)");

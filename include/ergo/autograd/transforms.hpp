@@ -32,7 +32,7 @@ struct Record {
   static void destroy(Record* r) { delete r; }
 
   // Cotangents of the inputs from those of the outputs (null: zero). Threads that share a pullback take turns.
-  [[gnu::noinline]] LeafList pull(LeafList g, bool consume) {
+  ERGO_ONCE LeafList pull(LeafList g, bool consume) {
     struct Lock {
       pthread_mutex_t* mutex;
       explicit Lock(pthread_mutex_t* m) : mutex(m) { pthread_mutex_lock(m); }
@@ -56,7 +56,7 @@ struct Record {
 };
 
 // Lowers what this level traced; `slot`, if given, gets where each leaf's cotangent gathers.
-[[gnu::noinline]] inline void lower(const OpenLevel& level, LeafList& leaves, std::vector<Slot*>* slots) {
+ERGO_ONCE void lower(const OpenLevel& level, LeafList& leaves, std::vector<Slot*>* slots) {
   for (auto& leaf : leaves) {
     const bool own = leaf && level.owns(*leaf);
     if (slots) slots->push_back(own ? leaf->slot : nullptr);
@@ -70,14 +70,14 @@ struct Record {
 // A level that records what a function does with the leaves x.
 class Recording {
  public:
-  [[gnu::noinline]] explicit Recording(const LeafList& x)
+  ERGO_ONCE explicit Recording(const LeafList& x)
       : record_(Ref<Record>::adopt(new Record)), level_(Mode::reverse, &record_->tape) {
     record_->in.resize(x.size());
     for (const auto& a : x) record_->like.push_back(Array::husk(a->dtype, a->shape, a->device));
     for (std::size_t i = 0; i < x.size(); ++i) traced.push_back(level_.trace(x[i], x[i]->shape, &record_->in[i], {}));
   }
   // With all leaves of the result, which are lowered.
-  [[gnu::noinline]] Ref<Record> end(LeafList& out) {
+  ERGO_ONCE Ref<Record> end(LeafList& out) {
     lower(level_, out, &record_->out);
     return record_;
   }
@@ -101,7 +101,7 @@ std::pair<Y, Ref<Record>> record(const F& f, X& x, const Rest&... rest) {
   return {std::move(y), std::move(r)};
 }
 // The gradient of a loss of one element, the first of the recorded results.
-[[gnu::noinline]] inline LeafList gradient_of(const AnyTensor& loss, Record& r) {
+ERGO_ONCE LeafList gradient_of(const AnyTensor& loss, Record& r) {
   if (loss.numel() != 1)
     fail("grad", loss.array(),
          "the function must return one element (sum or mean it; vjp and jacobian take any shape)");
@@ -111,21 +111,21 @@ std::pair<Y, Ref<Record>> record(const F& f, X& x, const Rest&... rest) {
 }
 
 // Forward: x with its tangents as f sees it; of what f gave, the tangents.
-[[gnu::noinline]] inline void trace_with_tangents(const OpenLevel& level, LeafList& x, LeafList t) {
+ERGO_ONCE void trace_with_tangents(const OpenLevel& level, LeafList& x, LeafList t) {
   same_shapes("jvp", x, t);
   for (std::size_t i = 0; i < x.size(); ++i) {
     const Shape shape = x[i]->shape;
     x[i] = level.trace(std::move(x[i]), shape, nullptr, std::move(t[i]));
   }
 }
-[[gnu::noinline]] inline LeafList tangents_of(const OpenLevel& level, const LeafList& y) {
+ERGO_ONCE LeafList tangents_of(const OpenLevel& level, const LeafList& y) {
   LeafList d;
   for (const auto& leaf : y) d.push_back(level.owns(*leaf) && leaf->tangent ? leaf->tangent : zeros_of(*leaf));
   return d;
 }
 
 // Batch: the extent of the leading axis of all leaves; that axis hidden; and shown again in what f gave.
-[[gnu::noinline]] inline std::int64_t mapped_extent(const LeafList& x) {
+ERGO_ONCE std::int64_t mapped_extent(const LeafList& x) {
   if (x.empty()) throw_error("[vmap] no argument has a tensor to map over");
   for (const auto& a : x) {
     if (!a) throw_error("[vmap] an argument holds an empty tensor");
@@ -135,13 +135,13 @@ std::pair<Y, Ref<Record>> record(const F& f, X& x, const Rest&... rest) {
   }
   return x[0]->shape[0];
 }
-[[gnu::noinline]] inline void hide_axis(const OpenLevel& level, LeafList& x) {
+ERGO_ONCE void hide_axis(const OpenLevel& level, LeafList& x) {
   for (auto& a : x) {
     const Shape s = a->shape.last(a->shape.rank() - 1);
     a = level.trace(std::move(a), s, nullptr, {});
   }
 }
-[[gnu::noinline]] inline void show_axis(const OpenLevel& level, LeafList& y, std::int64_t n) {
+ERGO_ONCE void show_axis(const OpenLevel& level, LeafList& y, std::int64_t n) {
   for (auto& a : y) {
     if (!a) continue;  // a carried leaf that f left empty
     if (level.owns(*a)) {

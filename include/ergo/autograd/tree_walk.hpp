@@ -113,7 +113,7 @@ struct Path {
   int index;
   bool state = false;  // the value of a State: carried, not learned
   bool in_state() const { return state || (parent && parent->in_state()); }
-  std::string text() const {
+  ERGO_ONCE std::string text() const {
     if (state) return parent->text();
     if (!parent) return "";
     std::string own = names ? name() : std::to_string(index);
@@ -133,7 +133,7 @@ struct Path {
     return s;
   }
 };
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_tree(const Path& path, const Message& why) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_tree(const Path& path, const Message& why) {
   const std::string at = path.text();
   throw_error({"[tree] ", (at.empty() ? "the root" : at), ": ", why});
 }
@@ -242,8 +242,8 @@ struct LeafList : std::vector<Ref<Array>> {
   LeafList(LeafList&&) = default;
   LeafList& operator=(const LeafList&) = default;
   LeafList& operator=(LeafList&&) = default;
-  [[gnu::noinline]] ~LeafList() {}  // out of line, as `add` is: every transform of every function has some
-  [[gnu::noinline]] void add(const Ref<Array>& leaf) { push_back(leaf); }
+  ERGO_ONCE ~LeafList() {}  // out of line, as `add` is: every transform of every function has some
+  ERGO_ONCE void add(const Ref<Array>& leaf) { push_back(leaf); }
 };
 template <tree::Leaves W = tree::Leaves::learned, class A>
 LeafList leaves_of(const A& a) {

@@ -118,7 +118,7 @@ inline void guard_local_cache() {
   (void)&guard;
 }
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_memory(std::size_t bytes) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_memory(std::size_t bytes) {
   const long pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
   StoreLock lock;
   throw OutOfMemory({"[memory] ", bytes, " bytes asked on cpu, ",
@@ -134,7 +134,7 @@ inline void* system_allocate(std::size_t bytes) {
 }
 void release_store();
 
-[[gnu::noinline]] inline void* allocate_slow(std::size_t bytes) {
+ERGO_ONCE void* allocate_slow(std::size_t bytes) {
   LocalCache& l = local_cache;
   if (bytes > std::size_t(1) << 62) fail_memory(bytes);
   const int c = size_class(bytes);
@@ -191,7 +191,7 @@ void release_store();
   return p;
 }
 
-[[gnu::noinline]] inline void deallocate_slow(void* p, int c) noexcept {
+ERGO_ONCE void deallocate_slow(void* p, int c) noexcept {
   LocalCache& l = local_cache;
   auto* b = static_cast<Block*>(p);
   const auto bytes = std::int64_t(class_bytes(c));
@@ -221,11 +221,11 @@ void release_store();
   store.cached += bytes;
 }
 
-[[gnu::cold, gnu::noinline]] inline void report_locally() noexcept {
+[[gnu::cold]] ERGO_ONCE void report_locally() noexcept {
   StoreLock lock;
   report(local_cache.balance);
 }
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_injected(std::size_t bytes) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_injected(std::size_t bytes) {
   throw OutOfMemory({"[memory] ", bytes, " bytes asked: a failure injected by a test"});
 }
 
@@ -270,8 +270,8 @@ ERGO_INLINE void deallocate_inline(void* p, std::size_t bytes) noexcept {
   deallocate_slow(p, c);
 }
 
-[[gnu::noinline]] inline void* allocate(std::size_t bytes) { return allocate_inline(bytes); }
-[[gnu::noinline]] inline void deallocate(void* p, std::size_t bytes) noexcept { deallocate_inline(p, bytes); }
+ERGO_ONCE void* allocate(std::size_t bytes) { return allocate_inline(bytes); }
+ERGO_ONCE void deallocate(void* p, std::size_t bytes) noexcept { deallocate_inline(p, bytes); }
 
 inline void release_store() {
   StoreLock lock;

@@ -45,7 +45,7 @@ struct Buffer {
     }
     return Ref<Buffer>::adopt(b);
   }
-  [[gnu::noinline]] static void destroy(Buffer* b) noexcept {
+  ERGO_ONCE static void destroy(Buffer* b) noexcept {
     const std::size_t n = b->bytes;
     if (b->release) [[unlikely]] {
       b->release(b);
@@ -88,12 +88,12 @@ struct Array {
   Array(DType t, const Shape& s, Device d) : dtype(t), device(d), shape(s) {}
 
   // Shape and dtype without bytes.
-  [[gnu::noinline]] static Ref<Array> husk(DType t, const Shape& s, Device d) {
+  ERGO_ONCE static Ref<Array> husk(DType t, const Shape& s, Device d) {
     return Ref<Array>::adopt(new (allocate_inline(sizeof(Array))) Array(t, s, d));
   }
   // Row-major, not initialised. Few bytes share one block with their array; the buffer, which never dies first, frees
   // it.
-  [[gnu::noinline]] static Ref<Array> make(DType t, const Shape& s, Device d = Device::cpu()) {
+  ERGO_ONCE static Ref<Array> make(DType t, const Shape& s, Device d = Device::cpu()) {
     std::int64_t n = s.numel();  // throws when the count overflows
     if (__builtin_mul_overflow(n, size_of(t), &n)) fail_shape({s, ": more than 2^63 - 1 bytes"});
     if (std::size_t(n) <= kTogether && d.is_cpu()) {
@@ -115,7 +115,7 @@ struct Array {
     return a;
   }
   // The same bytes under another shape; the caller sets strides and offset, then calls `settle`.
-  [[gnu::noinline]] static Ref<Array> view(const Array& x, const Shape& s) {
+  ERGO_ONCE static Ref<Array> view(const Array& x, const Shape& s) {
     s.numel();  // throws when the count overflows
     Ref<Array> a = husk(x.dtype, s, x.device);
     a->data = x.data;
@@ -141,7 +141,7 @@ struct Array {
     contiguous = dense || empty;
   }
   std::int64_t numel() const { return shape.product(); }
-  [[gnu::noinline]] static void destroy(Array* a) noexcept {
+  ERGO_ONCE static void destroy(Array* a) noexcept {
     const bool together = static_cast<const void*>(a->buffer.get()) == a + 1;
     a->~Array();
     if (!together) deallocate_inline(a, sizeof(Array));
@@ -154,7 +154,7 @@ inline bool is_ones(const Array& a) { return a.depth == 0 && a.buffer && a.buffe
 using Args = Array* const*;  // operands, borrowed; an entry may be null
 
 // "[op] (3, 4) x (5, 2): why". Cold, so that checks cost a comparison.
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const char* op, Args in, int n, const Message& why) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail(const char* op, Args in, int n, const Message& why) {
   std::string text = std::string("[") + op + "]";
   bool first = true;
   for (int i = 0; i < n; ++i) {
@@ -164,7 +164,7 @@ using Args = Array* const*;  // operands, borrowed; an entry may be null
   }
   throw_error({text, (first ? " " : ": "), why});
 }
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const char* op, const Array& x, const Message& why) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail(const char* op, const Array& x, const Message& why) {
   Array* in[] = {const_cast<Array*>(&x)};
   fail(op, in, 1, why);
 }

@@ -40,12 +40,20 @@ inline constexpr bool kCuda = false;
 }  // namespace ergo::inline ERGO_BUILD::detail
 
 // The library is headers alone. A program may also link the archive ergo::compiled, and then defines ERGO_COMPILED: the
-// instances that ergo/compiled.hpp lists come from there, and so do long functions that are no templates. Those are
-// declared ERGO_ONCE, and defined under `#if !defined(ERGO_COMPILED)`. The archive's source defines ERGO_ONCE itself.
-#if defined(ERGO_COMPILED)
-#define ERGO_ONCE
-#elif !defined(ERGO_ONCE)
-#define ERGO_ONCE inline
+// instances that ergo/compiled.hpp lists come from there, and so do long functions that are no templates: those are
+// ERGO_ONCE. A program without the archive compiles them out of line, where it calls them.
+#if defined(ERGO_COMPILED_EVERYTHING)  // the archive's source that has them
+#define ERGO_ONCE __attribute__((used, noinline)) inline
+#elif (defined(ERGO_COMPILED) || defined(ERGO_COMPILED_PART)) && !defined(__CUDACC__)
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wgnu-inline-cpp-without-extern"
+#pragma clang diagnostic ignored "-Wstatic-local-in-inline"
+#define ERGO_ONCE __attribute__((gnu_inline, noinline)) inline
+#else  // g++ takes no noinline beside gnu_inline, but inlines no function into one with other options
+#define ERGO_ONCE __attribute__((gnu_inline, optimize("no-inline"))) inline
+#endif
+#else
+#define ERGO_ONCE __attribute__((noinline)) inline
 #endif
 
 // For everything below an outermost loop that carries a target attribute (cpu/isa.hpp): inlined there, it is compiled

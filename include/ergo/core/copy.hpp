@@ -60,7 +60,7 @@ inline CopyRun copy_run_of(std::int64_t bytes) {
 
 // Copies x into y, equal shapes, any strides. When the two disagree about the fastest axis, square tiles keep both
 // sides' cache lines in use.
-inline void copy_strided(const Array& y, const Array& x) {
+ERGO_ONCE void copy_strided(const Array& y, const Array& x) {
   const std::int64_t width = size_of(x.dtype), count = x.numel();
   if (count == 0) return;
   if (!y.device.is_cpu()) return backend(y.device).copy_strided(y, x);
@@ -139,7 +139,7 @@ inline Ref<Array> dense(const Array& x) {
 }
 
 // Sets all of a row-major y to the element at `value`.
-inline void fill_bytes(const Array& y, const void* value) {
+ERGO_ONCE void fill_bytes(const Array& y, const void* value) {
   const std::int64_t width = size_of(y.dtype), n = y.numel();
   if (!y.device.is_cpu()) {
     std::uint64_t bits = 0;
@@ -175,7 +175,7 @@ inline void assign(const Array& y, const Array& x) {
 }
 
 // Moves x (depth 0) to another device, row-major there.
-inline Ref<Array> to_device(const Array& x, Device d) {
+ERGO_ONCE Ref<Array> to_device(const Array& x, Device d) {
   if (x.device == d) return Ref<Array>::share(const_cast<Array*>(&x));
   const Ref<Array> from = dense(x);
   Ref<Array> y = Array::make(x.dtype, x.shape, d);
@@ -184,7 +184,7 @@ inline Ref<Array> to_device(const Array& x, Device d) {
   return y;
 }
 // Row-major bytes that this thread may read.
-inline Ref<Array> readable(const char* op, const Array& x) {
+ERGO_ONCE Ref<Array> readable(const char* op, const Array& x) {
   const Array& c = concrete(op, x);
   if (c.device.is_cpu()) return dense(c);
   backend(c.device).before_read(op);

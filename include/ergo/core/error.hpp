@@ -33,9 +33,9 @@ class Piece {
  private:
   static void append_text(std::string& s, const Piece& p) { s += static_cast<const char*>(p.object_); }
   static void append_char(std::string& s, const Piece& p) { s += char(p.whole_); }
-  static void append_whole(std::string& s, const Piece& p) { s += std::to_string(p.whole_); }
-  static void append_unsigned(std::string& s, const Piece& p) { s += std::to_string(std::uint64_t(p.whole_)); }
-  static void append_real(std::string& s, const Piece& p) {
+  ERGO_ONCE static void append_whole(std::string& s, const Piece& p) { s += std::to_string(p.whole_); }
+  ERGO_ONCE static void append_unsigned(std::string& s, const Piece& p) { s += std::to_string(std::uint64_t(p.whole_)); }
+  ERGO_ONCE static void append_real(std::string& s, const Piece& p) {
     char digits[32];
     std::snprintf(digits, sizeof digits, "%.6g", p.real_);
     s += digits;
@@ -66,7 +66,7 @@ class Message {
   Message(const Message&) = delete;
   Message& operator=(const Message&) = delete;
 
-  [[gnu::cold, gnu::noinline]] friend std::string to_string(const Message& message) {
+  [[gnu::cold]] ERGO_ONCE friend std::string to_string(const Message& message) {
     std::string text;
     for (std::size_t i = 0; i < message.count_; ++i) message.pieces_[i].append_to(text);
     return text;
@@ -80,7 +80,7 @@ class Message {
 
 namespace detail {
 // Lines of at most 120 characters: longer ones continue, indented, at their last space.
-[[gnu::cold, gnu::noinline]] inline std::string in_lines(std::string text) {
+[[gnu::cold]] ERGO_ONCE std::string in_lines(std::string text) {
   for (std::size_t begin = 0; text.size() - begin > 120;) {
     const std::size_t newline = text.find('\n', begin), end = newline < text.size() ? newline : text.size();
     std::size_t space = text.rfind(' ', begin + 120);
@@ -109,6 +109,6 @@ class OutOfMemory : public Error {
 };
 
 // Out of line, so that a check costs a comparison.
-[[noreturn, gnu::cold, gnu::noinline]] inline void throw_error(const Message& text) { throw Error(text); }
+[[noreturn, gnu::cold]] ERGO_ONCE void throw_error(const Message& text) { throw Error(text); }
 
 }  // namespace ergo::inline ERGO_BUILD

@@ -23,7 +23,7 @@ Tensor<T> generated(const Shape& s, Device d, Make make) {
   for (std::int64_t i = 0, n = a->numel(); i < n; ++i) p[i] = make(i);
   return Tensor<T>(on_device(std::move(a), d));
 }
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_make(const char* op, const Message& why) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_make(const char* op, const Message& why) {
   throw_error({"[", op, "] ", why});
 }
 template <Integer I>

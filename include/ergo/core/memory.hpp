@@ -28,7 +28,7 @@ inline void reset_peak_memory() {
 }
 
 // Returns to the system what this thread, finished threads and the large-block store keep for reuse.
-inline void release_cached_memory() {
+ERGO_ONCE void release_cached_memory() {
   detail::close_local_cache();
   detail::release_store();
   if (const detail::Backend* b = detail::backend_or_null()) b->release_cached_memory();

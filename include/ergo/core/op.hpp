@@ -135,7 +135,7 @@ struct CopiedOp : OpOf<Self> {
 };
 
 // The operands of a kernel lie on one device that the operation knows. Numbers, of rank 0 on the CPU, go with any.
-[[gnu::cold, gnu::noinline]] inline void check_on_cuda(const Op& op, Args x) {
+[[gnu::cold]] ERGO_ONCE void check_on_cuda(const Op& op, Args x) {
   const Array* first = nullptr;
   for (int i = 0; i < op.n_in; ++i)
     if (x[i] && (!x[i]->device.is_cpu() || x[i]->shape.rank() > 0)) {
@@ -155,7 +155,7 @@ inline bool on_device(Args x, int n) {
 }
 
 // ERGO_CUDA_SYNC=1: each operation on a device is waited for, so that errors surface where they are made.
-[[gnu::cold, gnu::noinline]] inline void wait_for_results(const Ref<Array>* y, int n) {
+[[gnu::cold]] ERGO_ONCE void wait_for_results(const Ref<Array>* y, int n) {
   for (int i = 0; i < n; ++i)
     if (y[i] && !y[i]->device.is_cpu()) return backend(y[i]->device).synchronize(y[i]->device);
 }

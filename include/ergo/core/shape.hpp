@@ -19,7 +19,7 @@ concept Integer = std::integral<I> && !std::same_as<I, bool> && !std::same_as<I,
                   !std::same_as<I, char8_t> && !std::same_as<I, char16_t> && !std::same_as<I, char32_t>;
 
 namespace detail {
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_shape(const Message& why) { throw Error({"[shape] ", why}); }
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_shape(const Message& why) { throw Error({"[shape] ", why}); }
 }  // namespace detail
 
 // An argument that any integer type may give: one axis, a size, an index, a position.
@@ -143,7 +143,7 @@ class Axes : public detail::IntegerList {
 using Indices = Axes;  // one index per axis
 
 // `(3, 4)`, `(4,)`, `()`: as Python prints tuples.
-inline std::string to_string(const Shape& s) {
+ERGO_ONCE std::string to_string(const Shape& s) {
   std::string text = "(";
   for (int i = 0; i < s.rank(); ++i) text += (i ? ", " : "") + std::to_string(s[i]);
   return text + (s.rank() == 1 ? ",)" : ")");
@@ -155,7 +155,7 @@ inline void Shape::fail_overflow() const { detail::fail_shape({*this, ": the num
 
 namespace detail {
 // Widens `s` to the broadcast of both, NumPy's rule (an extent of 1 gives way, to 0 too). False if they do not fit.
-inline bool broadcast(Shape& s, const Shape& o) {
+ERGO_ONCE bool broadcast(Shape& s, const Shape& o) {
   if (o.rank() > s.rank()) {
     Shape wide = o;
     if (!broadcast(wide, s)) return false;

@@ -27,7 +27,7 @@ namespace ergo::inline ERGO_BUILD {
 inline int num_threads();
 
 // Sets num_threads() for the whole process, at most 256; less than 1 returns to the default. May exceed the cores.
-inline void set_num_threads(std::int64_t n);
+void set_num_threads(std::int64_t n);
 
 // Loops so far, in the whole process, in which a second thread ran some of the chunks.
 inline std::int64_t parallel_runs();
@@ -132,7 +132,7 @@ inline bool take_share(Worker& worker) {
 
 // Moves this worker off a processor that the caller or a lower worker computes on. A woken thread often lands beside
 // the one that woke it, and the two then take turns there, for tenths of a second, until the system balances its load.
-inline void spread_out(Worker& worker) {
+ERGO_ONCE void spread_out(Worker& worker) {
   ThreadPool& pool = thread_pool;
   const int own = sched_getcpu();
   __atomic_store_n(&worker.processor, own, __ATOMIC_RELAXED);
@@ -166,7 +166,7 @@ inline void wait_for_share(Worker& worker) {
   }
 }
 
-inline void* worker_main(void* argument) {
+ERGO_ONCE void* worker_main(void* argument) {
   Worker& worker = *static_cast<Worker*>(argument);
   ThreadPool& pool = thread_pool;
   in_parallel_loop = true;
@@ -228,7 +228,7 @@ inline void wait_for_workers(int spins) {
 
 // Runs the loop on up to `threads` threads, all of them if 0, and rethrows what the lowest chunk threw. Not inlined:
 // one copy serves every parallel_for, and the body of each is compiled once.
-[[gnu::noinline]] inline void run_loop(std::int64_t items, std::int64_t grain, const void* body,
+ERGO_ONCE void run_loop(std::int64_t items, std::int64_t grain, const void* body,
                                        void (*run)(const Loop&, std::int64_t, std::int64_t, int), int threads) {
   if (items <= 0) return;
   if (threads == 0) threads = num_threads();
@@ -276,7 +276,7 @@ inline void wait_for_workers(int spins) {
 
 }  // namespace detail
 
-inline void set_num_threads(std::int64_t n) {
+ERGO_ONCE void set_num_threads(std::int64_t n) {
   detail::ThreadPool& pool = detail::thread_pool;
   if (n < 1) n = detail::default_threads();
   if (n > detail::kMaxThreads) n = detail::kMaxThreads;

@@ -13,7 +13,7 @@ struct IndexNames {
 
 namespace detail {
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_index(const IndexNames& names, const Array& indices,
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_index(const IndexNames& names, const Array& indices,
                                                               const Array* of, std::int64_t position,
                                                               std::int64_t index, std::int64_t extent) {
   Shape at = indices.shape;

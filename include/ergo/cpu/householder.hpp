@@ -140,7 +140,7 @@ inline void block_factor(const double* v, std::int64_t k, std::int64_t m, std::i
   }
 }
 
-inline void apply_block(double* x, std::int64_t r, std::int64_t x_stride, const double* v, std::int64_t k,
+ERGO_ONCE void apply_block(double* x, std::int64_t r, std::int64_t x_stride, const double* v, std::int64_t k,
                         std::int64_t m, std::int64_t v_stride, const double* t, bool transposed, double* work) {
   if (r == 0 || k == 0) return;
   const auto block = rows_of(v, k, m, v_stride);
@@ -153,7 +153,7 @@ inline void apply_block(double* x, std::int64_t r, std::int64_t x_stride, const 
   gemm(rows_of(work + r * k, r, k, k), block, rows_of(x, r, m, x_stride), {.accumulate = true});
 }
 
-inline void orthogonal_rows(double* x, std::int64_t r, const double* v, std::int64_t k, std::int64_t m,
+ERGO_ONCE void orthogonal_rows(double* x, std::int64_t r, const double* v, std::int64_t k, std::int64_t m,
                             const double* tau, std::int64_t offset) {
   const Scratch<double> work(2 * r * kReflectors);
   double t[kReflectors * kReflectors];
@@ -167,7 +167,7 @@ inline void orthogonal_rows(double* x, std::int64_t r, const double* v, std::int
   }
 }
 
-inline void factor_qr(double* a, std::int64_t m, std::int64_t n, double* q, double* r) {
+ERGO_ONCE void factor_qr(double* a, std::int64_t m, std::int64_t n, double* q, double* r) {
   const std::int64_t k = m < n ? m : n;
   const Scratch<double> v(k * m), tau(k), work(2 * n * kReflectors);
   double t[kReflectors * kReflectors];

@@ -167,7 +167,7 @@ void for_shares(std::int64_t n, std::int64_t grain, const F& f) {
   ergo::detail::run_loop(n, grain, &f, run, 0);
 }
 
-[[gnu::noinline]] inline void pointwise_strided(const ergo::detail::Op& op, Args x, int n, DType out, const Loop& loop,
+ERGO_ONCE void pointwise_strided(const ergo::detail::Op& op, Args x, int n, DType out, const Loop& loop,
                                                 const void* self, Ref<Array>* y) {
   Shape shape;
   for (int i = 0; i < n; ++i)

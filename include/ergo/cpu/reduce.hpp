@@ -119,7 +119,7 @@ inline Ref<Array> reordered(const Array& x, const int* order) {
   return v;
 }
 
-inline Ref<Array> reduce_last(const Reducer& r, const Array& x, int axes) {
+ERGO_ONCE Ref<Array> reduce_last(const Reducer& r, const Array& x, int axes) {
   const int rank = x.shape.rank(), k = rank - axes;
   const Shape shape = x.shape.first(k);
   const std::int64_t outer = shape.numel(), inner = x.shape.last(axes).numel();

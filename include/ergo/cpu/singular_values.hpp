@@ -108,7 +108,7 @@ struct BidiagonalBlock {
 
 }  // namespace detail
 
-inline void reduce_to_bidiagonal(double* a, std::int64_t m, std::int64_t n, double* d, double* e, double* ut,
+ERGO_ONCE void reduce_to_bidiagonal(double* a, std::int64_t m, std::int64_t n, double* d, double* e, double* ut,
                                  double* vt) {
   const std::int64_t k = n > 0 ? n - 1 : 0;
   // Reflectors from the left and the right, whole; of each block, x and y with A := A - V' Y - X' U there.
@@ -173,7 +173,7 @@ inline void reduce_to_bidiagonal(double* a, std::int64_t m, std::int64_t n, doub
   if (vt) orthogonal_rows(vt, n, u.data(), k, n, tau_u.data(), 1);
 }
 
-inline bool diagonalise_bidiagonal(double* d, double* e, std::int64_t n, double* ut, std::int64_t m, double* vt) {
+ERGO_ONCE bool diagonalise_bidiagonal(double* d, double* e, std::int64_t n, double* ut, std::int64_t m, double* vt) {
   RowRotations lefts(ut, n, m), rights(vt, n, n);
   constexpr double kEpsilon = 0x1p-53, kTolerance = 10 * kEpsilon;
   const auto size = [](double x) { return __builtin_fabs(x); };

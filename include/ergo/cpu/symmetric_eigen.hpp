@@ -15,7 +15,7 @@ void reduce_to_tridiagonal(double* a, std::int64_t n, double* d, double* e, doub
 // null, are turned along: with x = Q' on entry, row i is then the eigenvector of d[i]. False if it did not converge.
 bool diagonalise_tridiagonal(double* d, double* e, std::int64_t n, double* x, std::int64_t columns);
 
-inline void reduce_to_tridiagonal(double* a, std::int64_t n, double* d, double* e, double* qt) {
+ERGO_ONCE void reduce_to_tridiagonal(double* a, std::int64_t n, double* d, double* e, double* qt) {
   const std::int64_t k = n > 0 ? n - 1 : 0;
   // Of each block: rows 0..kReflectors are reflectors v, the others w, so that A := A - V' W - W' V is one product.
   const Scratch<double> v(k * n), tau(k), pair(4 * kReflectors * n), coefficients(4 * kReflectors);
@@ -79,7 +79,7 @@ inline void reduce_to_tridiagonal(double* a, std::int64_t n, double* d, double* 
   if (qt) orthogonal_rows(qt, n, v.data(), k, n, tau.data(), 1);
 }
 
-inline bool diagonalise_tridiagonal(double* d, double* e, std::int64_t n, double* x, std::int64_t columns) {
+ERGO_ONCE bool diagonalise_tridiagonal(double* d, double* e, std::int64_t n, double* x, std::int64_t columns) {
   RowRotations vectors(x, n, columns);
   constexpr double kEpsilon = 0x1p-53;
   std::int64_t budget = 40 * n;  // sweeps; two or three an eigenvalue are usual

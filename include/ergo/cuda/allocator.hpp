@@ -21,7 +21,7 @@ namespace ergo::inline ERGO_BUILD::cuda {
 // The memory of one device. Safe to use from all threads; never destroyed.
 class Allocator {
  public:
-  static Allocator& of(int device) {
+  ERGO_ONCE static Allocator& of(int device) {
     static Allocator* const all = [] {
       auto* a = new Allocator[kMaxDevices];
       for (int i = 0; i < kMaxDevices; ++i) a[i].device_ = i;
@@ -31,7 +31,7 @@ class Allocator {
   }
 
   // `bytes` > 0 bytes for work of `stream`; OutOfMemory names what was asked, what is free, and the largest holders.
-  void* allocate(std::size_t bytes, Stream& stream, const char* holder = "tensor") {
+  ERGO_ONCE void* allocate(std::size_t bytes, Stream& stream, const char* holder = "tensor") {
     const std::lock_guard lock(mutex_);
     const std::size_t size = direct_ ? bytes : ergo::detail::class_bytes(ergo::detail::size_class(bytes));
     void* p = take(size, stream);
@@ -52,7 +52,7 @@ class Allocator {
   }
   bool direct() const { return direct_; }
   // `other` works on the block too: its home stream takes it back after that.
-  void used_on(void* p, Stream& other) {
+  ERGO_ONCE void used_on(void* p, Stream& other) {
     const std::lock_guard lock(mutex_);
     Block& b = blocks_.at(p);
     if (b.home != &other && std::find(b.others.begin(), b.others.end(), &other) == b.others.end())
@@ -111,7 +111,7 @@ class Allocator {
     direct_ = mode && std::string(mode) == "direct";
   }
 
-  void release_locked(void* p) noexcept {
+  ERGO_ONCE void release_locked(void* p) noexcept {
     const auto found = blocks_.find(p);
     // A captured stream waits for nobody.
     if (detail::capturing(*found->second.home) && !found->second.others.empty() && !found->second.pins) try {
@@ -137,7 +137,7 @@ class Allocator {
     (void)cudaFreeAsync(p, b.home->handle);
   }
 
-  void* take(std::size_t size, Stream& stream) {
+  ERGO_ONCE void* take(std::size_t size, Stream& stream) {
     if (const auto list = free_.find({&stream, size}); list != free_.end() && !list->second.empty()) {
       void* p = list->second.back();
       list->second.pop_back();

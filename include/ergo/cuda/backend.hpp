@@ -26,7 +26,7 @@ inline void check_device(Device d) {
   throw_error({"[device] ", d, ": this machine has ", n, (n == 1 ? " GPU" : " GPUs")});
 }
 
-inline void allocate(Buffer& b) {
+ERGO_ONCE void allocate(Buffer& b) {
   check_device(b.device);
   Stream& s = current_stream(b.device);
   b.data = static_cast<std::byte*>(Allocator::of(b.device.index()).allocate(b.bytes ? b.bytes : 1, s));
@@ -38,7 +38,7 @@ inline void deallocate(Buffer& b) noexcept {
 
 // Work that is recorded holds on to what it touches. While it is captured nothing outside is waited for: a replay comes
 // after what its thread did before.
-[[gnu::cold, gnu::noinline]] inline bool captured(const Stream& s, const Buffer& b) {
+[[gnu::cold]] ERGO_ONCE bool captured(const Stream& s, const Buffer& b) {
   if (&s != recording->stream)
     throw_error({"[capture] a captured function works on one device, ", Device::cuda(recording->stream->device),
                  ", and comes to ", Device::cuda(s.device)});
@@ -69,7 +69,7 @@ inline void read_on(Stream& s, const Buffer& b) {
   Allocator::of(s.device).used_on(b.data, s);
 }
 // Before s writes over b, whoever reads it must have done.
-inline void write_on(Stream& s, Buffer& b) {
+ERGO_ONCE void write_on(Stream& s, Buffer& b) {
   read_on(s, b);
   if (!capturing(s)) Allocator::of(s.device).await_others(b.data, s);
   __atomic_store_n(&b.stream, static_cast<void*>(&s), __ATOMIC_RELEASE);
@@ -84,7 +84,7 @@ inline bool is_pinned(const void* host) {
 }
 // In the order of this thread's streams. The host's memory may be used again when this returns; bytes for the host are
 // there then.
-inline void copy(std::byte* to, Buffer& to_buffer, const std::byte* from, Buffer& from_buffer, std::size_t bytes) {
+ERGO_ONCE void copy(std::byte* to, Buffer& to_buffer, const std::byte* from, Buffer& from_buffer, std::size_t bytes) {
   if (bytes == 0) return;
   if (to_buffer.device.is_cpu()) refuse_read_in_capture("to");
   if (from_buffer.device.is_cpu()) refuse_feed_in_capture("to");
@@ -111,7 +111,7 @@ inline void copy(std::byte* to, Buffer& to_buffer, const std::byte* from, Buffer
     s.waited();
 }
 // Elements of x to y, on one device.
-inline void copy_strided(const ergo::detail::Array& y, const ergo::detail::Array& x) {
+ERGO_ONCE void copy_strided(const ergo::detail::Array& y, const ergo::detail::Array& x) {
   Stream& s = current_stream(y.device);
   const OnDevice on(y.device.index());
   read_on(s, *x.buffer);
@@ -124,27 +124,27 @@ inline void copy_strided(const ergo::detail::Array& y, const ergo::detail::Array
   }
   launch_copy(s, c);
 }
-inline void fill(const ergo::detail::Array& y, std::uint64_t bits) {
+ERGO_ONCE void fill(const ergo::detail::Array& y, std::uint64_t bits) {
   Stream& s = current_stream(y.device);
   const OnDevice on(y.device.index());
   write_on(s, *y.buffer);
   launch_fill(s, y.data, y.numel(), int(size_of(y.dtype)), bits);
 }
-inline void synchronize(Device d) {
+ERGO_ONCE void synchronize(Device d) {
   check_device(d);
   refuse_in_capture("synchronize", "there is nothing to wait for");
   current_stream(d).synchronize();
 }
-inline MemoryInfo memory_info(Device d) {
+ERGO_ONCE MemoryInfo memory_info(Device d) {
   check_device(d);
   return Allocator::of(d.index()).info();
 }
-inline Staging& take_staging(Device d, std::size_t bytes) {
+ERGO_ONCE Staging& take_staging(Device d, std::size_t bytes) {
   check_device(d);
   refuse_feed_in_capture("batches");
   return StagingPool::instance().take(d, bytes);
 }
-inline void release_cached_memory() {
+ERGO_ONCE void release_cached_memory() {
   StagingPool::instance().release();
   for (int i = 0, n = count_devices(); i < n; ++i) Allocator::of(i).trim();
 }

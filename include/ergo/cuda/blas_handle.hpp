@@ -53,7 +53,7 @@ cublasComputeType_t blas_compute() {
 }
 
 // `what` says operation and shapes.
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_blas(cublasStatus_t status, const std::string& what) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_blas(cublasStatus_t status, const std::string& what) {
   const cudaError_t e = cudaGetLastError();
   std::string text = what + ": cuBLAS: " + cublasGetStatusString(status) + " (" + cublasGetStatusName(status) + ")";
   if (e != cudaSuccess) text += std::string("\n  (the last error of the runtime: ") + cudaGetErrorName(e) + ")";

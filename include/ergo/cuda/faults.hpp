@@ -46,7 +46,7 @@ class FaultList {
   }
 
   // All slots are free again; the first kernel that found something makes the Error.
-  static void raise(Stream& s) {
+  ERGO_ONCE static void raise(Stream& s) {
     FaultList& list = *s.faults;
     s.raise_faults = nullptr;
     Fault first;
@@ -61,7 +61,7 @@ class FaultList {
     if (found) [[unlikely]]
       fail(s, first, found);
   }
-  [[noreturn, gnu::cold, gnu::noinline]] static void fail(const Stream& s, const Fault& f, int found) {
+  [[noreturn, gnu::cold]] ERGO_ONCE static void fail(const Stream& s, const Fault& f, int found) {
     std::string text = "[data] a kernel found bad data, but the CPU's check does not";
     try {
       f.check(*ergo::detail::readable("data", *f.data));

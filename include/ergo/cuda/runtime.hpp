@@ -31,7 +31,7 @@ struct LaunchRing {
     name[next % kKept] = what;
     ++next;
   }
-  std::string text() const {
+  ERGO_ONCE std::string text() const {
     std::string s;
     for (int i = next > kKept ? next - kKept : 0; i < next; ++i) {
       if (!s.empty()) s += ", ";
@@ -62,7 +62,7 @@ inline std::string architecture_of(int device) {
   return "sm_" + std::to_string(10 * major + minor);
 }
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail(cudaError_t e, const char* what, const LaunchRing* ring) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail(cudaError_t e, const char* what, const LaunchRing* ring) {
   (void)cudaGetLastError();  // one that does not last is told once
   std::string text = std::string("[") + what + "] CUDA: " + cudaGetErrorString(e) + " (" + cudaGetErrorName(e) + ")";
   if (e == cudaErrorNoDevice) text += "\n  (there is no GPU, or no driver: Device::cpu() runs everywhere)";
@@ -130,7 +130,7 @@ struct Stream {
   bool keeps_blocks = false;                // the allocator leaves what this stream freed to it
 
   // Waits for all work of this stream; a kernel's error, and data that one found bad, surface here.
-  void synchronize(const char* what = "synchronize") {
+  ERGO_ONCE void synchronize(const char* what = "synchronize") {
     if (const cudaError_t e = cudaStreamSynchronize(handle); e != cudaSuccess) detail::fail(e, what, &launches);
     waited();
   }
@@ -139,7 +139,7 @@ struct Stream {
     if (raise_faults) raise_faults(*this);
   }
   // What `other` was given before now comes first.
-  void wait_for(const Stream& other) {
+  ERGO_ONCE void wait_for(const Stream& other) {
     if (other.handle == handle) return;
     const OnDevice on(other.device);
     Event e;
@@ -184,7 +184,7 @@ struct ThreadStreams {
   }
 };
 
-inline Stream* take_stream(int device) {
+ERGO_ONCE Stream* take_stream(int device) {
   IdleStreams& idle = IdleStreams::instance();
   {
     const std::lock_guard lock(idle.mutex);
@@ -210,7 +210,7 @@ inline ThreadStreams& thread_streams() {
   static thread_local ThreadStreams streams;
   return streams;
 }
-inline Stream& thread_stream(Stream* (ThreadStreams::*streams)[kMaxDevices], Device d) {
+ERGO_ONCE Stream& thread_stream(Stream* (ThreadStreams::*streams)[kMaxDevices], Device d) {
   const int index = d.index();
   if (index >= kMaxDevices) throw_error({"[device] ", d, ": at most ", kMaxDevices, " devices are used"});
   Stream*& s = (thread_streams().*streams)[index];

@@ -32,7 +32,7 @@ class StagingPool {
     return *pool;
   }
   // Waits until the memory's last copy is done. OutOfMemory: the host has no more to pin.
-  PinnedBlock& take(Device d, std::size_t bytes) {
+  ERGO_ONCE PinnedBlock& take(Device d, std::size_t bytes) {
     const std::size_t size = ergo::detail::class_bytes(ergo::detail::size_class(bytes));
     PinnedBlock* b = take_idle(d.index(), size);
     if (!b) return make(d.index(), size);
@@ -44,7 +44,7 @@ class StagingPool {
     }
     return *b;
   }
-  void give(PinnedBlock& b) noexcept {
+  ERGO_ONCE void give(PinnedBlock& b) noexcept {
     const std::lock_guard lock(mutex_);
     idle_.push_back(&b);  // in room that was made with the block
   }
@@ -66,7 +66,7 @@ class StagingPool {
     idle_.erase(found);
     return b;
   }
-  PinnedBlock& make(int device, std::size_t bytes) {
+  ERGO_ONCE PinnedBlock& make(int device, std::size_t bytes) {
     const std::lock_guard lock(mutex_);
     idle_.reserve(blocks_ + 1);
     const OnDevice on(device);
@@ -92,11 +92,11 @@ class StagingPool {
   std::size_t blocks_ = 0;  // idle or not
 };
 
-inline void give_staging(Staging& staging) noexcept {
+ERGO_ONCE void give_staging(Staging& staging) noexcept {
   StagingPool::instance().give(static_cast<PinnedBlock&>(staging));
 }
 
-inline Ref<Buffer> send(Staging& staging, std::size_t bytes) {
+ERGO_ONCE Ref<Buffer> send(Staging& staging, std::size_t bytes) {
   auto& from = static_cast<PinnedBlock&>(staging);
   const Device there = Device::cuda(from.device);
   Stream& s = copy_stream(there);
@@ -111,7 +111,7 @@ inline Ref<Buffer> send(Staging& staging, std::size_t bytes) {
   return to;
 }
 
-inline void receive(Staging& staging, Buffer& b) {
+ERGO_ONCE void receive(Staging& staging, Buffer& b) {
   refuse_feed_in_capture("batches");
   Stream& s = current_stream(b.device);
   if (b.bytes) static_cast<PinnedBlock&>(staging).copied.make_wait(s.handle);

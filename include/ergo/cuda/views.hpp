@@ -68,7 +68,7 @@ class Workspace {
 };
 
 // x (..., n) as rows (m, n): the leading axes merged where strides allow, else a copy that is row-major.
-inline Ref<Array> as_rows(const Array& x) {
+ERGO_ONCE Ref<Array> as_rows(const Array& x) {
   const int rank = x.shape.rank();
   const std::int64_t n = rank ? x.shape[-1] : 1;
   ergo::detail::Walk<1> lead;

@@ -13,10 +13,10 @@ struct Glyphs {
   Tensor<float> images;
   Tensor<std::int32_t> labels;
 };
-ERGO_ONCE Glyphs glyphs(const Key& key, AnyInteger n);
+Glyphs glyphs(const Key& key, AnyInteger n);
 
 // Glyphs as a data set for training, named "synthetic glyphs".
-ERGO_ONCE ImageDataset glyphs_dataset(const Key& key, AnyInteger train, AnyInteger test);
+ImageDataset glyphs_dataset(const Key& key, AnyInteger train, AnyInteger test);
 
 #if !defined(ERGO_COMPILED)  // the archive has what follows
 namespace detail {

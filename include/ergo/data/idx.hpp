@@ -18,7 +18,7 @@
 namespace ergo::inline ERGO_BUILD::data {
 
 // A tensor of the shape that the header of an IDX file of unsigned bytes states.
-ERGO_ONCE Tensor<std::uint8_t> load_idx(const std::string& path);
+Tensor<std::uint8_t> load_idx(const std::string& path);
 
 #if !defined(ERGO_COMPILED)  // the archive has what follows
 namespace detail {

@@ -20,7 +20,7 @@ struct ImageDataset {
 // The four files of an MNIST-like set in a folder, named train-images-idx3-ubyte or train-images.idx3-ubyte and so on,
 // each plain or .gz. Numbers of images and labels, image sizes and the range of labels are checked. The set is named
 // after the folder.
-ERGO_ONCE ImageDataset mnist(const std::string& folder);
+ImageDataset mnist(const std::string& folder);
 
 #if !defined(ERGO_COMPILED)  // the archive has what follows
 namespace detail {

@@ -27,7 +27,7 @@ inline Shape with_rows(Shape s, std::int64_t n) {
   s[0] = n;
   return s;
 }
-inline Ref<Array> gathered_rows(const Array& x, const std::int64_t* index, std::int64_t n) {
+ERGO_ONCE Ref<Array> gathered_rows(const Array& x, const std::int64_t* index, std::int64_t n) {
   auto y = Array::make(x.dtype, with_rows(x.shape, n));
   gather_rows(x, index, n, y->data);
   return y;

@@ -31,7 +31,7 @@ inline void eigh_shapes(std::int64_t, std::int64_t n, Shape* s) {
   s[0] = Shape{n};
   s[1] = Shape{n, n};
 }
-inline bool compute_eigh_of(std::int64_t n, double* a, double* values, double* vectors) {
+ERGO_ONCE bool compute_eigh_of(std::int64_t n, double* a, double* values, double* vectors) {
   if (n == 0) return true;
   for (std::int64_t i = 0; i < n; ++i)
     for (std::int64_t j = i + 1; j < n; ++j) a[i * n + j] = a[j * n + i];

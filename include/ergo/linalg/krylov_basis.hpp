@@ -56,7 +56,7 @@ R scale_near(double size) {
 struct TridiagonalEigen {
   std::vector<double> values, vectors;
 };
-ERGO_ONCE TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<double>& alpha,
+TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<double>& alpha,
                                           const std::vector<double>& beta);
 
 template <class R>

@@ -28,7 +28,7 @@ inline void qr_shapes(std::int64_t m, std::int64_t n, Shape* s) {
   s[0] = Shape{m, k};
   s[1] = Shape{k, n};
 }
-inline bool compute_qr(std::int64_t m, std::int64_t n, double* a, double* const* result) {
+ERGO_ONCE bool compute_qr(std::int64_t m, std::int64_t n, double* a, double* const* result) {
   const std::int64_t k = m < n ? m : n;
   if (k == 0) return true;
   const double factor = bring_into_range(a, m * n);

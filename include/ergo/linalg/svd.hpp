@@ -37,7 +37,7 @@ inline void svdvals_shapes(std::int64_t m, std::int64_t n, Shape* s) { s[0] = Sh
 
 // Of the m x n matrix, m >= n, whose columns are the rows of a (n, m): d (n), unsorted, and, unless null, the rows of
 // ut (n, m) and vt (n, n). A matrix that is much taller than wide is first reduced to its triangle (Chan 1982).
-inline bool singular_values(double* a, std::int64_t m, std::int64_t n, double* d, double* ut, double* vt) {
+ERGO_ONCE bool singular_values(double* a, std::int64_t m, std::int64_t n, double* d, double* ut, double* vt) {
   const cpu::Scratch<double> e(n);
   if (5 * m < 8 * n) {
     cpu::reduce_to_bidiagonal(a, m, n, d, e.data(), ut, vt);
@@ -55,7 +55,7 @@ inline bool singular_values(double* a, std::int64_t m, std::int64_t n, double* d
   return true;
 }
 
-inline bool compute_svd_of(std::int64_t m, std::int64_t n, double* a, double* u, double* s, double* vt) {
+ERGO_ONCE bool compute_svd_of(std::int64_t m, std::int64_t n, double* a, double* u, double* s, double* vt) {
   const std::int64_t k = m < n ? m : n, longer = m < n ? n : m;
   if (k == 0) return true;
   const bool vectors = u != nullptr;

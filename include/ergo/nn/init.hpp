@@ -14,7 +14,7 @@ namespace detail {
 struct Fans {
   double in, out;
 };
-inline Fans fans_of(const char* name, const Shape& shape) {
+ERGO_ONCE Fans fans_of(const char* name, const Shape& shape) {
   if (shape.rank() < 2)
     throw_error({"[nn.init.", name, "] ", shape, ": weights have at least two axes, (..., in, out)"});
   for (std::int64_t n : shape)

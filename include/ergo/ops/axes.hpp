@@ -8,7 +8,7 @@ namespace ergo::inline ERGO_BUILD {
 
 namespace detail {
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_axis(const char* op, const Array& x, std::int64_t axis) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_axis(const char* op, const Array& x, std::int64_t axis) {
   fail(op, x, {"axis ", axis, " is out of range for rank ", x.shape.rank()});
 }
 

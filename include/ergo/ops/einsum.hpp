@@ -108,14 +108,14 @@ struct EinsumPlan {
   std::vector<NamedAxes> operands;
   std::string result;
 };
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_einsum(const std::string& spec, Args x, int n,
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_einsum(const std::string& spec, Args x, int n,
                                                                const Message& why) {
   fail("einsum", x, n, {"\"", spec, "\": ", why});
 }
 inline bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 // Reads the specification against the operands' shapes.
-inline EinsumPlan plan_einsum(const std::string& given, Args x, int n) {
+ERGO_ONCE EinsumPlan plan_einsum(const std::string& given, Args x, int n) {
   std::string spec;
   for (char c : given)
     if (c != ' ') spec += c;

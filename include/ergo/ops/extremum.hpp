@@ -138,7 +138,7 @@ struct ArgExtremum {
 #endif
 };
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_extremum(const char* op, const AnyTensor& x) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_extremum(const char* op, const AnyTensor& x) {
   fail(op, x.array(), "no elements along the reduced axes: nothing has no largest or smallest element");
 }
 template <class M, class T>

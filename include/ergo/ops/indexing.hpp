@@ -176,7 +176,7 @@ inline AnyTensor Take::transpose(const AnyTensor& g, const Shape& of_x, const An
   return AnyTensor(update(ScatterAdd{back}, nullptr, &g.array(), &indices.array()));
 }
 
-inline AnyTensor taken(const IndexNames& names, const AnyTensor& x, const AnyTensor& indices, std::int64_t axis,
+ERGO_ONCE AnyTensor taken(const IndexNames& names, const AnyTensor& x, const AnyTensor& indices, std::int64_t axis,
                        const IndexKernels& device) {
   Array* in[] = {&x.array(), &indices.array()};
   const int at = resolve_axis(names.op, *in[0], axis), rank = x.rank() - 1 + indices.rank();
@@ -188,7 +188,7 @@ inline void check_table(const AnyTensor& table) {
   if (table.rank() != 2) fail("embedding", table.array(), "a table has two axes, (number, size)");
 }
 
-inline AnyTensor added_at(const AnyTensor& x, const AnyTensor& indices, const AnyTensor& y, std::int64_t axis,
+ERGO_ONCE AnyTensor added_at(const AnyTensor& x, const AnyTensor& indices, const AnyTensor& y, std::int64_t axis,
                           const IndexKernels& device) {
   Array* in[] = {&x.array(), &indices.array(), &y.array()};
   const int at = resolve_axis("scatter_add", *in[0], axis), behind = x.rank() - 1 - at;
@@ -248,7 +248,7 @@ struct ScatterAlong {
 inline AnyTensor TakeAlong::transpose(const AnyTensor& g, const Shape&, const AnyTensor& indices) const {
   return AnyTensor(update(ScatterAlong{*this}, nullptr, &g.array(), &indices.array()));
 }
-inline AnyTensor taken_along(const AnyTensor& x, const AnyTensor& indices, std::int64_t axis,
+ERGO_ONCE AnyTensor taken_along(const AnyTensor& x, const AnyTensor& indices, std::int64_t axis,
                              const IndexKernels& device) {
   Array* in[] = {&x.array(), &indices.array()};
   const int at = resolve_axis(kTakeAlong.op, *in[0], axis);

@@ -72,7 +72,7 @@ std::vector<Tensor<T>> split(const Tensor<T>& x, const std::vector<I>& sizes, An
 
 namespace detail {
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_parts(const char* op, const Arrays& parts, std::size_t i,
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_parts(const char* op, const Arrays& parts, std::size_t i,
                                                               const Message& why) {
   Array* in[] = {parts[0].get(), parts[i].get()};
   fail(op, in, 2, {"tensors 0 and ", i, " ", why});
@@ -85,7 +85,7 @@ inline void check_parts(const char* op, const Arrays& parts) {
     if (in[0]->shape.rank() != in[1]->shape.rank()) fail_parts(op, parts, i, "differ in rank");
   }
 }
-inline AnyTensor concatenated(const Arrays& parts, std::int64_t axis) {
+ERGO_ONCE AnyTensor concatenated(const Arrays& parts, std::int64_t axis) {
   check_parts("concatenate", parts);
   const int at = resolve_axis("concatenate", *parts[0], axis), rank = parts[0]->shape.rank();
   std::int64_t total = 0;
@@ -98,7 +98,7 @@ inline AnyTensor concatenated(const Arrays& parts, std::int64_t axis) {
   }
   return AnyTensor(concatenate(parts, rank - at));
 }
-inline AnyTensor stacked(const Arrays& parts, std::int64_t axis) {
+ERGO_ONCE AnyTensor stacked(const Arrays& parts, std::int64_t axis) {
   check_parts("stack", parts);
   const Shape& s = parts[0]->shape;
   if (s.rank() == kMaxRank) fail("stack", *parts[0], "9 axes are more than 8");
@@ -117,10 +117,10 @@ inline AnyTensor stacked(const Arrays& parts, std::int64_t axis) {
 
 // A list of more tensors than this is a mistake: one alone takes some 200 bytes.
 inline constexpr std::int64_t kMostPieces = std::int64_t(1) << 24;
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_pieces(const char* op, const Array& x, std::int64_t pieces) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_pieces(const char* op, const Array& x, std::int64_t pieces) {
   fail(op, x, {pieces, " tensors: at most 2^24 are made"});
 }
-inline Arrays unstacked(const AnyTensor& x, std::int64_t axis) {
+ERGO_ONCE Arrays unstacked(const AnyTensor& x, std::int64_t axis) {
   Array* in[] = {&x.array()};
   const int at = resolve_axis("unstack", *in[0], axis);
   if (in[0]->shape[at] > kMostPieces) fail_pieces("unstack", *in[0], in[0]->shape[at]);
@@ -141,7 +141,7 @@ inline Arrays split_at(Array& x, const std::vector<std::int64_t>& sizes, int axi
   }
   return r;
 }
-inline Arrays split_evenly(const AnyTensor& x, std::int64_t pieces, std::int64_t axis) {
+ERGO_ONCE Arrays split_evenly(const AnyTensor& x, std::int64_t pieces, std::int64_t axis) {
   Array& a = x.array();
   const int at = resolve_axis("split", a, axis);
   if (pieces < 1 || a.shape[at] % pieces)

@@ -45,7 +45,7 @@ Key fold_in(const Key& key, const Tensor<T>& numbers);
 
 namespace detail {
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_empty_key(const char* op) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_empty_key(const char* op) {
   throw_error({"[", op, "] this key is empty: make one, Key{seed}"});
 }
 inline void check_key(const char* op, const Key& key) {

@@ -86,7 +86,7 @@ std::vector<Tensor<T>> meshgrid(const std::vector<Tensor<T>>& axes) {
 
 namespace detail {
 
-inline AnyTensor reshaped(const AnyTensor& x, Shape to) {
+ERGO_ONCE AnyTensor reshaped(const AnyTensor& x, Shape to) {
   const Array& a = x.array();
   const Shape given = to;
   int inferred = -1;
@@ -154,7 +154,7 @@ inline AnyTensor axes_moved(const AnyTensor& x, const Axes& from, const Axes& to
   return permuted_by(x, axis);
 }
 
-inline AnyTensor squeezed(const AnyTensor& x, const Axes* axes) {
+ERGO_ONCE AnyTensor squeezed(const AnyTensor& x, const Axes* axes) {
   const Array& a = x.array();
   const AxisSet given = axes ? resolve_axes("squeeze", a, *axes) : AxisSet{};
   Shape to;
@@ -164,7 +164,7 @@ inline AnyTensor squeezed(const AnyTensor& x, const Axes* axes) {
   }
   return AnyTensor(reshape(x.ref(), to));
 }
-inline AnyTensor expanded(const AnyTensor& x, const Axes& axes) {
+ERGO_ONCE AnyTensor expanded(const AnyTensor& x, const Axes& axes) {
   const Array& a = x.array();
   const int rank = a.shape.rank() + axes.rank();
   if (rank > kMaxRank) fail("expand_dims", a, {rank, " axes are more than 8"});
@@ -181,7 +181,7 @@ inline AnyTensor expanded(const AnyTensor& x, const Axes& axes) {
   return AnyTensor(reshape(x.ref(), to));
 }
 
-inline AnyTensor broadcasted(const AnyTensor& x, const Shape& to) {
+ERGO_ONCE AnyTensor broadcasted(const AnyTensor& x, const Shape& to) {
   const Array& a = x.array();
   Shape both = a.shape;
   to.numel();  // an Error if it is no shape

@@ -59,7 +59,7 @@ Tensor<T> roll(const Tensor<T>& x, const Axes& shift, const Axes& axis = {-1}) {
 namespace detail {
 
 // NumPy's rule for bounds.
-inline SliceOp resolve_slice(const char* op, const Array& x, std::int64_t axis, Bound begin, Bound end,
+ERGO_ONCE SliceOp resolve_slice(const char* op, const Array& x, std::int64_t axis, Bound begin, Bound end,
                              std::int64_t step) {
   const int at = resolve_axis(op, x, axis);
   const std::int64_t n = x.shape[at];
@@ -77,7 +77,7 @@ inline SliceOp resolve_slice(const char* op, const Array& x, std::int64_t axis, 
   const std::int64_t count = span > 0 ? std::int64_t((std::uint64_t(span) - 1) / pace) + 1 : 0;
   return SliceOp(x.shape.rank() - at, count ? from : 0, count, count > 1 ? step : 1, false);
 }
-inline AnyTensor sliced(const AnyTensor& x, std::int64_t axis, Bound begin, Bound end, std::int64_t step) {
+ERGO_ONCE AnyTensor sliced(const AnyTensor& x, std::int64_t axis, Bound begin, Bound end, std::int64_t step) {
   Array* in[] = {&x.array()};
   const SliceOp op = resolve_slice("slice", *in[0], axis, begin, end, step);
   if (op.step == 1 && op.count == in[0]->shape[-op.axis]) return x;
@@ -112,7 +112,7 @@ struct SetSlice {
     return dispatch1(slice, in);
   }
 };
-inline AnyTensor slice_set(const AnyTensor& x, const AnyTensor& y, std::int64_t axis, Bound begin, Bound end,
+ERGO_ONCE AnyTensor slice_set(const AnyTensor& x, const AnyTensor& y, std::int64_t axis, Bound begin, Bound end,
                            std::int64_t step) {
   Array* in[] = {&x.array(), &y.array()};
   const SliceOp op = resolve_slice("set_slice", *in[0], axis, begin, end, step);
