@@ -34,7 +34,9 @@ class Piece {
   static void append_text(std::string& s, const Piece& p) { s += static_cast<const char*>(p.object_); }
   static void append_char(std::string& s, const Piece& p) { s += char(p.whole_); }
   ERGO_ONCE static void append_whole(std::string& s, const Piece& p) { s += std::to_string(p.whole_); }
-  ERGO_ONCE static void append_unsigned(std::string& s, const Piece& p) { s += std::to_string(std::uint64_t(p.whole_)); }
+  ERGO_ONCE static void append_unsigned(std::string& s, const Piece& p) {
+    s += std::to_string(std::uint64_t(p.whole_));
+  }
   ERGO_ONCE static void append_real(std::string& s, const Piece& p) {
     char digits[32];
     std::snprintf(digits, sizeof digits, "%.6g", p.real_);

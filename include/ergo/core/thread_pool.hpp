@@ -229,7 +229,7 @@ inline void wait_for_workers(int spins) {
 // Runs the loop on up to `threads` threads, all of them if 0, and rethrows what the lowest chunk threw. Not inlined:
 // one copy serves every parallel_for, and the body of each is compiled once.
 ERGO_ONCE void run_loop(std::int64_t items, std::int64_t grain, const void* body,
-                                       void (*run)(const Loop&, std::int64_t, std::int64_t, int), int threads) {
+                        void (*run)(const Loop&, std::int64_t, std::int64_t, int), int threads) {
   if (items <= 0) return;
   if (threads == 0) threads = num_threads();
   Loop loop;

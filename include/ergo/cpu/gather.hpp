@@ -13,9 +13,8 @@ struct IndexNames {
 
 namespace detail {
 
-[[noreturn, gnu::cold]] ERGO_ONCE void fail_index(const IndexNames& names, const Array& indices,
-                                                              const Array* of, std::int64_t position,
-                                                              std::int64_t index, std::int64_t extent) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_index(const IndexNames& names, const Array& indices, const Array* of,
+                                                  std::int64_t position, std::int64_t index, std::int64_t extent) {
   Shape at = indices.shape;
   for (int d = at.rank() - 1; d >= 0; --d) {
     const std::int64_t n = at[d];

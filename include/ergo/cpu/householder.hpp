@@ -141,7 +141,7 @@ inline void block_factor(const double* v, std::int64_t k, std::int64_t m, std::i
 }
 
 ERGO_ONCE void apply_block(double* x, std::int64_t r, std::int64_t x_stride, const double* v, std::int64_t k,
-                        std::int64_t m, std::int64_t v_stride, const double* t, bool transposed, double* work) {
+                           std::int64_t m, std::int64_t v_stride, const double* t, bool transposed, double* work) {
   if (r == 0 || k == 0) return;
   const auto block = rows_of(v, k, m, v_stride);
   const auto factor = rows_of(t, k, k, k);
@@ -154,7 +154,7 @@ ERGO_ONCE void apply_block(double* x, std::int64_t r, std::int64_t x_stride, con
 }
 
 ERGO_ONCE void orthogonal_rows(double* x, std::int64_t r, const double* v, std::int64_t k, std::int64_t m,
-                            const double* tau, std::int64_t offset) {
+                               const double* tau, std::int64_t offset) {
   const Scratch<double> work(2 * r * kReflectors);
   double t[kReflectors * kReflectors];
   clear(x, r * m);

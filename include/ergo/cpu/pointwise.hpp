@@ -168,7 +168,7 @@ void for_shares(std::int64_t n, std::int64_t grain, const F& f) {
 }
 
 ERGO_ONCE void pointwise_strided(const ergo::detail::Op& op, Args x, int n, DType out, const Loop& loop,
-                                                const void* self, Ref<Array>* y) {
+                                 const void* self, Ref<Array>* y) {
   Shape shape;
   for (int i = 0; i < n; ++i)
     if (x[i] && !ergo::detail::broadcast(shape, x[i]->shape))

@@ -109,7 +109,7 @@ struct BidiagonalBlock {
 }  // namespace detail
 
 ERGO_ONCE void reduce_to_bidiagonal(double* a, std::int64_t m, std::int64_t n, double* d, double* e, double* ut,
-                                 double* vt) {
+                                    double* vt) {
   const std::int64_t k = n > 0 ? n - 1 : 0;
   // Reflectors from the left and the right, whole; of each block, x and y with A := A - V' Y - X' U there.
   const Scratch<double> v(n * m), tau_v(n), u(k * n), tau_u(k), x(kReflectors * m), y(kReflectors * n), row(n);

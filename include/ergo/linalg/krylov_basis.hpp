@@ -56,8 +56,7 @@ R scale_near(double size) {
 struct TridiagonalEigen {
   std::vector<double> values, vectors;
 };
-TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<double>& alpha,
-                                          const std::vector<double>& beta);
+TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<double>& alpha, const std::vector<double>& beta);
 
 template <class R>
 class KrylovBasis {
@@ -205,7 +204,7 @@ std::vector<Tensor<R>> KrylovBasis<R>::combine(const double* rows, std::int64_t 
 
 #if !defined(ERGO_COMPILED)  // the archive has what follows
 ERGO_ONCE TridiagonalEigen tridiagonal_eigen(const char* op, const std::vector<double>& alpha,
-                                          const std::vector<double>& beta) {
+                                             const std::vector<double>& beta) {
   const auto k = std::int64_t(alpha.size());
   std::vector<double> d = alpha, e = beta, x(std::size_t(k * k));
   std::vector<std::int64_t> order(alpha.size());

@@ -108,8 +108,7 @@ struct EinsumPlan {
   std::vector<NamedAxes> operands;
   std::string result;
 };
-[[noreturn, gnu::cold]] ERGO_ONCE void fail_einsum(const std::string& spec, Args x, int n,
-                                                               const Message& why) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_einsum(const std::string& spec, Args x, int n, const Message& why) {
   fail("einsum", x, n, {"\"", spec, "\": ", why});
 }
 inline bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }

@@ -177,7 +177,7 @@ inline AnyTensor Take::transpose(const AnyTensor& g, const Shape& of_x, const An
 }
 
 ERGO_ONCE AnyTensor taken(const IndexNames& names, const AnyTensor& x, const AnyTensor& indices, std::int64_t axis,
-                       const IndexKernels& device) {
+                          const IndexKernels& device) {
   Array* in[] = {&x.array(), &indices.array()};
   const int at = resolve_axis(names.op, *in[0], axis), rank = x.rank() - 1 + indices.rank();
   same_device(names.op, in, 2);
@@ -189,7 +189,7 @@ inline void check_table(const AnyTensor& table) {
 }
 
 ERGO_ONCE AnyTensor added_at(const AnyTensor& x, const AnyTensor& indices, const AnyTensor& y, std::int64_t axis,
-                          const IndexKernels& device) {
+                             const IndexKernels& device) {
   Array* in[] = {&x.array(), &indices.array(), &y.array()};
   const int at = resolve_axis("scatter_add", *in[0], axis), behind = x.rank() - 1 - at;
   same_device("scatter_add", in, 3);
@@ -249,7 +249,7 @@ inline AnyTensor TakeAlong::transpose(const AnyTensor& g, const Shape&, const An
   return AnyTensor(update(ScatterAlong{*this}, nullptr, &g.array(), &indices.array()));
 }
 ERGO_ONCE AnyTensor taken_along(const AnyTensor& x, const AnyTensor& indices, std::int64_t axis,
-                             const IndexKernels& device) {
+                                const IndexKernels& device) {
   Array* in[] = {&x.array(), &indices.array()};
   const int at = resolve_axis(kTakeAlong.op, *in[0], axis);
   same_device(kTakeAlong.op, in, 2);

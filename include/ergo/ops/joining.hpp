@@ -73,7 +73,7 @@ std::vector<Tensor<T>> split(const Tensor<T>& x, const std::vector<I>& sizes, An
 namespace detail {
 
 [[noreturn, gnu::cold]] ERGO_ONCE void fail_parts(const char* op, const Arrays& parts, std::size_t i,
-                                                              const Message& why) {
+                                                  const Message& why) {
   Array* in[] = {parts[0].get(), parts[i].get()};
   fail(op, in, 2, {"tensors 0 and ", i, " ", why});
 }

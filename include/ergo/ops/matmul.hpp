@@ -106,8 +106,7 @@ struct Affine {
   }
 };
 
-[[noreturn, gnu::cold]] ERGO_ONCE void fail_inner(const char* op, Array& a, Array& b, std::int64_t m,
-                                                              std::int64_t n) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_inner(const char* op, Array& a, Array& b, std::int64_t m, std::int64_t n) {
   Array* in[] = {&a, &b};
   fail(op, in, 2, {"inner sizes ", m, " and ", n, " differ"});
 }

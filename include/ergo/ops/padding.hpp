@@ -130,7 +130,7 @@ inline AnyTensor pad_sources(Pad mode, std::int64_t before, std::int64_t n, std:
   return AnyTensor(r);
 }
 ERGO_ONCE AnyTensor padded(const AnyTensor& x, const std::vector<PadWidth>& widths, Pad mode, const void* value,
-                        const IndexKernels& device) {
+                           const IndexKernels& device) {
   Array& a = x.array();
   if (int(widths.size()) != a.shape.rank())
     fail("pad", a, {widths.size(), " pairs of widths for rank ", a.shape.rank()});

@@ -60,7 +60,7 @@ namespace detail {
 
 // NumPy's rule for bounds.
 ERGO_ONCE SliceOp resolve_slice(const char* op, const Array& x, std::int64_t axis, Bound begin, Bound end,
-                             std::int64_t step) {
+                                std::int64_t step) {
   const int at = resolve_axis(op, x, axis);
   const std::int64_t n = x.shape[at];
   if (step == 0) fail(op, x, "the step is 0");
@@ -113,7 +113,7 @@ struct SetSlice {
   }
 };
 ERGO_ONCE AnyTensor slice_set(const AnyTensor& x, const AnyTensor& y, std::int64_t axis, Bound begin, Bound end,
-                           std::int64_t step) {
+                              std::int64_t step) {
   Array* in[] = {&x.array(), &y.array()};
   const SliceOp op = resolve_slice("set_slice", *in[0], axis, begin, end, step);
   same_device("set_slice", in, 2);

@@ -26,8 +26,7 @@ struct StepMemory {};
 inline Tensor<std::int64_t> step_number(std::int64_t n) { return filled(Shape{}, n, Device::cpu()); }
 
 // "[sgd] lr -1 ...": a number of the options that makes no sense.
-[[noreturn, gnu::cold]] ERGO_ONCE void fail_option(const char* op, const char* option, double value,
-                                                               const char* why) {
+[[noreturn, gnu::cold]] ERGO_ONCE void fail_option(const char* op, const char* option, double value, const char* why) {
   throw_error({"[", op, "] ", option, " ", value, " ", why});
 }
 inline void check_option(const char* op, const char* option, double value, bool holds, const char* why) {
@@ -63,7 +62,7 @@ struct Written {
 
 // One array of the model or of the state, and the gradient; all on the device of the first, `device`.
 ERGO_ONCE void check_updated(const char* op, const Path& path, const AnyTensor& parameter, const AnyTensor& gradient,
-                          std::optional<Device>& device) {
+                             std::optional<Device>& device) {
   const auto fail_at = [&](const Message& why) {
     const std::string at = path.text();
     throw_error({"[", op, "] ", (at.empty() ? "the model" : at), ": ", why});
@@ -92,8 +91,8 @@ template <class Model>
 }
 // All that can fail comes before the first launch, here too.
 ERGO_ONCE void update_runs_on(Device device, StepMemory& memory, const void* rule, const void* stored,
-                           const std::vector<cpu::UpdateRun>& runs, const std::vector<cuda::UpdateLaunch>& launches,
-                           const std::vector<Written>& written, const std::vector<Ref<Array>>& gradients) {
+                              const std::vector<cpu::UpdateRun>& runs, const std::vector<cuda::UpdateLaunch>& launches,
+                              const std::vector<Written>& written, const std::vector<Ref<Array>>& gradients) {
   const cuda::Work w(device);
   cuda::UpdateGroups<cuda::UpdateLaunch> groups;
   for (std::size_t i = 0; i < runs.size(); ++i) {
