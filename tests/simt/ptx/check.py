@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Runs the tests of kernels on what nvcc made of them: PTX, translated to C++, on the emulation's fibers.
 
-usage: check.py [--jobs N] [--folder FOLDER] [--flags FLAGS] PROGRAM [TEST...]
+usage: check.py [--jobs N] [--folder FOLDER] [--ptx FOLDER] [--flags FLAGS] PROGRAM [TEST...]
 
 PROGRAM is the emulated program of tests/kernels (build/release/tests/kernels_tests); TEST is a name such as
 softmax_test, default every one. Each is compiled by nvcc to PTX (for compute_90, no machine code), translated, compiled
 as a library in FOLDER (build/ptx), and run with SIMT_PTX naming it: in forward order, then in a random one of threads,
-blocks and streams whose seed is printed. FLAGS go to g++ too. nvcc is $CUDACXX or that of the PATH.
+blocks and streams whose seed is printed. FLAGS go to g++ too. nvcc is $CUDACXX or that of the PATH. With --ptx it is not
+called: that folder has what tests/kernels/resources.py made of the same sources.
 
 Prints `passed NAME` or `FAILED NAME: why`, a line a test, with the seconds of each step; exit status 3 if any failed.
 """
@@ -40,12 +41,16 @@ def to_ptx(source: pathlib.Path, out: pathlib.Path, include: Sequence[str] = ())
 
 
 def build(source: pathlib.Path, folder: pathlib.Path, flags: Sequence[str] = (), include: Sequence[str] = (),
-          only: str = "") -> tuple[pathlib.Path, str]:  # fmt: skip
+          only: str = "", made: pathlib.Path | None = None) -> tuple[pathlib.Path, str]:  # fmt: skip
     """The library of a test's kernels, and the seconds of the steps. `include`: folders that come first, as options;
-    `only`: as translate's."""
+    `only`: as translate's; `made`: the folder that has the PTX."""
     folder.mkdir(parents=True, exist_ok=True)
     ptx, cpp, library = (folder / f"{source.stem}.{end}" for end in ("ptx", "cpp", "so"))
-    seconds = {"nvcc": to_ptx(source, ptx, include)}
+    seconds = {}
+    if made:
+        ptx = made / ptx.name
+    else:
+        seconds["nvcc"] = to_ptx(source, ptx, include)
     start = time.monotonic()
     cpp.write_text(translate(ptx.read_text(), RENAME, only))
     seconds["translation"] = time.monotonic() - start
@@ -60,9 +65,10 @@ def run_test(program: pathlib.Path, name: str, library: pathlib.Path, order: str
                         SIMT_STREAMS=streams)[1]  # fmt: skip
 
 
-def check(program: pathlib.Path, name: str, folder: pathlib.Path, flags: list[str]) -> tuple[bool, str]:
+def check(program: pathlib.Path, name: str, folder: pathlib.Path, made: pathlib.Path | None,
+          flags: list[str]) -> tuple[bool, str]:  # fmt: skip
     try:
-        library, steps = build(ROOT / f"tests/kernels/{name}.cpp", folder, flags)
+        library, steps = build(ROOT / f"tests/kernels/{name}.cpp", folder, flags, made=made)
         for order in ORDERS:
             steps += f", {order} {run_test(program, name, library, order):.1f}"
     except (Failed, PtxError) as e:
@@ -74,17 +80,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "build/ptx")
+    parser.add_argument("--ptx", type=pathlib.Path)
     parser.add_argument("--flags", default="")
     parser.add_argument("program", type=pathlib.Path)
     parser.add_argument("tests", nargs="*")
     options = parser.parse_args()
-    if not shutil.which(resources.NVCC):
+    if not options.ptx and not shutil.which(resources.NVCC):
         sys.exit(f"there is no {resources.NVCC} on the PATH")
     names = options.tests or [p.stem for p in sorted((ROOT / "tests/kernels").glob("*_test.cpp"))]
     print(f"orders of threads, blocks and streams: {', '.join(ORDERS)}", flush=True)
     ok = True
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        jobs = [pool.submit(check, options.program.resolve(), n, options.folder, options.flags.split()) for n in names]
+        fixed = (options.folder, options.ptx, options.flags.split())
+        jobs = [pool.submit(check, options.program.resolve(), n, *fixed) for n in names]
         for job in concurrent.futures.as_completed(jobs):
             passed, text = job.result()
             ok = ok and passed
