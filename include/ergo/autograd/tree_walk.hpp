@@ -242,7 +242,7 @@ struct LeafList : std::vector<Ref<Array>> {
   LeafList(LeafList&&) = default;
   LeafList& operator=(const LeafList&) = default;
   LeafList& operator=(LeafList&&) = default;
-  ERGO_ONCE ~LeafList() {}  // out of line, as `add` is: every transform of every function has some
+  [[gnu::noinline]] ~LeafList() {}  // out of line, as `add` is: every transform of every function has some
   ERGO_ONCE void add(const Ref<Array>& leaf) { push_back(leaf); }
 };
 template <tree::Leaves W = tree::Leaves::learned, class A>
