@@ -70,11 +70,9 @@ ERGO_ONCE void lower(const OpenLevel& level, LeafList& leaves, std::vector<Slot*
 // A level that records what a function does with the leaves x.
 class Recording {
  public:
-  ERGO_ONCE explicit Recording(const LeafList& x)
+  explicit Recording(const LeafList& x)
       : record_(Ref<Record>::adopt(new Record)), level_(Mode::reverse, &record_->tape) {
-    record_->in.resize(x.size());
-    for (const auto& a : x) record_->like.push_back(Array::husk(a->dtype, a->shape, a->device));
-    for (std::size_t i = 0; i < x.size(); ++i) traced.push_back(level_.trace(x[i], x[i]->shape, &record_->in[i], {}));
+    begin(x);
   }
   // With all leaves of the result, which are lowered.
   ERGO_ONCE Ref<Record> end(LeafList& out) {
@@ -83,6 +81,11 @@ class Recording {
   }
 
  private:
+  ERGO_ONCE void begin(const LeafList& x) {
+    record_->in.resize(x.size());
+    for (const auto& a : x) record_->like.push_back(Array::husk(a->dtype, a->shape, a->device));
+    for (std::size_t i = 0; i < x.size(); ++i) traced.push_back(level_.trace(x[i], x[i]->shape, &record_->in[i], {}));
+  }
   Ref<Record> record_;
   OpenLevel level_;
 
