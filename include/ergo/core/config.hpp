@@ -41,8 +41,8 @@ inline constexpr bool kCuda = false;
 
 // The library is headers alone. A program may also link the archive ergo::compiled, and then defines ERGO_COMPILED: the
 // instances that ergo/compiled.hpp lists come from there, and so do long functions that are no templates: those are
-// ERGO_ONCE (no constructor or destructor is: of their several symbols clang++ puts into the archive what that calls). A
-// program without the archive compiles them out of line, where it calls them.
+// ERGO_ONCE. A program without the archive compiles them out of line, where it calls them. No constructor or destructor
+// is ERGO_ONCE: of the several symbols of one, clang++ puts into the archive what that calls.
 #if defined(ERGO_COMPILED_EVERYTHING)  // the archive's source that has them
 #define ERGO_ONCE __attribute__((used, noinline)) inline
 #elif (defined(ERGO_COMPILED) || defined(ERGO_COMPILED_PART)) && !defined(__CUDACC__)
