@@ -16,7 +16,8 @@ A line of the table sums up the instances of one kernel in one test for one arch
 128-bit loads from global memory, 128-bit stores to it, 128-bit accesses of shared memory, tensor-core instructions, and
 accesses of local memory. Fails: a spill, stack or local memory that the table does not have, fewer instances with wide accesses or
 tensor cores than it has, a kernel it does not know or that is gone. Registers are told, not judged. FOLDER (build/nvcc)
-keeps the PTX of each. --write makes the table anew; it holds for the toolkit that its first line names, others are compared in spills and local memory alone.
+keeps the PTX of tests/kernels. --write makes the table anew; it holds for the toolkit that its first line names, others
+are compared in spills and local memory alone.
 
 Prints `passed NAME` or `FAILED NAME: why`, one line a source; exit status 3 if any failed.
 """
@@ -134,7 +135,8 @@ def compile_source(task):
     if looked_into:
         for arch in ARCHITECTURES:
             command += ["-gencode", f"arch=compute_{arch},code=sm_{arch}"]
-        command += ["-gencode", f"arch=compute_{DISASSEMBLED},code=compute_{DISASSEMBLED}", "-lineinfo"]  # PTX
+        if name.startswith("kernels/"):  # their PTX too, for tests/simt/ptx
+            command += ["-gencode", f"arch=compute_{DISASSEMBLED},code=compute_{DISASSEMBLED}", "-lineinfo"]
         command += ["-Xptxas", "-v", "-fatbin"]
         command += LONG_DOUBLE if name.startswith("cuda/") else []
     elif name == "examples/quickstart":
@@ -154,11 +156,12 @@ def compile_source(task):
         if status:
             return name, time.monotonic() - start, f"cuobjdump: {listing.strip().splitlines()[-1]}", rows
         count_instructions(kernels, listing)
-        status, listing = run(["cuobjdump", "-ptx", str(out)])
-        if status:
-            return name, time.monotonic() - start, f"cuobjdump: {listing.strip().splitlines()[-1]}", rows
-        ptx = listing[listing.index(".version") :].partition("\nFatbin ")[0]  # it is headed and followed by other parts
-        (folder / f"{source.stem}.ptx").write_text(ptx)
+        if name.startswith("kernels/"):
+            status, listing = run(["cuobjdump", "-ptx", str(out)])
+            if status:
+                return name, time.monotonic() - start, f"cuobjdump: {listing.strip().splitlines()[-1]}", rows
+            ptx = listing[listing.index(".version") :].partition("\nFatbin ")[0]  # other parts are before and behind it
+            (folder / f"{source.stem}.ptx").write_text(ptx)
         rows = summary(test_of(name), kernels)
     out.unlink(missing_ok=True)
     return name, time.monotonic() - start, "", rows
