@@ -7,7 +7,7 @@ PROGRAM is the emulated program of tests/kernels (build/release/tests/kernels_te
 softmax_test, default every one. Each is compiled by nvcc to PTX (for compute_90, no machine code), translated, compiled
 as a library in FOLDER (build/ptx), and run with SIMT_PTX naming it: in forward order, then in a random one of threads,
 blocks and streams whose seed is printed. FLAGS go to g++ too. nvcc is $CUDACXX or that of the PATH. With --ptx it is not
-called: that folder has what tests/kernels/resources.py made of the same sources.
+called for the tests whose PTX that folder has: tests/kernels/resources.py made it of the same sources.
 
 Prints `passed NAME` or `FAILED NAME: why`, a line a test, with the seconds of each step; exit status 3 if any failed.
 """
@@ -43,11 +43,11 @@ def to_ptx(source: pathlib.Path, out: pathlib.Path, include: Sequence[str] = ())
 def build(source: pathlib.Path, folder: pathlib.Path, flags: Sequence[str] = (), include: Sequence[str] = (),
           only: str = "", made: pathlib.Path | None = None) -> tuple[pathlib.Path, str]:  # fmt: skip
     """The library of a test's kernels, and the seconds of the steps. `include`: folders that come first, as options;
-    `only`: as translate's; `made`: the folder that has the PTX."""
+    `only`: as translate's; `made`: a folder that may have the PTX."""
     folder.mkdir(parents=True, exist_ok=True)
     ptx, cpp, library = (folder / f"{source.stem}.{end}" for end in ("ptx", "cpp", "so"))
     seconds = {}
-    if made:
+    if made and (made / ptx.name).exists():
         ptx = made / ptx.name
     else:
         seconds["nvcc"] = to_ptx(source, ptx, include)
@@ -85,7 +85,7 @@ def main() -> int:
     parser.add_argument("program", type=pathlib.Path)
     parser.add_argument("tests", nargs="*")
     options = parser.parse_args()
-    if not options.ptx and not shutil.which(resources.NVCC):
+    if not shutil.which(resources.NVCC):
         sys.exit(f"there is no {resources.NVCC} on the PATH")
     names = options.tests or [p.stem for p in sorted((ROOT / "tests/kernels").glob("*_test.cpp"))]
     print(f"orders of threads, blocks and streams: {', '.join(ORDERS)}", flush=True)
