@@ -1,6 +1,7 @@
 """Rows of the benchmarks beside PyTorch, taking turns within one run: a program says how long a call of a row takes, so
-do its other peers and PyTorch's counterpart (torch_rows.py), then the next turn. The least of all turns counts; a ratio
-is a peer's time over ours. Prints a Markdown table.
+do its other peers and PyTorch's counterpart (torch_rows.py), then the next turn, which another begins. A time is the
+least of all turns; a ratio is a peer's time over ours, the median of all turns: a processor whose clock changes from
+second to second gives its best second to whom it likes, while who takes turns shares each. Prints a Markdown table.
 
 usage: beside.py --programs PATH,PATH... [--threads 1,2] [--repeats N] [--save FOLDER] [FILTER...]
 
@@ -10,14 +11,22 @@ and .md; what such a file of the same day already says of other rows stays.
 import argparse
 import datetime
 import json
+import operator
 import os
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+
+# Seconds between two turns with several threads, in which those of the one stop waiting busily: OpenMP's do for 300,000
+# pauses, about 8 ms, OpenBLAS's for 27 ms unless told (a turn calls without a break, so that they need not).
+REST = 15e-3
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")  # 2^20 cycles
 
 
 def sample(run, target=3e-3):
@@ -64,14 +73,17 @@ def measure(program, filters, threads, repeats, torch_rows):
         if counterpart:
             turns["PyTorch"] = lambda: sample(counterpart) / row["items"]
         taken = {who: [] for who in turns}
+        order = list(turns)
         for _ in range(repeats):
-            for who, turn in turns.items():
-                time.sleep(5e-3 if threads > 1 else 0)  # the threads of the one stop spinning before the next begins
-                taken[who].append(turn())
+            for who in order:
+                time.sleep(REST if threads > 1 else 0)
+                taken[who].append(turns[who]())
+            order.append(order.pop(0))
         row["threads"] = threads
         row["program"] = os.path.basename(program)
         row["seconds"] = {who: min(t) for who, t in taken.items()}
-        row["median"] = {who: sorted(t)[len(t) // 2] for who, t in taken.items()}
+        row["median"] = {who: statistics.median(t) for who, t in taken.items()}
+        row["ratio"] = {who: statistics.median(map(operator.truediv, t, taken["ergo"])) for who, t in taken.items()}
         print(line_of(row), flush=True)
     ours.stdin.close()
     if ours.wait() != 0:
@@ -87,9 +99,9 @@ def line_of(row):
     seconds = row["seconds"]
     mine, torch = seconds["ergo"], seconds.get("PyTorch")
     others = {w: s for w, s in seconds.items() if w not in ("ergo", "PyTorch")}
-    others = ", ".join(f"{w} {duration(s)} ({s / mine:.2f})" for w, s in others.items())
-    ratio = f"{torch / mine:.2f}" if torch else ""
-    if torch and torch < mine:
+    others = ", ".join(f"{w} {duration(s)} ({row['ratio'][w]:.2f})" for w, s in others.items())
+    ratio = f"{row['ratio']['PyTorch']:.2f}" if torch else ""
+    if torch and row["ratio"]["PyTorch"] < 1:
         ratio = f"**{ratio}**"
     part = row["limit"] / mine
     fraction = f"{100 * part:.0f} %{' !' if part > 1.03 else ''}" if part else ""
@@ -103,8 +115,7 @@ def line_of(row):
 
 def summary(rows):
     beside = [r for r in rows if "PyTorch" in r["seconds"]]
-    slower = sorted((r["seconds"]["PyTorch"] / r["seconds"]["ergo"], r) for r in beside)
-    slower = [(ratio, r) for ratio, r in slower if ratio < 1]
+    slower = sorted(((r["ratio"]["PyTorch"], r) for r in beside if r["ratio"]["PyTorch"] < 1), key=lambda x: x[0])
     text = f"{len(rows)} rows, {len(beside)} of them beside PyTorch; {len(slower)} slower than PyTorch"
     return text + "".join(f"\n- {ratio:.2f} {r['name']}, {r['threads']} thread(s)" for ratio, r in slower)
 
@@ -127,8 +138,8 @@ def save(folder, machine, rows):
     facts = ", ".join(f"{k} {v}" for k, v in machine.items())
     lines = [
         f"# {base.name}", "", facts + ".", "",
-        "The least of several turns, ours and the peers' taken alternately in one run. A ratio is the peer's time over "
-        "ours, bold where it is below 1. The limit is that of this machine in the same run; what exceeds it (!) read "
+        "Several turns, ours and the peers' taken alternately in one run: the least time of each, and as ratio the median "
+        "of the peer's time over ours of the same turn, bold where it is below 1. The limit is that of this machine in the same run; what exceeds it (!) read "
         "more than it wrote, or met a busy machine when the limit was measured.", "",
         HEAD, *(line_of(r) for r in rows), "", summary(rows), "",
     ]  # fmt: skip
