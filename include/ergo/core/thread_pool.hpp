@@ -130,25 +130,47 @@ inline bool take_share(Worker& worker) {
   return __atomic_compare_exchange_n(&worker.state, &expected, kIdle, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-// Moves this worker off a processor that the caller or a lower worker computes on. A woken thread often lands beside
-// the one that woke it, and the two then take turns there, for tenths of a second, until the system balances its load.
-ERGO_ONCE void spread_out(Worker& worker) {
-  ThreadPool& pool = thread_pool;
-  const int own = sched_getcpu();
-  __atomic_store_n(&worker.processor, own, __ATOMIC_RELAXED);
-  cpu_set_t all, left;
-  bool alone = true;
-  for (const Worker* w = pool.workers; w != &worker && alone; ++w)
-    alone = __atomic_load_n(&w->processor, __ATOMIC_RELAXED) != own;
-  if (alone || sched_getaffinity(0, sizeof all, &all) != 0) return;
-  left = all;
-  for (const Worker* w = pool.workers; w != &worker; ++w) {
+// The processors on which neither the caller nor a lower worker was last seen, of those this thread may run on.
+inline cpu_set_t processors_left(const Worker& worker, const cpu_set_t& all) {
+  cpu_set_t left = all;
+  for (const Worker* w = thread_pool.workers; w != &worker; ++w) {
     const int taken = __atomic_load_n(&w->processor, __ATOMIC_RELAXED);
     if (taken >= 0 && taken < CPU_SETSIZE) CPU_CLR(taken, &left);
   }
+  return left;
+}
+
+// Moves this worker off a processor that the caller or a lower worker computes on. A woken thread often lands beside
+// the one that woke it, and the two then take turns there, for tenths of a second, until the system balances its load.
+ERGO_ONCE void spread_out(Worker& worker) {
+  const int own = sched_getcpu();
+  __atomic_store_n(&worker.processor, own, __ATOMIC_RELAXED);
+  cpu_set_t all;
+  bool alone = true;
+  for (const Worker* w = thread_pool.workers; w != &worker && alone; ++w)
+    alone = __atomic_load_n(&w->processor, __ATOMIC_RELAXED) != own;
+  if (alone || sched_getaffinity(0, sizeof all, &all) != 0) return;
+  const cpu_set_t left = processors_left(worker, all);
   if (CPU_COUNT(&left) == 0 || sched_setaffinity(0, sizeof left, &left) != 0) return;
   sched_setaffinity(0, sizeof all, &all);
   __atomic_store_n(&worker.processor, sched_getcpu(), __ATOMIC_RELAXED);
+}
+
+// Sleeps until there is work. Meanwhile the worker may not run beside the caller: woken there, it would wait for a
+// processor that the caller does not leave, while another is idle.
+ERGO_ONCE void sleep_until_woken(Worker& worker) {
+  cpu_set_t all, now;
+  const bool known = sched_getaffinity(0, sizeof all, &all) == 0;
+  const cpu_set_t left = known ? processors_left(worker, all) : all;
+  const bool moved = known && CPU_COUNT(&left) > 0 && sched_setaffinity(0, sizeof left, &left) == 0;
+  int expected = kIdle;
+  if (__atomic_compare_exchange_n(&worker.state, &expected, kAsleep, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+    while (__atomic_load_n(&worker.state, __ATOMIC_RELAXED) == kAsleep) futex_wait(&worker.state, kAsleep);
+  }
+  // What another set meanwhile stays.
+  if (moved && sched_getaffinity(0, sizeof now, &now) == 0 && CPU_EQUAL(&now, &left)) {
+    sched_setaffinity(0, sizeof all, &all);
+  }
 }
 
 inline void wait_for_share(Worker& worker) {
@@ -159,10 +181,7 @@ inline void wait_for_share(Worker& worker) {
       if (__atomic_load_n(&worker.state, __ATOMIC_RELAXED) == kWork && take_share(worker)) return;
       cpu_relax();
     }
-    int expected = kIdle;
-    if (__atomic_compare_exchange_n(&worker.state, &expected, kAsleep, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-      while (__atomic_load_n(&worker.state, __ATOMIC_RELAXED) == kAsleep) futex_wait(&worker.state, kAsleep);
-    }
+    sleep_until_woken(worker);
   }
 }
 
