@@ -133,11 +133,12 @@ def compile_source(task):
     out = folder / re.sub(r"\W", "_", name)
     command = [NVCC, *FLAGS]
     if looked_into:
-        for arch in ARCHITECTURES:
-            command += ["-gencode", f"arch=compute_{arch},code=sm_{arch}"]
+        codes = [f"sm_{arch}" for arch in ARCHITECTURES]
         if name.startswith("kernels/"):  # their PTX too, for tests/simt/ptx
-            command += ["-gencode", f"arch=compute_{DISASSEMBLED},code=compute_{DISASSEMBLED}", "-lineinfo"]
-        command += ["-Xptxas", "-v", "-fatbin"]
+            codes.append(f"compute_{ARCHITECTURES[0]}")
+            command.append("-lineinfo")
+        # One PTX for all: the sources do not ask which architecture they are compiled for.
+        command += ["-gencode", f"arch=compute_{ARCHITECTURES[0]},code=[{','.join(codes)}]", "-Xptxas", "-v", "-fatbin"]
         command += LONG_DOUBLE if name.startswith("cuda/") else []
     elif name == "examples/quickstart":
         command += ["-gencode", "arch=compute_90,code=sm_90", "-DERGO_COMPILED", "-c"]
