@@ -219,6 +219,12 @@ FUNCTION(cbrt)
 FUNCTION(sin)
 FUNCTION(cos)
 FUNCTION(tan)
+FUNCTION(asin)
+FUNCTION(acos)
+FUNCTION(atan)
+FUNCTION(asinh)
+FUNCTION(acosh)
+FUNCTION(atanh)
 FUNCTION(erf)
 FUNCTION(erfc)
 FUNCTION(ndtr)
@@ -279,6 +285,12 @@ std::vector<Case<T>> cases() {
       ROW(sin, 2, 2, R{-1e6, 1e6}, R{-10, 10}),
       ROW(cos, 2, 2, R{-1e6, 1e6}, R{-10, 10}),
       ROW(tan, 2, 2, R{-1e6, 1e6}, R{-10, 10}),
+      ROW(asin, 2, 2, R{-1, 1}, R{T(0.49), T(0.51)}, R{T(-1.1), T(-0.9)}),
+      ROW(acos, 2, 2, R{-1, 1}, R{T(0.49), T(0.51)}, R{T(-1.1), T(-0.9)}),
+      ROW(atan, 2, 2, R{-max, max}, R{-10, 10}, R{T(-0.5), T(0.5)}),
+      ROW(asinh, 2, 2, R{-max, max}, R{-10, 10}, R{T(-0.5), T(0.5)}),
+      ROW(acosh, 2, 2, R{1, max}, R{T(0.9), 10}, R{T(1), T(1.1)}),
+      ROW(atanh, 2, 2, R{-1, 1}, R{T(-0.1), T(0.1)}, R{T(-1.1), T(-0.9)}),
       ROW(erf, one, single ? 1.25 : 2, R{-7, 7}, R{-1.5, 1.5}),
       ROW(erfc, one, one, R{single ? T(-10.5) : T(-28), single ? T(10.5) : T(28)}, R{-1.5, 3}),
       ROW(sqrt, 0.5, 0.5, R{0, max}),
@@ -306,6 +318,7 @@ std::vector<Case<T>> cases() {
   };
 FUNCTION(pow)
 FUNCTION(fmod)
+FUNCTION(atan2)
 #undef FUNCTION
 
 // `exact` for pairs of doubles or of floats.
@@ -363,6 +376,27 @@ void check_remainders() {
   check_pairs<Of_fmod, T>("fmod", a, b, 0, [](T x, T y) -> long double { return std::fmod(x, y); });
 }
 
+template <class T>
+void check_angles() {
+  const T max = std::numeric_limits<T>::max();
+  std::vector<T> a = sample<T>({{-10, 10}, {-max, max}}, 40000), b = a;
+  std::mt19937_64 g(test_seed());
+  std::shuffle(b.begin(), b.end(), g);
+  for (std::size_t i = 0; i < a.size(); i += 2) b[i] = a[i] * (T(0.25) + T(i % 1000) / 1000);
+  for (T x : specials<T>()) {
+    for (T y : specials<T>()) a.push_back(x), b.push_back(y);
+  }
+  if constexpr (sizeof(T) == 4) {
+    check_pairs<Of_atan2, T>("atan2", a, b, 2, [](T y, T x) {
+      return std::atan2(static_cast<long double>(y), static_cast<long double>(x));
+    });
+  } else {
+    const auto angle = reinterpret_cast<Quad (*)(Quad, Quad)>(reinterpret_cast<void*>(quad_function("atan2q")));
+    if (!angle) return skip("atan2 of double", "there is no libquadmath.so.0 to compare with");
+    check_pairs<Of_atan2, T>("atan2", a, b, 2, [angle](T y, T x) { return angle(Quad(y), Quad(x)); });
+  }
+}
+
 // The scalar overload gives the bits of a lane of the lowest set.
 template <class T>
 void check_scalar(T x) {
@@ -410,6 +444,10 @@ TEST_CASE("powers and remainders of two arguments") {
   check_powers<double>();
   check_remainders<float>();
   check_remainders<double>();
+}
+TEST_CASE("angles of points are within their bound") {
+  check_angles<float>();
+  check_angles<double>();
 }
 TEST_CASE("single numbers get the same formula") {
   for (float x : specials<float>()) check_scalar(x);

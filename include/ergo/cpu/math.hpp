@@ -8,6 +8,7 @@
 #include "ergo/cpu/math_basic.hpp"
 #include "ergo/cpu/math_error.hpp"
 #include "ergo/cpu/math_exp.hpp"
+#include "ergo/cpu/math_inverse.hpp"
 #include "ergo/cpu/math_log.hpp"
 #include "ergo/cpu/math_logistic.hpp"
 #include "ergo/cpu/math_power.hpp"
@@ -39,6 +40,12 @@ ERGO_SCALAR(cbrt)
 ERGO_SCALAR(sin)
 ERGO_SCALAR(cos)
 ERGO_SCALAR(tan)
+ERGO_SCALAR(asin)
+ERGO_SCALAR(acos)
+ERGO_SCALAR(atan)
+ERGO_SCALAR(asinh)
+ERGO_SCALAR(acosh)
+ERGO_SCALAR(atanh)
 ERGO_SCALAR(erf)
 ERGO_SCALAR(erfc)
 ERGO_SCALAR(ndtr)
@@ -52,6 +59,7 @@ ERGO_SCALAR(gelu_tanh)
 ERGO_SCALAR(copysign)
 ERGO_SCALAR(fmod)
 ERGO_SCALAR(pow)
+ERGO_SCALAR(atan2)
 #undef ERGO_SCALAR
 
 }  // namespace ergo::inline ERGO_BUILD::cpu
