@@ -4,8 +4,12 @@
 
 #include "ergo/autograd/map.hpp"
 #include "ergo/ops/activation.hpp"
+#include "ergo/ops/inverse_trigonometric.hpp"
+#include "ergo/ops/logarithm.hpp"
 #include "ergo/ops/logic.hpp"
+#include "ergo/ops/number_class.hpp"
 #include "ergo/ops/rounding.hpp"
+#include "ergo/ops/softsign.hpp"
 #include "support/cases.hpp"
 
 namespace cases {
@@ -82,6 +86,16 @@ double log_add_exp_of(double a, double b) {
   return a == b ? a + std::log(2.0) : larger(a, b) + std::log1p(std::exp(-std::abs(a - b)));
 }
 
+double log1mexp_of(double x) { return x > -0.6931 ? std::log(-std::expm1(x)) : std::log1p(-std::exp(x)); }
+double logit_of(double x) {
+  return x < 0.25 || x > 0.75 ? std::log(x) - std::log1p(-x) : std::log1p((2 * x - 1) / (1 - x));
+}
+double softsign_of(double x) { return std::isinf(x) ? std::copysign(1, x) : x / (1 + std::abs(x)); }
+double selu_of(double x) { return 1.0507009873554804934 * (x < 0 ? 1.6732632423543772848 * std::expm1(x) : x); }
+double mish_of(double x) { return x == -INFINITY ? -0.0 : x * std::tanh(softplus_of(x)); }
+double product_at_zero(double x, double y, double logarithm) { return x == 0 && !std::isnan(y) ? 0 : x * logarithm; }
+double number_of(double x) { return std::isnan(x) ? 3 : x == INFINITY ? 7 : x == -INFINITY ? -5 : x; }
+
 // A user's function for map.
 struct Gate {
   template <class A>
@@ -119,6 +133,22 @@ std::vector<Case> pointwise_cases() {
       UNARY(silu, (Range{-3, 3}), 3, silu_of(x)),
       UNARY(erf, (Range{-2, 2}), 3, std::erf(x)),
       UNARY(erfc, (Range{-2, 2}), 3, std::erfc(x)),
+      UNARY(exp2, (Range{-2, 2}), 3, std::exp2(x)),
+      UNARY(log2, (Range{0.4, 3}), 3, std::log2(x)),
+      UNARY(log10, (Range{0.4, 3}), 3, std::log10(x)),
+      UNARY(log1mexp, (Range{-3, -0.2}), 3, log1mexp_of(x)),
+      UNARY(logit, (Range{0.15, 0.85}), 3, logit_of(x)),
+      UNARY(cbrt, (Range{0.4, 3}), 3, std::cbrt(x)),
+      UNARY(asin, (Range{-0.8, 0.8}), 3, std::asin(x)),
+      UNARY(acos, (Range{-0.8, 0.8}), 3, std::acos(x)),
+      UNARY(atan, (Range{-2, 2}), 3, std::atan(x)),
+      UNARY(asinh, (Range{-2, 2}), 3, std::asinh(x)),
+      UNARY(acosh, (Range{1.3, 3}), 3, std::acosh(x)),
+      UNARY(atanh, (Range{-0.7, 0.7}), 3, std::atanh(x)),
+      UNARY(softsign, (Range{0.1, 2}), 3, softsign_of(x)),
+      UNARY(selu, (Range{-2, -0.1}), 3, selu_of(x)),
+      UNARY(mish, (Range{-3, 3}), 3, mish_of(x)),
+      UNARY(trunc, (Range{0.1, 0.9}), 0, std::trunc(x)),
       UNARY(floor, (Range{0.1, 0.9}), 0, std::floor(x)),
       UNARY(ceil, (Range{0.1, 0.9}), 0, std::ceil(x)),
       UNARY(round, (Range{0.1, 0.4}), 0, std::nearbyint(x)),
@@ -127,6 +157,14 @@ std::vector<Case> pointwise_cases() {
       BINARY("operator*", a * b, (Range{-2, 2}), (Range{-2, 2}), 3, a * b),
       BINARY("operator/", a / b, (Range{-2, 2}), (Range{0.5, 2}), 3, a / b),
       BINARY("pow", pow(a, b), (Range{0.4, 2}), (Range{-2, 2}), 3, std::pow(a, b)),
+      BINARY("xlogy", xlogy(a, b), (Range{0.2, 2}), (Range{0.4, 2}), 3, product_at_zero(a, b, std::log(b))),
+      BINARY("xlog1py", xlog1py(a, b), (Range{0.2, 2}), (Range{-0.5, 2}), 3, product_at_zero(a, b, std::log1p(b))),
+      BINARY("atan2", atan2(a, b), (Range{0.3, 2}), (Range{0.3, 2}), 3, std::atan2(a, b)),
+      BINARY("hypot", hypot(a, b), (Range{0.3, 2}), (Range{0.3, 2}), 3, std::hypot(a, b)),
+      BINARY("copysign", copysign(a, b), (Range{-2, -0.1}), (Range{0.1, 2}), 3, std::copysign(a, b)),
+      BINARY("lerp", lerp(a, b, a * b), (Range{-2, 2}), (Range{-2, 2}), 3, a + a * b * (b - a)),
+      BINARY("nan_to_num", nan_to_num(a * b, {.nan = 3, .posinf = 7, .neginf = -5}), (Range{-2, 2}), (Range{-2, 2}), 3,
+             number_of(a * b)),
       BINARY("maximum", maximum(a, b), (Range{-2, -0.1}), (Range{0.1, 2}), 2, larger(a, b)),
       BINARY("minimum", minimum(a, b), (Range{-2, -0.1}), (Range{0.1, 2}), 2, smaller(a, b)),
       BINARY("log_add_exp", log_add_exp(a, b), (Range{-2, 2}), (Range{-2, 2}), 3, log_add_exp_of(a, b)),
@@ -184,6 +222,18 @@ std::vector<Case> pointwise_cases() {
       "logical_not", [](const Doubles& v) { return cast<double>(logical_not(v[0] > v[1])); },
       [](const Floats& v) { return cast<float>(logical_not(v[0] > v[1])); },
       [](const double* at) { return double(!(at[0] > at[1])); });
+  logic(
+      "isnan", [](const Doubles& v) { return cast<double>(isnan(v[0] / v[1])); },
+      [](const Floats& v) { return cast<float>(isnan(v[0] / v[1])); },
+      [](const double* at) { return double(std::isnan(at[0] / at[1])); });
+  logic(
+      "isinf", [](const Doubles& v) { return cast<double>(isinf(v[0] / v[1])); },
+      [](const Floats& v) { return cast<float>(isinf(v[0] / v[1])); },
+      [](const double* at) { return double(std::isinf(at[0] / at[1])); });
+  logic(
+      "isfinite", [](const Doubles& v) { return cast<double>(isfinite(v[0] / v[1])); },
+      [](const Floats& v) { return cast<float>(isfinite(v[0] / v[1])); },
+      [](const double* at) { return double(std::isfinite(at[0] / at[1])); });
   return rows;
 }
 

@@ -1,4 +1,4 @@
-// floor, ceil, round (half to even): piecewise constant, so their derivatives are 0 of every order.
+// floor, ceil, trunc, round (half to even): piecewise constant, so their derivatives are 0 of every order.
 #pragma once
 
 #include "ergo/autograd/pointwise_call.hpp"
@@ -29,6 +29,14 @@ struct Ceil : PiecewiseConstant {
     return math::ceil(x);
   }
 };
+struct Trunc : PiecewiseConstant {
+  using light = void;
+  static constexpr auto name = "trunc";
+  template <class A>
+  static constexpr A value(const A& x) {
+    return math::trunc(x);
+  }
+};
 struct Round : PiecewiseConstant {
   using light = void;
   static constexpr auto name = "round";
@@ -42,6 +50,8 @@ struct Round : PiecewiseConstant {
 
 ERGO_UNARY(floor, detail::Floor)
 ERGO_UNARY(ceil, detail::Ceil)
+// Towards zero.
+ERGO_UNARY(trunc, detail::Trunc)
 ERGO_UNARY(round, detail::Round)
 
 }  // namespace ergo::inline ERGO_BUILD

@@ -1,5 +1,5 @@
-// Choosing and bounding: where, maximum, minimum, clip, abs, sign. NaN is passed on; at ties maximum and minimum share
-// their derivative, clip has 1 at its bounds.
+// Choosing and bounding: where, maximum, minimum, clip, lerp, abs, sign. NaN is passed on; at ties maximum and minimum
+// share their derivative, clip has 1 at its bounds.
 #pragma once
 
 #include "ergo/ops/arithmetic.hpp"
@@ -167,5 +167,35 @@ constexpr A Abs::partial(const A&, const A& x) {
   return sign(x);
 }
 }  // namespace detail
+
+namespace detail {
+struct Lerp {
+  static constexpr auto name = "lerp";
+  static constexpr Uses uses = Uses::inputs;
+  template <class A>
+  static constexpr A value(const A& a, const A& b, const A& t) {
+    return a + t * (b - a);
+  }
+  template <int I, class A>
+  static constexpr A partial(const A&, const A& a, const A& b, const A& t) {
+    if constexpr (I == 0)
+      return A(1) - t;
+    else if constexpr (I == 1)
+      return t;
+    else
+      return b - a;
+  }
+};
+}  // namespace detail
+// a + t (b - a), tensors or numbers; t may lie outside of [0, 1].
+template <class A, class B, class C>
+requires detail::OperandsLike<A, B, C>
+auto lerp(A&& a, const B& b, const C& t) {
+  return detail::pointwise_call<detail::Lerp, void>(std::forward<A>(a), b, t);
+}
+template <Field A>
+ERGO_INLINE constexpr A lerp(const A& a, const A& b, const A& t) {
+  return detail::evaluate<detail::Lerp>(a, b, t);
+}
 
 }  // namespace ergo::inline ERGO_BUILD
