@@ -96,6 +96,11 @@ double mish_of(double x) { return x == -INFINITY ? -0.0 : x * std::tanh(softplus
 double product_at_zero(double x, double y, double logarithm) { return x == 0 && !std::isnan(y) ? 0 : x * logarithm; }
 double number_of(double x) { return std::isnan(x) ? 3 : x == INFINITY ? 7 : x == -INFINITY ? -5 : x; }
 
+template <class T>
+Tensor<T> numbers_for(const Tensor<T>& x) {
+  return nan_to_num(x, {.nan = 3, .posinf = 7, .neginf = -5});
+}
+
 // A user's function for map.
 struct Gate {
   template <class A>
@@ -149,6 +154,7 @@ std::vector<Case> pointwise_cases() {
       UNARY(selu, (Range{-2, -0.1}), 3, selu_of(x)),
       UNARY(mish, (Range{-3, 3}), 3, mish_of(x)),
       UNARY(trunc, (Range{0.1, 0.9}), 0, std::trunc(x)),
+      UNARY(numbers_for, (Range{-2, 2}), 3, number_of(x)),
       UNARY(floor, (Range{0.1, 0.9}), 0, std::floor(x)),
       UNARY(ceil, (Range{0.1, 0.9}), 0, std::ceil(x)),
       UNARY(round, (Range{0.1, 0.4}), 0, std::nearbyint(x)),
@@ -162,9 +168,8 @@ std::vector<Case> pointwise_cases() {
       BINARY("atan2", atan2(a, b), (Range{0.3, 2}), (Range{0.3, 2}), 3, std::atan2(a, b)),
       BINARY("hypot", hypot(a, b), (Range{0.3, 2}), (Range{0.3, 2}), 3, std::hypot(a, b)),
       BINARY("copysign", copysign(a, b), (Range{-2, -0.1}), (Range{0.1, 2}), 3, std::copysign(a, b)),
-      BINARY("lerp", lerp(a, b, a * b), (Range{-2, 2}), (Range{-2, 2}), 3, a + a * b * (b - a)),
-      BINARY("nan_to_num", nan_to_num(a * b, {.nan = 3, .posinf = 7, .neginf = -5}), (Range{-2, 2}), (Range{-2, 2}), 3,
-             number_of(a * b)),
+      BINARY("lerp", lerp(a, b, 0.25), (Range{-2, 2}), (Range{-2, 2}), 3, a + 0.25 * (b - a)),
+      BINARY("lerp: weight", lerp(0.5, b, a), (Range{-2, 2}), (Range{-2, 2}), 3, 0.5 + a * (b - 0.5)),
       BINARY("maximum", maximum(a, b), (Range{-2, -0.1}), (Range{0.1, 2}), 2, larger(a, b)),
       BINARY("minimum", minimum(a, b), (Range{-2, -0.1}), (Range{0.1, 2}), 2, smaller(a, b)),
       BINARY("log_add_exp", log_add_exp(a, b), (Range{-2, 2}), (Range{-2, 2}), 3, log_add_exp_of(a, b)),
@@ -175,7 +180,10 @@ std::vector<Case> pointwise_cases() {
   };
   rows.push_back(BINARY("map", map(Gate{}, a, b), (Range{-2, 2}), (Range{-2, 2}), 3, a / (1 + std::exp(-(b * a)))));
   for (Case& c : rows)
-    if (c.name == "operator+") c.large = {{1200, 700}, {700}};  // its gradient only sums
+    if (c.name == "numbers_for")
+      c.name = "nan_to_num";
+    else if (c.name == "operator+")
+      c.large = {{1200, 700}, {700}};  // its gradient only sums
   // A negation is exact; comparisons and logic give bools, which count as 0 and 1 here.
   rows.push_back(UNARY(-, (Range{-2, 2}), 3, -x));
   rows.back().name = "operator-: unary";
@@ -222,18 +230,23 @@ std::vector<Case> pointwise_cases() {
       "logical_not", [](const Doubles& v) { return cast<double>(logical_not(v[0] > v[1])); },
       [](const Floats& v) { return cast<float>(logical_not(v[0] > v[1])); },
       [](const double* at) { return double(!(at[0] > at[1])); });
-  logic(
-      "isnan", [](const Doubles& v) { return cast<double>(isnan(v[0] / v[1])); },
-      [](const Floats& v) { return cast<float>(isnan(v[0] / v[1])); },
-      [](const double* at) { return double(std::isnan(at[0] / at[1])); });
-  logic(
-      "isinf", [](const Doubles& v) { return cast<double>(isinf(v[0] / v[1])); },
-      [](const Floats& v) { return cast<float>(isinf(v[0] / v[1])); },
-      [](const double* at) { return double(std::isinf(at[0] / at[1])); });
-  logic(
-      "isfinite", [](const Doubles& v) { return cast<double>(isfinite(v[0] / v[1])); },
-      [](const Floats& v) { return cast<float>(isfinite(v[0] / v[1])); },
-      [](const double* at) { return double(std::isfinite(at[0] / at[1])); });
+  const auto of_one = [&](const char* name, auto f64, auto f32, double (*scalar)(const double*)) {
+    rows.push_back(comparison(name, f64, f32, scalar));
+    rows.back().shapes = kUnary;
+    rows.back().large = {{300, 301}};
+  };
+  of_one(
+      "isnan", [](const Doubles& v) { return cast<double>(isnan(v[0])); },
+      [](const Floats& v) { return cast<float>(isnan(v[0])); },
+      [](const double* at) { return double(std::isnan(at[0])); });
+  of_one(
+      "isinf", [](const Doubles& v) { return cast<double>(isinf(v[0])); },
+      [](const Floats& v) { return cast<float>(isinf(v[0])); },
+      [](const double* at) { return double(std::isinf(at[0])); });
+  of_one(
+      "isfinite", [](const Doubles& v) { return cast<double>(isfinite(v[0])); },
+      [](const Floats& v) { return cast<float>(isfinite(v[0])); },
+      [](const double* at) { return double(std::isfinite(at[0])); });
   return rows;
 }
 

@@ -79,7 +79,7 @@ struct Logit {
     const A one = A(1), half = A(0.5);
     const auto upper = x >= half;
     const A m = where(upper, one - x, x + A(0)), n = where(upper, (x - half) + (x - half), one - (x + x));
-    const auto tiny = m < A(0x1p-124);
+    const auto tiny = where(m > A(0), m, one) < A(0x1p-124);
     const A y = math::log1p(where(tiny, n * A(0x1p-64), n) / m) + where(tiny, A(64 * kLn2), A(0));
     return where(upper, y, where(m == A(0), -A(__builtin_inf()), -y));
   }
