@@ -38,6 +38,7 @@
 #include "ergo/ops/normalization.hpp"
 #include "ergo/ops/number_class.hpp"
 #include "ergo/ops/padding.hpp"
+#include "ergo/ops/pointwise_loss.hpp"
 #include "ergo/ops/pooling.hpp"
 #include "ergo/ops/random.hpp"
 #include "ergo/ops/random_draw.hpp"
