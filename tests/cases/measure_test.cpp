@@ -16,7 +16,8 @@ TEST_CASE("every row is measured") {
   const char* asked = std::getenv("ERGO_MEASURE");
   const int repeats = asked ? std::atoi(asked) : 1;
   if (asked) std::printf("%-36s %14s %14s %14s\n", "row", "elements", "forward us", "gradient us");
-  for (const auto& table : {pointwise_cases(), reduction_cases(), loss_cases(), movement_cases(), indexing_cases(), network_cases()})
+  for (const auto& table : {pointwise_cases(), reduction_cases(), loss_cases(), descriptive_cases(), movement_cases(),
+                            indexing_cases(), network_cases()})
     for (const Case& c : table) {
       CAPTURE(c.name);
       const Cost cost = measure(c, repeats);

@@ -162,8 +162,9 @@ namespace ergo::inline ERGO_BUILD::detail { void eighth(); }
 
 TEST_CASE("every public operation has a row in the case table") {
   Names rows;
-  for (auto* table : {&cases::pointwise_cases, &cases::reduction_cases, &cases::loss_cases, &cases::movement_cases, &cases::indexing_cases,
-                      &cases::network_cases, &cases::constant_cases, &cases::random_cases})
+  for (auto* table : {&cases::pointwise_cases, &cases::reduction_cases, &cases::loss_cases, &cases::descriptive_cases,
+                      &cases::movement_cases, &cases::indexing_cases, &cases::network_cases, &cases::constant_cases,
+                      &cases::random_cases})
     for (const cases::Case& c : (*table)()) rows.insert(cases::public_name(c.name));
   const Names names = all_public_names();
   MESSAGE(names.size() << " public operations, " << rows.size() << " of them with rows");

@@ -49,6 +49,8 @@ TEST_CASE("reduction: values") { run(reduction_cases(), check_device_values, kMi
 TEST_CASE("reduction: derivatives") { run(reduction_cases(), check_device_derivatives, kMissing); }
 TEST_CASE("loss: values") { run(loss_cases(), check_device_values, kMissing); }
 TEST_CASE("loss: derivatives") { run(loss_cases(), check_device_derivatives, kMissing); }
+TEST_CASE("descriptive: values") { run(descriptive_cases(), check_device_values, kMissing); }
+TEST_CASE("descriptive: derivatives") { run(descriptive_cases(), check_device_derivatives, kMissing); }
 TEST_CASE("movement: values") { run(movement_cases(), check_device_values, kMissing); }
 TEST_CASE("movement: derivatives") { run(movement_cases(), check_device_derivatives, kMissing); }
 TEST_CASE("indexing: values") { run(indexing_cases(), check_device_values, kMissing); }
@@ -62,8 +64,8 @@ TEST_CASE("random: derivatives") { run(random_cases(), check_device_derivatives,
 #if defined(ERGO_EMULATED)
 TEST_CASE("launches: every row keeps to its line, and has one") {
   std::set<std::string> rows;
-  for (auto* table : {&pointwise_cases, &reduction_cases, &loss_cases, &movement_cases, &indexing_cases, &network_cases,
-                      &constant_cases, &random_cases})
+  for (auto* table : {&pointwise_cases, &reduction_cases, &loss_cases, &descriptive_cases, &movement_cases, &indexing_cases,
+                      &network_cases, &constant_cases, &random_cases})
     for (const Case& c : (*table)()) {
       rows.insert(c.name);
       const auto& lines = launch_lines();
