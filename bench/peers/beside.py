@@ -138,9 +138,9 @@ def save(folder, machine, rows):
     facts = ", ".join(f"{k} {v}" for k, v in machine.items())
     lines = [
         f"# {base.name}", "", facts + ".", "",
-        "Several turns, ours and the peers' taken alternately in one run: the least time of each, and as ratio the median "
-        "of the peer's time over ours of the same turn, bold where it is below 1. The limit is that of this machine in the same run; what exceeds it (!) read "
-        "more than it wrote, or met a busy machine when the limit was measured.", "",
+        "Several turns, ours and the peers' taken alternately in one run: the least time of each, and as ratio the "
+        "median of the peer's time over ours of the same turn, bold where it is below 1. The limit is that of this "
+        "machine in the same run; what exceeds it (!) read more than it wrote, or met a busy machine when the limit was measured.", "",
         HEAD, *(line_of(r) for r in rows), "", summary(rows), "",
     ]  # fmt: skip
     base.with_suffix(".md").write_text("\n".join(lines))

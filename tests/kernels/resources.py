@@ -250,6 +250,11 @@ def every_kernel():
     return {k for f in files for k in re.findall(r"__global__[^;{]*?\b(\w+_kernel)\(", f.read_text())}
 
 
+def asks_for_architecture():
+    files = [f for folder in ("kernels", "include/ergo") for f in (ROOT / folder).rglob("*.*")]  # no links are followed
+    return [str(f.relative_to(ROOT)) for f in files if f.is_file() and "__CUDA_ARCH__" in f.read_text()]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="*")
@@ -278,6 +283,11 @@ def main():
             ok = ok and not reason
             say = f"FAILED {name}: {reason}" if reason else f"passed {name}"
             print(f"{say} ({seconds:.1f} s)", *(f"\n  {n}" for n in notes), flush=True)
+    if not options.sources and ok:
+        asking = asks_for_architecture()
+        ok = not asking
+        say = f"FAILED one PTX for all: {', '.join(asking)} ask for __CUDA_ARCH__" if asking else "passed one PTX for all"
+        print(say, flush=True)
     if not options.sources and ok:
         missing = every_kernel() - {kernel for _, kernel, _ in rows}
         ok = not missing

@@ -156,12 +156,13 @@ ERGO_ONCE void spread_out(Worker& worker) {
   __atomic_store_n(&worker.processor, sched_getcpu(), __ATOMIC_RELAXED);
 }
 
-// Sleeps until there is work. Meanwhile the worker may not run beside the caller: woken there, it would wait for a
-// processor that the caller does not leave, while another is idle.
-ERGO_ONCE void sleep_until_woken(Worker& worker) {
+// Sleeps until there is work. Meanwhile a worker that is to have a processor of its own may not run beside the caller:
+// woken there, it would wait for a processor that the caller does not leave, while another is idle.
+ERGO_ONCE void sleep_until_woken(Worker& worker, bool apart) {
   cpu_set_t all, now;
-  const bool known = sched_getaffinity(0, sizeof all, &all) == 0;
-  const cpu_set_t left = known ? processors_left(worker, all) : all;
+  const bool known = apart && sched_getaffinity(0, sizeof all, &all) == 0;
+  cpu_set_t left;
+  if (known) left = processors_left(worker, all);
   const bool moved = known && CPU_COUNT(&left) > 0 && sched_setaffinity(0, sizeof left, &left) == 0;
   int expected = kIdle;
   if (__atomic_compare_exchange_n(&worker.state, &expected, kAsleep, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
@@ -176,12 +177,13 @@ ERGO_ONCE void sleep_until_woken(Worker& worker) {
 inline void wait_for_share(Worker& worker) {
   for (;;) {
     const int spins = __atomic_load_n(&thread_pool.spins, __ATOMIC_RELAXED);
+    const bool apart = spins == kSpins;  // no more threads than cores
     for (int i = 0; i < spins; ++i) {
-      if (i % kSpinsBetweenMoves == 0 && spins == kSpins) spread_out(worker);
+      if (i % kSpinsBetweenMoves == 0 && apart) spread_out(worker);
       if (__atomic_load_n(&worker.state, __ATOMIC_RELAXED) == kWork && take_share(worker)) return;
       cpu_relax();
     }
-    sleep_until_woken(worker);
+    sleep_until_woken(worker, apart);
   }
 }
 

@@ -4,7 +4,7 @@
 usage: check.py [--jobs N] [--folder FOLDER] [--ptx FOLDER] [--flags FLAGS] PROGRAM [TEST...]
 
 PROGRAM is the emulated program of tests/kernels (build/release/tests/kernels_tests); TEST is a name such as
-softmax_test, default every one. Each is compiled by nvcc to PTX (for compute_90, no machine code), translated, compiled
+softmax_test, default every one. Each is compiled by nvcc to PTX (no machine code), translated, compiled
 as a library in FOLDER (build/ptx), and run with SIMT_PTX naming it: in forward order, then in a random one of threads,
 blocks and streams whose seed is printed. FLAGS go to g++ too. nvcc is $CUDACXX or that of the PATH. With --ptx it is not
 called for the tests whose PTX that folder has: tests/kernels/resources.py made it of the same sources.
@@ -36,7 +36,7 @@ ORDERS = ("forward", f"random:{random.randrange(1, 10000)}")
 
 
 def to_ptx(source: pathlib.Path, out: pathlib.Path, include: Sequence[str] = ()) -> float:
-    target = ["-lineinfo", "-arch=compute_90", "-ptx", str(source), "-o", str(out)]
+    target = ["-lineinfo", f"-arch=compute_{resources.ARCHITECTURES[0]}", "-ptx", str(source), "-o", str(out)]
     return programs.run([resources.NVCC, *include, *resources.FLAGS, *target])[1]
 
 
