@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# check.sh COMPILER INCLUDE FILE      checks that a mistake is caught, and caught well
-# check.sh --self-test COMPILER       checks this script with made-up files
+# check.sh COMPILER INCLUDE FILE [FOLDER]      checks that a mistake is caught, and caught well
+# check.sh --headers COMPILER INCLUDE FOLDER   precompiles into FOLDER what every FILE includes
+# check.sh --self-test COMPILER                checks this script with made-up files
 #
 # FILE is a program with a mistake. It holds
 #   // expect: TEXT      a part of the diagnostic (may be repeated: each must appear)
@@ -16,10 +17,21 @@ fail() {
   return 1
 }
 
+flags=(-std=c++20 -Wall -Wextra)
+
+# Both compilers find common.hpp.gch beside common.hpp, which is empty.
+headers() {
+  local compiler=$1 include=$2 folder=$3
+  mkdir -p "$folder"
+  : >"$folder/common.hpp"
+  rm -f "$folder/common.hpp.gch"
+  "$compiler" "${flags[@]}" -I "$include" -x c++-header "$include/ergo/core/tensor.hpp" -o "$folder/common.hpp.gch"
+}
+
 check() {
-  local compiler=$1 include=$2 file=$3 name output text line lines
+  local compiler=$1 include=$2 file=$3 common=${4-} name output text line lines
   name=$(basename "$file")
-  local command=("$compiler" -std=c++20 -Wall -Wextra -fsyntax-only -I "$include" "$file")
+  local command=("$compiler" "${flags[@]}" -fsyntax-only -I "$include" ${common:+-include "$common/common.hpp"} "$file")
 
   mapfile -t expected < <(sed -n 's|^// expect: *||p' "$file")
   mapfile -t wrong < <(grep -nE '// wrong$' "$file" | cut -d: -f1)
@@ -88,4 +100,8 @@ END
   printf 'check.sh refuses every made-up flaw\n'
 }
 
-if [[ ${1-} == --self-test ]]; then self_test "$2"; else check "$@"; fi
+case ${1-} in
+  --self-test) self_test "$2" ;;
+  --headers) headers "${@:2}" ;;
+  *) check "$@" ;;
+esac

@@ -1,5 +1,4 @@
 // tril triu diagonal diag.
-// flags: -O0
 #include "movement_support.hpp"
 
 #include "ergo/ops/diagonal.hpp"

@@ -1,5 +1,4 @@
 // take gather_rows embedding take_along_axis scatter_add one_hot.
-// flags: -O0
 // label: threads
 #include <algorithm>
 

@@ -1,5 +1,4 @@
 // concatenate stack unstack split.
-// flags: -O0
 #include "movement_support.hpp"
 
 #include "ergo/ops/joining.hpp"

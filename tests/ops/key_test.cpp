@@ -1,5 +1,4 @@
 // Keys: derivation by Philox, batches, mapping, trees.
-// flags: -O0
 #include "ergo/ops/key.hpp"
 
 #include <doctest/doctest.h>

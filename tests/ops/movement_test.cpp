@@ -1,5 +1,4 @@
 // reshape flatten permute transpose swap_axes move_axis squeeze expand_dims broadcast_to meshgrid.
-// flags: -O0
 #include "movement_support.hpp"
 
 #include "ergo/ops/movement.hpp"

@@ -1,5 +1,4 @@
 // pad.
-// flags: -O0
 #include "movement_support.hpp"
 
 #include "ergo/ops/padding.hpp"

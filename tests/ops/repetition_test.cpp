@@ -1,5 +1,4 @@
 // tile repeat.
-// flags: -O0
 #include "movement_support.hpp"
 
 #include "ergo/ops/repetition.hpp"

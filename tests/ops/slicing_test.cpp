@@ -1,5 +1,4 @@
 // slice set_slice flip roll.
-// flags: -O0
 #include "movement_support.hpp"
 
 namespace ops_slicing_test {

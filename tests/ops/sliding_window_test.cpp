@@ -1,5 +1,4 @@
 // sliding_window.
-// flags: -O0
 #include "movement_support.hpp"
 
 #include "ergo/ops/movement.hpp"

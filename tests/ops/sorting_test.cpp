@@ -1,5 +1,4 @@
 // sort argsort.
-// flags: -O0
 // label: threads
 #include <algorithm>
 #include <limits>
