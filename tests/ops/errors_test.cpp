@@ -1,4 +1,4 @@
-// Golden texts of the network's operations: conv2d, max_pool2d, einsum; outside and inside transforms.
+// Golden texts: conv2d, max_pool2d, einsum, losses of pairs, samples and products; outside and inside transforms.
 // again: cuda
 #include <doctest/doctest.h>
 
@@ -6,11 +6,14 @@
 
 #include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/convolution.hpp"
+#include "ergo/ops/descriptive.hpp"
 #include "ergo/ops/einsum.hpp"
 #include "ergo/ops/joining.hpp"
 #include "ergo/ops/movement.hpp"
+#include "ergo/ops/pointwise_loss.hpp"
 #include "ergo/ops/pooling.hpp"
 #include "ergo/ops/reduction.hpp"
+#include "ergo/ops/tensor_product.hpp"
 #include "support/message.hpp"
 
 namespace ops_errors_test {
@@ -122,6 +125,41 @@ TEST_CASE("the same inside transforms, and everything works afterwards") {
   CHECK(detail::levels.depth == 0);
   CHECK(f(weight).item() == doctest::Approx(2 * 4 * 3 * 9 * 4 * 8));
   CHECK(grad(f)(weight).to_vector() == std::vector<float>(std::size_t(weight.numel()), 24));
+}
+
+TEST_CASE("losses of pairs") {
+  const X a = ones<float>({2, 3}), b = ones<float>({3});
+  const std::string pair = "(2, 3) x (3,): shapes differ; losses do not broadcast: reshape one of them";
+  CHECK(message_of([&] { mae(a, b); }) == "[mae] " + pair);
+  CHECK(message_of([&] { huber(a, b); }) == "[huber] " + pair);
+  CHECK(message_of([&] { huber(a, a, {.delta = 0}); }) == "[huber] .delta = 0: it must be positive");
+  CHECK(message_of([&] { huber(a, a, {.delta = std::numeric_limits<double>::quiet_NaN()}); }) ==
+        "[huber] .delta = nan: it must be positive");
+  CHECK(message_of([&] { binary_cross_entropy(a, b); }) == "[binary_cross_entropy] " + pair);
+  CHECK(message_of([&] {
+          binary_cross_entropy(a, a, {.positive_weight = ones<float>({2})});
+        }) == "[binary_cross_entropy] (2, 3): .positive_weight (2,) does not broadcast to it");
+  CHECK(message_of([&] { kl_divergence(a, b); }) == "[kl_divergence] " + pair);
+  CHECK(message_of([] {
+          kl_divergence(X(1), X(2));
+        }) == "[kl_divergence] (): logits need an axis of classes");
+}
+
+TEST_CASE("samples and products") {
+  const X a = ones<float>({2, 3}), b = ones<float>({3}), five = ones<float>({1, 1, 1, 1, 2});
+  CHECK(message_of([&] { stddev(a, 2); }) == "");
+  CHECK(message_of([&] { log_mean_exp(a, -3); }) == "");
+  CHECK(message_of([&] { count_nonzero(a, {0, 0}); }) == "");
+  CHECK(message_of([&] { covariance(b); }) == "[covariance] (3,): observations (..., n, d) in rows are expected");
+  CHECK(message_of([&] { correlation(b); }) == "[correlation] (3,): observations (..., n, d) in rows are expected");
+  CHECK(message_of([&] { cosine_similarity(a, b); }) ==
+        "[cosine_similarity] (2, 3) x (3,): shapes differ: broadcast_to one of them");
+  CHECK(message_of([&] { cosine_similarity(a, a, 2); }) == "");
+  CHECK(message_of([&] { outer(a, b); }) == "[outer] (2, 3) x (3,): two vectors are expected: flatten them");
+  CHECK(message_of([&] { tensordot(a, b); }) == "[tensordot] (2, 3) x (3,): there are not 2 axes to contract in both");
+  CHECK(message_of([&] { tensordot(a, a, 1); }) ==
+        "[tensordot] (2, 3) x (2, 3): the last 1 axes of the first and the first 1 of the second differ: (3,) and (2,)");
+  CHECK(message_of([&] { kron(a, five); }) == "[kron] (2, 3) x (1, 1, 1, 1, 2): at most four axes are supported");
 }
 
 }  // namespace ops_errors_test
