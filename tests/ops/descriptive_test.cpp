@@ -37,7 +37,7 @@ TEST_CASE("log_mean_exp neither overflows nor loses its tail") {
 }
 
 TEST_CASE("NaN is not zero") {
-  CHECK(count_nonzero(tensor<double>({0, -0.0, std::nan(""), 1})).item() == 3);
+  CHECK(count_nonzero(tensor<double>({0, -0.0, std::nan(""), 1})).item() == 2);
   CHECK(count_nonzero(tensor<bool>({true, false, true})).item() == 2);
 }
 

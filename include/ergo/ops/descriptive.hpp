@@ -20,6 +20,7 @@ Tensor<T> stddev(const Tensor<T>& x, const VarianceOptions& options = {}) {
 }
 template <Floating T>
 Tensor<T> stddev(const Tensor<T>& x, const Axes& axes, bool keepdims = false, const VarianceOptions& options = {}) {
+  detail::resolve_axes("stddev", x.array(), axes);  // an error names this operation
   return pointwise_op(detail::SafeRoot{}, variance(x, axes, keepdims, options));
 }
 template <Floating T>
@@ -47,13 +48,14 @@ Tensor<T> log_mean_exp(const Tensor<T>& x, const Axes& axes, bool keepdims = fal
 template <Floating T, std::same_as<bool> B>
 void log_mean_exp(const Tensor<T>& x, B axis) = delete;  // an axis is an integer; keepdims comes behind the axes
 
-// How many elements are not 0; NaN is not.
+// How many elements are not 0; NaN is one of them.
 template <class T>
 Tensor<std::int64_t> count_nonzero(const Tensor<T>& x) {
   return sum(x != Tensor<T>(T(0)));
 }
 template <class T>
 Tensor<std::int64_t> count_nonzero(const Tensor<T>& x, const Axes& axes, bool keepdims = false) {
+  detail::resolve_axes("count_nonzero", x.array(), axes);
   return sum(x != Tensor<T>(T(0)), axes, keepdims);
 }
 template <class T, std::same_as<bool> B>
@@ -93,6 +95,7 @@ Tensor<T> cosine_similarity(const Tensor<T>& x, const Tensor<T>& y, AnyInteger a
   detail::same_device("cosine_similarity", in, 2);
   if (x.shape() != y.shape()) detail::fail("cosine_similarity", in, 2, "shapes differ: broadcast_to one of them");
   const std::int64_t along = axis;
+  detail::resolve_axes("cosine_similarity", x.array(), Axes(along));
   const auto unit = [&](const Tensor<T>& v) {
     return pointwise_op(detail::SafeQuotient{}, v, norm(v, along, true));
   };
