@@ -1,4 +1,4 @@
-// What kind of number: isnan isinf isfinite, Tensor<bool>; and what touches signs and kinds alone: copysign, nan_to_num.
+// What kind of number: isnan isinf isfinite; and what touches signs and kinds alone: copysign, nan_to_num.
 #pragma once
 
 #include "ergo/ops/selection.hpp"

@@ -137,7 +137,8 @@ Tensor<T> binary_cross_entropy(const Tensor<T>& logits, const Tensor<T>& targets
   const Tensor<T> weight(options.positive_weight);
   Shape all = logits.shape();
   if (!detail::broadcast(all, weight.shape()) || all != logits.shape())
-    detail::fail("binary_cross_entropy", logits.array(), {".positive_weight ", weight.shape(), " does not broadcast to it"});
+    detail::fail("binary_cross_entropy", logits.array(),
+                 {".positive_weight ", weight.shape(), " does not broadcast to it"});
   return detail::reduced(detail::pointwise_call<detail::LogisticLoss, void>(logits, targets, weight),
                          options.reduction);
 }
