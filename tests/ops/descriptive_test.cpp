@@ -55,7 +55,8 @@ TEST_CASE("certain targets and logits far out") {
   CHECK(binary_cross_entropy(far, right, none).to_vector() == std::vector<double>(4, 0.0));
   CHECK(binary_cross_entropy(far, 1.0 - right, none).to_vector() ==
         std::vector<double>{1e4, 1e4, kInfinity, kInfinity});
-  const auto slope = grad([&](const X& z) { return binary_cross_entropy(z, right, {.reduction = Reduction::sum}); })(far);
+  const auto slope =
+      grad([&](const X& z) { return binary_cross_entropy(z, right, {.reduction = Reduction::sum}); })(far);
   CHECK(slope.to_vector() == std::vector<double>(4, 0.0));
 }
 

@@ -136,13 +136,10 @@ TEST_CASE("losses of pairs") {
   CHECK(message_of([&] { huber(a, a, {.delta = std::numeric_limits<double>::quiet_NaN()}); }) ==
         "[huber] .delta = nan: it must be positive");
   CHECK(message_of([&] { binary_cross_entropy(a, b); }) == "[binary_cross_entropy] " + pair);
-  CHECK(message_of([&] {
-          binary_cross_entropy(a, a, {.positive_weight = ones<float>({2})});
-        }) == "[binary_cross_entropy] (2, 3): .positive_weight (2,) does not broadcast to it");
+  CHECK(message_of([&] { binary_cross_entropy(a, a, {.positive_weight = ones<float>({2})}); }) ==
+        "[binary_cross_entropy] (2, 3): .positive_weight (2,) does not broadcast to it");
   CHECK(message_of([&] { kl_divergence(a, b); }) == "[kl_divergence] " + pair);
-  CHECK(message_of([] {
-          kl_divergence(X(1), X(2));
-        }) == "[kl_divergence] (): logits need an axis of classes");
+  CHECK(message_of([] { kl_divergence(X(1), X(2)); }) == "[kl_divergence] (): logits need an axis of classes");
 }
 
 TEST_CASE("samples and products") {
@@ -158,8 +155,9 @@ TEST_CASE("samples and products") {
         "[cosine_similarity] (2, 3): axis 2 is out of range for rank 2");
   CHECK(message_of([&] { outer(a, b); }) == "[outer] (2, 3) x (3,): two vectors are expected: flatten them");
   CHECK(message_of([&] { tensordot(a, b); }) == "[tensordot] (2, 3) x (3,): there are not 2 axes to contract in both");
-  CHECK(message_of([&] { tensordot(a, a, 1); }) ==
-        "[tensordot] (2, 3) x (2, 3): the last 1 axes of the first and the first 1 of the second differ: (3,) and (2,)");
+  CHECK(
+      message_of([&] { tensordot(a, a, 1); }) ==
+      "[tensordot] (2, 3) x (2, 3): the last 1 axes of the first and the first 1 of the second differ: (3,) and (2,)");
   CHECK(message_of([&] { kron(a, five); }) == "[kron] (2, 3) x (1, 1, 1, 1, 2): at most four axes are supported");
 }
 

@@ -45,7 +45,8 @@ void check_cost(const std::string& name, const char* part, const LaunchCost& cos
   std::snprintf(text, sizeof text, "%-46s %-8s %8ld %8ld %8ld %8ld %8lld", name.c_str(), part, cost.launches,
                 cost.products, cost.copies_to_host, cost.host_waits, static_cast<long long>(cost.bytes_left));
   noted.push_back(text);
-  CHECK_MESSAGE(cost.all() == launches, name, ", ", std::string(part), ": ", cost.all(), " launches, and not ", launches);
+  CHECK_MESSAGE(cost.all() == launches, name, ", ", std::string(part), ": ", cost.all(), " launches, and not ",
+                launches);
   CHECK_MESSAGE(cost.copies_to_host == 0, name, ", ", part, ": copies to the host");
   CHECK_MESSAGE(cost.host_waits == 0, name, ", ", part, ": the host waits");
   CHECK_MESSAGE(cost.bytes_left == 0, name, ", ", part, ": memory is left");

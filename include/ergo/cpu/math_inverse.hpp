@@ -40,16 +40,14 @@ template <>
 struct InverseTable<double> {
   static constexpr double kPi = 0x1.921fb54442d18p1, kPiRest = 0x1.1a62633145c07p-53;
   // 2^-59 and 2^-57
-  static constexpr double kAtan[] = {-0x1.5555555555555p-2, 0x1.99999999998e1p-3,  -0x1.2492492488296p-3,
-                                     0x1.c71c71c01b24cp-4,  -0x1.745d16026efd7p-4, 0x1.3b138e6372dcap-4,
-                                     -0x1.110ea50256abfp-4, 0x1.e1a7b2562efc5p-5,  -0x1.ad44da04adea3p-5,
-                                     0x1.7b20b751c966ap-5,  -0x1.37d750492dd9bp-5, 0x1.99b4e0c058248p-6,
-                                     -0x1.2dfbaab9786efp-7};
-  static constexpr double kAsin[] = {0x1.5555555555556p-3, 0x1.3333333332ecap-4, 0x1.6db6db6e31f13p-5,
-                                     0x1.f1c71c1db0623p-6, 0x1.6e8bb1c8209a2p-6, 0x1.1c4d35cf95421p-6,
-                                     0x1.c9cf07674736ap-7, 0x1.782651caa6547p-7, 0x1.52420b04b37bep-7,
-                                     0x1.65a9c4dfcf8b2p-8, 0x1.1d189408314eep-6, -0x1.e6aaa8a0a04ccp-7,
-                                     0x1.d72b2bc8155f8p-6};
+  static constexpr double kAtan[] = {
+      -0x1.5555555555555p-2, 0x1.99999999998e1p-3,  -0x1.2492492488296p-3, 0x1.c71c71c01b24cp-4,  -0x1.745d16026efd7p-4,
+      0x1.3b138e6372dcap-4,  -0x1.110ea50256abfp-4, 0x1.e1a7b2562efc5p-5,  -0x1.ad44da04adea3p-5, 0x1.7b20b751c966ap-5,
+      -0x1.37d750492dd9bp-5, 0x1.99b4e0c058248p-6,  -0x1.2dfbaab9786efp-7};
+  static constexpr double kAsin[] = {
+      0x1.5555555555556p-3, 0x1.3333333332ecap-4,  0x1.6db6db6e31f13p-5, 0x1.f1c71c1db0623p-6, 0x1.6e8bb1c8209a2p-6,
+      0x1.1c4d35cf95421p-6, 0x1.c9cf07674736ap-7,  0x1.782651caa6547p-7, 0x1.52420b04b37bep-7, 0x1.65a9c4dfcf8b2p-8,
+      0x1.1d189408314eep-6, -0x1.e6aaa8a0a04ccp-7, 0x1.d72b2bc8155f8p-6};
 };
 
 // atan(n / d) for 0 <= n <= d, d > 0: by pi / 4 and (n - d) / (n + d) where that difference is exact.

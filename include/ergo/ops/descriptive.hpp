@@ -96,9 +96,7 @@ Tensor<T> cosine_similarity(const Tensor<T>& x, const Tensor<T>& y, AnyInteger a
   if (x.shape() != y.shape()) detail::fail("cosine_similarity", in, 2, "shapes differ: broadcast_to one of them");
   const std::int64_t along = axis;
   detail::resolve_axes("cosine_similarity", x.array(), Axes(along));
-  const auto unit = [&](const Tensor<T>& v) {
-    return pointwise_op(detail::SafeQuotient{}, v, norm(v, along, true));
-  };
+  const auto unit = [&](const Tensor<T>& v) { return pointwise_op(detail::SafeQuotient{}, v, norm(v, along, true)); };
   return sum(unit(x) * unit(y), along);
 }
 

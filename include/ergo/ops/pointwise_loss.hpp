@@ -146,13 +146,10 @@ Tensor<T> binary_cross_entropy(const Tensor<T>& logits, const Tensor<T>& targets
 // sum p (log p - log q) over the last axis, p and q the softmax of logits of equal shapes (..., K), then reduced over
 // the rows. Where p is 0 nothing is added.
 template <Floating T>
-Tensor<T> kl_divergence(const Tensor<T>& logits_p, const Tensor<T>& logits_q,
-                        const KlDivergenceOptions& options = {}) {
+Tensor<T> kl_divergence(const Tensor<T>& logits_p, const Tensor<T>& logits_q, const KlDivergenceOptions& options = {}) {
   detail::check_pair("kl_divergence", logits_p, logits_q);
-  if (logits_p.rank() == 0)
-    detail::fail("kl_divergence", logits_p.array(), {"logits need an axis of classes"});
-  const Tensor<T> rows =
-      sum(pointwise_op(detail::Divergence{}, log_softmax(logits_p), log_softmax(logits_q)), -1);
+  if (logits_p.rank() == 0) detail::fail("kl_divergence", logits_p.array(), {"logits need an axis of classes"});
+  const Tensor<T> rows = sum(pointwise_op(detail::Divergence{}, log_softmax(logits_p), log_softmax(logits_q)), -1);
   return detail::reduced(rows, options.reduction);
 }
 
