@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "shape/source_tree.hpp"
-#include "support/cases.hpp"
+#include "support/case_tables.hpp"
 
 namespace cases_public_names_test {
 
@@ -162,10 +162,8 @@ namespace ergo::inline ERGO_BUILD::detail { void eighth(); }
 
 TEST_CASE("every public operation has a row in the case table") {
   Names rows;
-  for (auto* table : {&cases::pointwise_cases, &cases::reduction_cases, &cases::loss_cases, &cases::descriptive_cases,
-                      &cases::movement_cases, &cases::indexing_cases, &cases::network_cases, &cases::constant_cases,
-                      &cases::random_cases})
-    for (const cases::Case& c : (*table)()) rows.insert(cases::public_name(c.name));
+  for (auto* table : cases::kTables)
+    for (const cases::Case& c : table()) rows.insert(cases::public_name(c.name));
   const Names names = all_public_names();
   MESSAGE(names.size() << " public operations, " << rows.size() << " of them with rows");
   REQUIRE(names.size() > 100);

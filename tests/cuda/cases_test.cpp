@@ -13,6 +13,7 @@
 
 #include "ergo/core/error.hpp"
 #include "ergo/core/handle.hpp"
+#include "support/case_tables.hpp"
 #include "support/device_drivers.hpp"
 #include "support/launch_costs.hpp"
 #include "support/skip.hpp"
@@ -64,9 +65,8 @@ TEST_CASE("random: derivatives") { run(random_cases(), check_device_derivatives,
 #if defined(ERGO_EMULATED)
 TEST_CASE("launches: every row keeps to its line, and has one") {
   std::set<std::string> rows;
-  for (auto* table : {&pointwise_cases, &reduction_cases, &loss_cases, &descriptive_cases, &movement_cases, &indexing_cases,
-                      &network_cases, &constant_cases, &random_cases})
-    for (const Case& c : (*table)()) {
+  for (auto* table : kTables)
+    for (const Case& c : table()) {
       rows.insert(c.name);
       const auto& lines = launch_lines();
       const auto line = std::find_if(lines.begin(), lines.end(), [&](const LaunchLine& l) { return c.name == l.row; });
