@@ -119,8 +119,8 @@ __device__ __forceinline__ void box_muller(T u, T angle, bool negative, bool swa
   const T length = root(-2 * log_of(u)), radius = (negative ? -length : length) * deviation, z = angle * angle;
   const T sine = fused(z * angle, polynomial<Table::kSin>(z), angle);
   const T cosine = fused(z * z, polynomial<Table::kCos>(z), fused(z, T(-0.5), T(1)));
-  x = radius * (swap ? sine : cosine);
-  y = radius * (swap ? cosine : sine);
+  x = product(radius, swap ? sine : cosine);  // a mean is added: in the 16-bit kernel as in the float one
+  y = product(radius, swap ? cosine : sine);
 }
 
 // Elements of a counter's words, as cpu's kinds make them.

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "ergo/ops/cross_entropy.hpp"
+#include "ergo/ops/movement.hpp"
 #include "ergo/ops/normalization.hpp"
 #include "ergo/ops/scan.hpp"
 #include "ergo/ops/statistics.hpp"

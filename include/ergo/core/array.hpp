@@ -133,7 +133,7 @@ struct Array {
   void settle() {
     std::int64_t n = size_of(dtype);
     bool dense = true, empty = false;
-    for (int i = shape.rank(); i-- > 0;) {
+    for (int i = shape.rank() - 1; i >= 0; --i) {
       empty |= shape[i] == 0;
       if (shape[i] != 1 && stride[i] != n) dense = false;
       __builtin_mul_overflow(n, shape[i], &n);
