@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "support/case_drivers.hpp"
+#include "support/case_tables.hpp"
 
 namespace cases_measure_test {
 
@@ -16,9 +17,8 @@ TEST_CASE("every row is measured") {
   const char* asked = std::getenv("ERGO_MEASURE");
   const int repeats = asked ? std::atoi(asked) : 1;
   if (asked) std::printf("%-36s %14s %14s %14s\n", "row", "elements", "forward us", "gradient us");
-  for (const auto& table : {pointwise_cases(), reduction_cases(), loss_cases(), descriptive_cases(), movement_cases(),
-                            indexing_cases(), network_cases()})
-    for (const Case& c : table) {
+  for (const Table& table : kTables)
+    for (const Case& c : table.rows()) {
       CAPTURE(c.name);
       const Cost cost = measure(c, repeats);
       CHECK(cost.forward > 0);

@@ -162,8 +162,8 @@ namespace ergo::inline ERGO_BUILD::detail { void eighth(); }
 
 TEST_CASE("every public operation has a row in the case table") {
   Names rows;
-  for (auto* table : cases::kTables)
-    for (const cases::Case& c : table()) rows.insert(cases::public_name(c.name));
+  for (const cases::Table& table : cases::kTables)
+    for (const cases::Case& c : table.rows()) rows.insert(cases::public_name(c.name));
   const Names names = all_public_names();
   MESSAGE(names.size() << " public operations, " << rows.size() << " of them with rows");
   REQUIRE(names.size() > 100);

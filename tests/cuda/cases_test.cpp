@@ -2,7 +2,6 @@
 // unit: own
 // sources: cases/*.cpp support/device_drivers.cpp support/launch_costs.cpp cuda/launch_*.cpp
 // The case table on a CUDA device: every row against the CPU, and what each costs in launches.
-// Rows whose operations have no kernel yet are named here, and a row that is named without need fails.
 // ERGO_SHOW_LAUNCHES=1 prints the launches.
 #include <doctest/doctest.h>
 
@@ -24,49 +23,29 @@ using namespace cases;
 
 namespace {
 
-void run(const std::vector<Case>& rows, void (*check)(const Case&), const std::vector<std::string>& missing) {
-  for (const Case& c : rows) {
-    CAPTURE(c.name);
-    std::string why;
-    try {
-      check(c);
-    } catch (const ergo::Error& e) { why = e.what(); }
-    const bool named = std::find(missing.begin(), missing.end(), public_name(c.name)) != missing.end();
-    CAPTURE(why);
-    if (named)
-      CHECK(why.find("no CUDA kernel yet") != std::string::npos);
-    else
+void check_tables(void (*check)(const Case&)) {
+  for (const Table& table : kTables)
+    for (const Case& c : table.rows()) {
+      CAPTURE(table.name);
+      CAPTURE(c.name);
+      std::string why;
+      try {
+        check(c);
+      } catch (const ergo::Error& e) { why = e.what(); }
       CHECK(why == "");
-  }
+    }
 }
-
-const std::vector<std::string> kMissing = {};
 
 }  // namespace
 
-TEST_CASE("pointwise: values") { run(pointwise_cases(), check_device_values, kMissing); }
-TEST_CASE("pointwise: derivatives") { run(pointwise_cases(), check_device_derivatives, kMissing); }
-TEST_CASE("reduction: values") { run(reduction_cases(), check_device_values, kMissing); }
-TEST_CASE("reduction: derivatives") { run(reduction_cases(), check_device_derivatives, kMissing); }
-TEST_CASE("loss: values") { run(loss_cases(), check_device_values, kMissing); }
-TEST_CASE("loss: derivatives") { run(loss_cases(), check_device_derivatives, kMissing); }
-TEST_CASE("descriptive: values") { run(descriptive_cases(), check_device_values, kMissing); }
-TEST_CASE("descriptive: derivatives") { run(descriptive_cases(), check_device_derivatives, kMissing); }
-TEST_CASE("movement: values") { run(movement_cases(), check_device_values, kMissing); }
-TEST_CASE("movement: derivatives") { run(movement_cases(), check_device_derivatives, kMissing); }
-TEST_CASE("indexing: values") { run(indexing_cases(), check_device_values, kMissing); }
-TEST_CASE("indexing: derivatives") { run(indexing_cases(), check_device_derivatives, kMissing); }
-TEST_CASE("network: values") { run(network_cases(), check_device_values, kMissing); }
-TEST_CASE("network: derivatives") { run(network_cases(), check_device_derivatives, kMissing); }
-TEST_CASE("constant: values") { run(constant_cases(), check_device_values, kMissing); }
-TEST_CASE("random: values") { run(random_cases(), check_device_values, kMissing); }
-TEST_CASE("random: derivatives") { run(random_cases(), check_device_derivatives, kMissing); }
+TEST_CASE("rows: values") { check_tables(check_device_values); }
+TEST_CASE("rows: derivatives") { check_tables(check_device_derivatives); }
 
 #if defined(ERGO_EMULATED)
 TEST_CASE("launches: every row keeps to its line, and has one") {
   std::set<std::string> rows;
-  for (auto* table : kTables)
-    for (const Case& c : table()) {
+  for (const Table& table : kTables)
+    for (const Case& c : table.rows()) {
       rows.insert(c.name);
       const auto& lines = launch_lines();
       const auto line = std::find_if(lines.begin(), lines.end(), [&](const LaunchLine& l) { return c.name == l.row; });

@@ -5,8 +5,15 @@
 
 namespace cases {
 
-inline constexpr std::vector<Case> (*kTables[])() = {
-    pointwise_cases, reduction_cases, loss_cases,     descriptive_cases, movement_cases,
-    indexing_cases,  network_cases,   constant_cases, random_cases};
+struct Table {
+  const char* name;
+  std::vector<Case> (*rows)();
+};
+
+inline constexpr Table kTables[] = {
+    {"pointwise", pointwise_cases},     {"reduction", reduction_cases}, {"loss", loss_cases},
+    {"descriptive", descriptive_cases}, {"movement", movement_cases},   {"indexing", indexing_cases},
+    {"network", network_cases},         {"constant", constant_cases},   {"random", random_cases},
+};
 
 }  // namespace cases
