@@ -48,15 +48,15 @@ TEST_CASE("A6: orthogonal networks learn in a time that does not grow with depth
     if (depth == 64) steps64 = steps;
   }
   const auto gaussian16 = run(models::Start::gaussian, 16, 0);
-  int failed = 0;  // a single network may get there just in time
-  for (int i = 0; i < 5; ++i) failed += run(models::Start::gaussian, 32, i).steps < 0;
-  std::printf("A6  Gaussian, 16 matrices: %lld steps (>= 5 times orthogonal); 32: %d of 5 not within 1500 (>= 3)\n",
+  int failed = 0;  // of 32 matrices a network in ten gets there just in time
+  for (int i = 0; i < 7; ++i) failed += run(models::Start::gaussian, 32, i).steps < 0;
+  std::printf("A6  Gaussian, 16 matrices: %lld steps (>= 5 times orthogonal); 32: %d of 7 not within 1500 (>= 4)\n",
               static_cast<long long>(gaussian16.steps), failed);
   std::printf("A6  orthogonal steps(64) / steps(8) = %.3g (<= 2.5)\n", steps64 / steps8);
   std::printf("A6  best learning rate times depth varies by a factor %.3g (<= 2) from depth 8 on\n", most / least);
   CHECK(steps64 <= 2.5 * steps8);
   CHECK((gaussian16.steps == -1 || double(gaussian16.steps) >= 5 * steps16));
-  CHECK(failed >= 3);
+  CHECK(failed >= 4);
   CHECK(most <= 2 * least);
 }
 
