@@ -2,7 +2,14 @@
 // comes first, so the results must be the same bits in every order of linking.
 #pragma once
 
-#include <ergo/ergo.hpp>
+#include <ergo/core/tensor.hpp>
+
+#include <ergo/autograd/transforms.hpp>
+#include <ergo/ops/arithmetic.hpp>
+#include <ergo/ops/matmul.hpp>
+#include <ergo/ops/movement.hpp>
+#include <ergo/ops/reduction.hpp>
+#include <ergo/ops/trigonometric.hpp>
 
 #include <vector>
 
