@@ -135,7 +135,7 @@ Real side(const S& x) {
   return apart(x, constant<S>(0));
 }
 
-constexpr Real kLeastDivisor = 1e-4L;
+constexpr Real kLeastDivisor = 0.02L;  // the third derivative of 1 / x is 6 / x^4
 
 template <class S>
 S binary(Op op, const S& a, const S& b, const Noise& noise) {
@@ -158,7 +158,7 @@ S binary(Op op, const S& a, const S& b, const Noise& noise) {
       return apply(el::exp, b * apply(el::log, a));
     case Op::hypot:
       need(std::fabs(real(a)) + std::fabs(real(b)) > kLeastDivisor);
-      return apply(el::sqrt, a * a + b * b);
+      return apply(el::sqrt, noisy(a * a + b * b, noise));
     case Op::log_add_exp:
       return b + apply(el::softplus, a + minus(b));
     default:
@@ -168,7 +168,7 @@ S binary(Op op, const S& a, const S& b, const Noise& noise) {
 
 // Of a row; the number of elements is at least 1.
 template <class S>
-S reduced(Op op, const std::vector<S>& row) {
+S reduced(Op op, const std::vector<S>& row, const Noise& noise) {
   const Real n = Real(row.size());
   S total = constant<S>(op == Op::prod ? 1 : 0);
   switch (op) {
@@ -193,7 +193,7 @@ S reduced(Op op, const std::vector<S>& row) {
     case Op::norm:
       for (const S& x : row) total = total + x * x;
       need(real(total) > kLeastDivisor * kLeastDivisor);
-      return apply(el::sqrt, total);
+      return apply(el::sqrt, noisy(total, noise));
     case Op::variance: {
       S mean = constant<S>(0);
       for (const S& x : row) mean = mean + x;
@@ -222,7 +222,7 @@ Value<S> by_rows(const Value<S>& x, int axis, F f) {
 }
 template <class S>
 std::vector<S> softmax_of(const std::vector<S>& row, bool logs, const Noise& noise) {
-  const S shift = minus(noisy(reduced(Op::logsumexp, row), noise));
+  const S shift = minus(noisy(reduced(Op::logsumexp, row, noise), noise));
   std::vector<S> y;
   for (const S& x : row) y.push_back(logs ? x + shift : apply(el::exp, x + shift));
   return y;
@@ -352,7 +352,7 @@ Value<S> evaluate(const Step& step, const std::vector<const Value<S>*>& x, const
           i[axis] = k;
           row.push_back(x[0]->at[std::size_t(element_of(i, shape))]);
         }
-        return reduced(step.op, row);
+        return reduced(step.op, row, noise);
       });
       if (!n[1]) y.shape.erase(y.shape.begin() + n[0]);
       return y;
@@ -379,8 +379,8 @@ Value<S> evaluate(const Step& step, const std::vector<const Value<S>*>& x, const
     case Op::layer_norm: {
       need(!first.empty() && x[1]->shape == Extents{first.back()} && x[2]->shape == x[1]->shape);
       Value<S> y = by_rows(*x[0], int(x[0]->shape.size()) - 1, [&](std::vector<S> row) {
-        const S mean = noisy(reduced(Op::mean, row), noise),
-                scale = apply(el::rsqrt, reduced(Op::variance, row) + constant<S>(1e-5L));
+        const S mean = noisy(reduced(Op::mean, row, noise), noise),
+                scale = apply(el::rsqrt, reduced(Op::variance, row, noise) + constant<S>(1e-5L));
         for (S& v : row) v = (v + minus(mean)) * scale;
         return row;
       });
@@ -528,12 +528,13 @@ Value<S> evaluate(const Step& step, const std::vector<const Value<S>*>& x, const
 }
 
 // Past this nothing is compared: a number that another step hides may be infinite, or no number.
-constexpr Real kMostSize = 1e5;
+constexpr Real kMostSize = 3e3;
 
 template <class S>
 Value<S> noisy(Value<S> y, const Noise& noise) {
   for (S& e : y.at) {
     need(size(e) <= kMostSize);
+    if (noise.peak) *noise.peak = std::fmax(*noise.peak, size(e));
     e = noisy(e, noise);
   }
   return y;

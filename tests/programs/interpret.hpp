@@ -20,6 +20,7 @@ struct Value {
 struct Noise {
   Real size = 0;
   std::uint64_t seed = 0;
+  Real* peak = nullptr;  // gathers the largest number met
   Real moved(Real x) const {
     const double near = double(x);
     std::uint64_t bits;
