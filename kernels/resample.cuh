@@ -20,9 +20,7 @@ using cpu::Resampling;
 template <class Index>
 struct DivideBy {
   Divisor<Index> by;
-  __device__ __forceinline__ std::int64_t operator()(std::int64_t n) const {
-    return std::int64_t(by.divide(Index(n)));
-  }
+  __device__ __forceinline__ std::int64_t operator()(std::int64_t n) const { return std::int64_t(by.divide(Index(n))); }
 };
 // An axis in device code: of result `o` its row, of element `i` its users.
 template <Resampling Kind, class Index>

@@ -1,11 +1,12 @@
-// Rows of operations on the axes of channels-last images: average pools, interpolation, convolution of sequences and
-// the transposed one. References are naive loops in long double; linear operations are cubed.
+// Rows of operations on the axes of channels-last images: average pools, interpolation, grid_sample, convolution of
+// sequences and the transposed one. References are naive loops in long double; linear operations are cubed.
 #include <algorithm>
 
 #include "cases/sums.hpp"
 #include "ergo/ops/average_pooling.hpp"
 #include "ergo/ops/conv1d.hpp"
 #include "ergo/ops/conv_transpose.hpp"
+#include "ergo/ops/grid_sample.hpp"
 #include "ergo/ops/upsampling.hpp"
 
 namespace cases {
@@ -110,6 +111,71 @@ Reference interpolated(const Doubles& in, std::int64_t h, std::int64_t w, Weight
     return interpolated(in, s[-3] * (f), s[-2] * (f), &weight##_weight); \
   }
 #define TO_SIZE(h, w, weight) [](const Doubles& in) { return interpolated(in, h, w, &weight##_weight); }
+
+// A grid for images of s = (..., H, W, C): places that `moves` (in [-2, 2]) shift, but never across a kink: between a
+// twentieth and nine twentieths of a pixel behind a pixel's centre, some of them outside.
+template <class T>
+Tensor<T> places(const Tensor<T>& moves, const Shape& s) {
+  const Shape shape = moves.shape().last(3);
+  std::vector<T> base, scale;
+  for (std::int64_t i = 0; i < shape.numel(); ++i) {
+    const std::int64_t n = s[i % 2 ? -3 : -2], pixel = (i * 7 + 3) % (2 * n + 3) - n / 2 - 2;
+    base.push_back(T((2 * (double(pixel) + 0.25) + 1) / double(n) - 1));
+    scale.push_back(T(0.2 / double(n)));
+  }
+  return from_span<T>(base, shape) + moves * from_span<T>(scale, shape);
+}
+Reference sampled(const Doubles& in, GridMode mode, GridPadding padding) {
+  const Elements x(in[0]), grid(places(in[1], in[0].shape()));
+  const Shape s = x.shape.last(3), g = grid.shape, lead = x.shape.first(x.shape.rank() - 3);
+  const auto place = [&](Real coordinate, std::int64_t n) {
+    Real p = ((coordinate + 1) * Real(n) - 1) / 2;
+    if (padding == GridPadding::reflection)
+      while (p < -0.5L || p > Real(n) - 0.5L) p = p < -0.5L ? -1 - p : 2 * Real(n) - 1 - p;
+    return padding == GridPadding::zeros ? p : std::clamp<Real>(p, 0, Real(n - 1));
+  };
+  const auto share = [mode](Real p, std::int64_t i) {
+    if (mode == GridMode::nearest) return Real(std::nearbyint(p) == Real(i));
+    return std::max<Real>(0, 1 - std::abs(p - Real(i)));
+  };
+  return cubes(lead + g.last(3).first(2) + s.last(1), [&](const Place& p) {
+    const std::size_t n = p.size();
+    Place coordinate = p;
+    coordinate[n - 1] = 0;
+    const Real across = place(grid(coordinate), s[1]);
+    coordinate[n - 1] = 1;
+    const Real down = place(grid(coordinate), s[0]);
+    Real sum = 0;
+    for_each_place({s[0], s[1]}, [&](const Place& q) {
+      Place at = p;
+      at[n - 3] = q[0];
+      at[n - 2] = q[1];
+      sum += share(down, q[0]) * share(across, q[1]) * x(at);
+    });
+    return double(sum);
+  });
+}
+template <GridMode Mode, GridPadding Outside>
+Case grid_row(const char* name) {
+  const auto sample = [](const auto& in) {
+    return grid_sample(in[0], places(in[1], in[0].shape()), {.mode = Mode, .padding = Outside});
+  };
+  Case c = moving_row(name,
+                      {{{2, 3, 4, 2}, {2, 2, 3, 2}},
+                       {{3, 2, 1}, {4, 2, 2}},
+                       {{0, 4, 4, 2}, {0, 3, 2, 2}},
+                       {{2, 5, 3, 2}, {2, 0, 3, 2}},
+                       {{1, 1, 6, 17}, {1, 5, 4, 2}},
+                       {{1, 6, 5, 16}, {1, 7, 9, 2}}},
+                      {{2, 40, 48, 24}, {2, 50, 40, 2}}, sample,
+                      [](const Doubles& in) { return sampled(in, Mode, Outside); });
+  c.bare = [](const Floats& in) -> Tensor<float> {
+    return grid_sample(in[0], in[1], {.mode = Mode, .padding = Outside});
+  };
+  c.tolerance = 2e-5;  // of places, which are off by an ulp of the axis
+  c.tolerance64 = 1e-13;
+  return c;
+}
 
 // ---- convolutions ----
 
@@ -233,6 +299,12 @@ std::vector<Case> spatial_cases() {
                  OP(upsample_bicubic2d(x, {5, 3})), TO_SIZE(5, 3, cubic)),
       moving_row("upsample_bicubic2d: much smaller", {{{1, 7, 9, 1}}, {{2, 13, 11, 5}}}, {{4, 64, 65, 24}},
                  OP(upsample_bicubic2d(x, {2, 3})), TO_SIZE(2, 3, cubic)),
+
+      grid_row<GridMode::bilinear, GridPadding::zeros>("grid_sample"),
+      grid_row<GridMode::bilinear, GridPadding::border>("grid_sample: border"),
+      grid_row<GridMode::bilinear, GridPadding::reflection>("grid_sample: reflection"),
+      grid_row<GridMode::nearest, GridPadding::zeros>("grid_sample: nearest"),
+      grid_row<GridMode::nearest, GridPadding::reflection>("grid_sample: nearest, reflection"),
 
       row("conv1d", {{{2, 5, 3}, {3, 3, 2}}, {{6, 1}, {2, 1, 3}}, {{0, 4, 2}, {3, 2, 3}}, {{2, 17, 5}, {3, 5, 17}}},
           {{8, 200, 16}, {3, 16, 32}}, CONV1D(),

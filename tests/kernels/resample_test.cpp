@@ -34,7 +34,9 @@ std::vector<T> numbers(std::mt19937& random, std::int64_t n) {
 std::vector<double> matrix(Resampling kind, const ResampleAxis& a) {
   std::vector<double> m(static_cast<std::size_t>(a.in * a.out));
   for (std::int64_t o = 0; o < a.out; ++o) {
-    const auto add = [&](std::int64_t i, long double w) { m[std::size_t(o * a.in + std::clamp<std::int64_t>(i, 0, a.in - 1))] += double(w); };
+    const auto add = [&](std::int64_t i, long double w) {
+      m[std::size_t(o * a.in + std::clamp<std::int64_t>(i, 0, a.in - 1))] += double(w);
+    };
     const long double at = (o + 0.5L) * a.in / a.out - 0.5L, floor = std::floor(at), t = at - floor;
     const auto q = std::int64_t(floor);
     if (kind == Resampling::windows) {
@@ -120,12 +122,10 @@ void check(std::int64_t n, std::int64_t c, const ResampleAxis& h, const Resample
   CAPTURE(w.in);
   CAPTURE(w.out);
   const auto a = matrix(Kind, h), b = matrix(Kind, w);
-  check_against<T>(n, c, h.in, w.in, h.out, w.out, a, b, false, l, [&](auto x, auto y) {
-    launch_resample<Kind, T>(stream(), "test", x, y, h, w);
-  });
-  check_against<T>(n, c, h.out, w.out, h.in, w.in, a, b, true, l, [&](auto g, auto dx) {
-    launch_resample_backward<Kind, T>(stream(), "test", g, dx, h, w);
-  });
+  check_against<T>(n, c, h.in, w.in, h.out, w.out, a, b, false, l,
+                   [&](auto x, auto y) { launch_resample<Kind, T>(stream(), "test", x, y, h, w); });
+  check_against<T>(n, c, h.out, w.out, h.in, w.in, a, b, true, l,
+                   [&](auto g, auto dx) { launch_resample_backward<Kind, T>(stream(), "test", g, dx, h, w); });
 }
 template <class T>
 void check_sizes(std::int64_t n, std::int64_t c, const ResampleAxis& h, const ResampleAxis& w, const Layout& l = {}) {

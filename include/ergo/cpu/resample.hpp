@@ -90,7 +90,8 @@ class TapTable {
  private:
   static std::int64_t count(Resampling kind, const ResampleAxis& a) {
     std::int64_t n = 0;
-    for (std::int64_t o = 0; o < a.out; ++o) with_row<T>(kind, a, o, [&](const auto& row) { n += row.end - row.first; });
+    for (std::int64_t o = 0; o < a.out; ++o)
+      with_row<T>(kind, a, o, [&](const auto& row) { n += row.end - row.first; });
     return n;
   }
   Scratch<Row> rows_;

@@ -51,8 +51,8 @@ struct TapRow {
     return sum;
   }
 };
-// Keys's cubic (1981) with a = -0.75, of the tap at a distance of t, and of the one beyond at 1 + t, where s = 1 - t: in
-// factors, so that no weight loses digits.
+// Keys's cubic (1981) with a = -0.75, of the tap at a distance of t, and of the one beyond at 1 + t, where s = 1 - t:
+// in factors, so that no weight loses digits.
 template <class A>
 constexpr A cubic_inner(A t, A s) {
   return s * (A(1) + t - A(1.25) * t * t);

@@ -31,10 +31,11 @@ Tensor<T> avg_pool2d(const Tensor<T>& x, Spatial kernel, AvgPoolOptions options 
     const std::int64_t out = detail::pooled_extent(op, a, n, size, stride, padding, options.ceil_mode);
     return detail::ResampleAxis{n, out, size, stride, padding.before, padding.after, options.count_padding};
   };
-  return linear_op(detail::Resample<detail::Resampling::windows>{
-                       axis(h, kernel.h, options.stride.h, options.padding.rows(h, kernel.h, options.stride.h, 1)),
-                       axis(w, kernel.w, options.stride.w, options.padding.columns(w, kernel.w, options.stride.w, 1))},
-                   x);
+  return linear_op(
+      detail::Resample<detail::Resampling::windows>{
+          axis(h, kernel.h, options.stride.h, options.padding.rows(h, kernel.h, options.stride.h, 1)),
+          axis(w, kernel.w, options.stride.w, options.padding.columns(w, kernel.w, options.stride.w, 1))},
+      x);
 }
 
 // The means over the plane: x (N, H, W, C) to (N, C). Of an empty plane NaN.
@@ -52,8 +53,7 @@ Tensor<T> adaptive_avg_pool2d(const Tensor<T>& x, Spatial size) {
   detail::check_images(op, x.array());
   detail::check_wanted(op, x.array(), size.h, size.w);
   if (size.h == 1 && size.w == 1) return mean(x, {-3, -2}, true);
-  return linear_op(
-      detail::Resample<detail::Resampling::adaptive>{{x.shape()[-3], size.h}, {x.shape()[-2], size.w}}, x);
+  return linear_op(detail::Resample<detail::Resampling::adaptive>{{x.shape()[-3], size.h}, {x.shape()[-2], size.w}}, x);
 }
 
 }  // namespace ergo::inline ERGO_BUILD

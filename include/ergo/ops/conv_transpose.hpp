@@ -50,12 +50,15 @@ inline cpu::Conv2dShape conv_transpose2d_sizes(Array& x, Array& w, const ConvTra
     wrong("padding is negative, or over 2^28");
   const auto extent = [&](std::int64_t n, std::int64_t k, std::int64_t stride, std::int64_t dilation, Ends cut,
                           std::int64_t more) {
-    return o.padding.is_same() ? n * stride
-                               : (n - 1) * stride + dilation * (k - 1) + 1 - cut.before - cut.after + more;
+    return o.padding.is_same() ? n * stride : (n - 1) * stride + dilation * (k - 1) + 1 - cut.before - cut.after + more;
   };
-  cpu::Conv2dShape s{0, extent(h, kh, o.stride.h, o.dilation.h, rows, o.output_padding.h),
-                     extent(wide, kw, o.stride.w, o.dilation.w, columns, o.output_padding.w), w.shape[3] * o.groups, kh,
-                     kw, c};
+  cpu::Conv2dShape s{0,
+                     extent(h, kh, o.stride.h, o.dilation.h, rows, o.output_padding.h),
+                     extent(wide, kw, o.stride.w, o.dilation.w, columns, o.output_padding.w),
+                     w.shape[3] * o.groups,
+                     kh,
+                     kw,
+                     c};
   if (s.h < 1 || s.w < 1) wrong({"the padding leaves a result of ", s.h, " by ", s.w});
   s.stride_h = o.stride.h;
   s.stride_w = o.stride.w;
