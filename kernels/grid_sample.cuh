@@ -21,14 +21,10 @@ struct GridRule {
   GridPadding padding;
 };
 struct DeviceRound {
-  template <class A>
-  __device__ __forceinline__ A floor(A x) const {
-    return ::floor(x);
-  }
-  template <class A>
-  __device__ __forceinline__ A nearest(A x) const {
-    return ::rint(x);
-  }
+  __device__ __forceinline__ float floor(float x) const { return ::floorf(x); }
+  __device__ __forceinline__ double floor(double x) const { return ::floor(x); }
+  __device__ __forceinline__ float nearest(float x) const { return ::rintf(x); }
+  __device__ __forceinline__ double nearest(double x) const { return ::rint(x); }
 };
 
 // Where a place of the grid lies in both axes of its image.
