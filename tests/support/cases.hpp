@@ -58,6 +58,7 @@ std::vector<Case> descriptive_cases();
 std::vector<Case> movement_cases();
 std::vector<Case> indexing_cases();
 std::vector<Case> network_cases();
+std::vector<Case> spatial_cases();
 std::vector<Case> constant_cases();
 std::vector<Case> random_cases();
 

@@ -42,6 +42,7 @@ class Padding2d {
   constexpr Padding2d(Ends rows, Ends columns) : rows_(rows), columns_(columns) {}
   constexpr Padding2d(Padding) : same_(true) {}
 
+  constexpr bool is_same() const { return same_; }
   Ends rows(std::int64_t n, std::int64_t kernel, std::int64_t stride, std::int64_t dilation) const {
     return same_ ? of_same(n, kernel, stride, dilation) : rows_;
   }
