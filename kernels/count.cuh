@@ -2,8 +2,8 @@
 // histogram, whose bins lie between ascending edges, half-open but for the last.
 //   y (L, n)[l, b] = the number of j with bin(l, j) == b
 //
-// Integers are counted, so atomics leave the same numbers in every order. Up to 2048 bins a block counts its elements in
-// shared memory and adds what it has to y; more are counted in y itself. Two launches: zeros, counts.
+// Integers are counted, so atomics leave the same numbers in every order. Up to 2048 bins a block counts its elements
+// in shared memory and adds what it has to y; more are counted in y itself. Two launches: zeros, counts.
 //
 // A bin outside, of an id or between edges that do not ascend, is told by the least position (index.cuh); elements
 // outside of the edges, and NaN, are in no bin.
@@ -110,8 +110,7 @@ void launch_bincount(Stream& stream, View<const I, 2> ids, View<Out, 2> y, std::
 }
 // y (L, n) row-major: how many of x (L, m) lie between the edges (L, n + 1), n > 0.
 template <class T, class Out>
-void launch_histogram(Stream& stream, View<const T, 2> x, View<const T, 2> edges, View<Out, 2> y,
-                      std::int64_t* fault) {
+void launch_histogram(Stream& stream, View<const T, 2> x, View<const T, 2> edges, View<Out, 2> y, std::int64_t* fault) {
   detail::count(stream, "histogram", EdgeBins<T>{x, edges, y.shape[1], fault}, y.shape[0], x.shape[1], y.shape[1],
                 y.data);
 }

@@ -6,9 +6,9 @@
 //
 // Rows (inner = 1): a warp takes 512 elements (256 where the state is a pair), four neighbours a lane and round, with a
 // scan by shuffles; a block takes tiles of eight such segments. Columns (inner > 1, and rows of up to 16 elements): a
-// thread goes down each. Where there are too few rows or columns to fill a GPU, they are cut into tiles of fixed length:
-// what tiles combine to, its running combinations, then each tile on its own: three launches. Which way is by shape
-// alone, so the order of combining is fixed.
+// thread goes down each. Where there are too few rows or columns to fill a GPU, they are cut into tiles of fixed
+// length: what tiles combine to, its running combinations, then each tile on its own: three launches. Which way is by
+// shape alone, so the order of combining is fixed.
 #pragma once
 
 #include "ergo/kernels/common/view.cuh"
@@ -26,7 +26,7 @@ inline constexpr int kScanItems = sizeof(typename M::State) > 8 ? 8 : 16;  // a 
 template <class M>
 inline constexpr int kScanSegment = 32 * kScanItems<M>;  // of a warp
 template <class M>
-inline constexpr int kScanTile = kScanBlock * kScanItems<M>;
+inline constexpr int kScanTile = kScanBlock* kScanItems<M>;
 
 // What comes before each tile, (outer, tiles, inner): written by the launch that sums, read by the one that writes y.
 template <class C>
@@ -74,8 +74,9 @@ struct ScanInputs {
 };
 // The elements k, ..., k + 3 of each input; `row` is where the row begins in x.
 template <class M>
-__device__ __forceinline__ void load_elements(const ScanInputs<M, 2>& in, std::int64_t row, std::int64_t k, bool reverse,
-                                              bool packs, Compute<typename M::In> (&e)[M::kInputs][kScanRound]) {
+__device__ __forceinline__ void load_elements(const ScanInputs<M, 2>& in, std::int64_t row, std::int64_t k,
+                                              bool reverse, bool packs,
+                                              Compute<typename M::In> (&e)[M::kInputs][kScanRound]) {
   load_scan(in.x, in.x.data + row, k, reverse, packs, e[0]);
   if constexpr (M::kInputs == 2) load_scan(in.x, in.second + row, k, reverse, packs, e[1]);
 }
@@ -140,8 +141,8 @@ __global__ void __launch_bounds__(kScanBlock)
       load_elements<M>(in, from, mine ? k : n, options.reverse, packs, e);
 #pragma unroll
       for (int i = 0; i < kScanRound; ++i) {
-        const C one = mine && k + i < n ? M::lift(element_of<M>(e, i), options.reverse ? n - 1 - (k + i) : k + i)
-                                            : M::identity();
+        const C one =
+            mine && k + i < n ? M::lift(element_of<M>(e, i), options.reverse ? n - 1 - (k + i) : k + i) : M::identity();
         v[r][i] = i > 0 ? M::combine(v[r][i - 1], one) : one;
       }
       C through = v[r][kScanRound - 1];  // the lanes up to this one
@@ -217,8 +218,7 @@ __global__ void __launch_bounds__(kScanBlock)
   const auto take = [&](const ScanElement<M>& element, std::int64_t at) {
     const C next = M::combine(sum, M::lift(element, start + step * at));
     if (!parts.sums)
-      to[at * to_step] =
-          narrow<Out>(result_of<M>([&] { return sum; }, [&] { return next; }, element, options));
+      to[at * to_step] = narrow<Out>(result_of<M>([&] { return sum; }, [&] { return next; }, element, options));
     sum = next;
   };
   const auto load = [&](std::int64_t at) {
@@ -291,8 +291,8 @@ std::size_t scan_workspace(const View<const typename M::In, 3>& x) {
 // One launch, or three where rows or columns are cut. `second`, of x's shape and strides, for an M of two inputs.
 // `workspace` is aligned to 16 bytes, and may be null where it is empty.
 template <class M>
-void launch_scan(Stream& stream, const char* name, const View<const typename M::In, 3>& x,
-                 const typename M::In* second, typename M::Out* y, std::byte* workspace, ScanOptions options = {}) {
+void launch_scan(Stream& stream, const char* name, const View<const typename M::In, 3>& x, const typename M::In* second,
+                 typename M::Out* y, std::byte* workspace, ScanOptions options = {}) {
   using namespace detail;
   using C = typename M::State;
   using Out = typename M::Out;
@@ -319,8 +319,8 @@ void launch_scan(Stream& stream, const char* name, const View<const typename M::
     const ScanInputs<M, 2> from{{x.data, {outer, n}, {x.stride[0], x.stride[1]}}, second};
     if (sums) {
       launch_scan_rows<M>(stream, name, from, y, options, {sums, nullptr, plan.tiles});
-      launch_scan_rows<Tiles>(stream, name, {row_major(static_cast<const C*>(sums), {outer, plan.tiles}), nullptr}, sums,
-                              exclusive, {});
+      launch_scan_rows<Tiles>(stream, name, {row_major(static_cast<const C*>(sums), {outer, plan.tiles}), nullptr},
+                              sums, exclusive, {});
     }
     launch_scan_rows<M>(stream, name, from, y, options, {nullptr, sums, plan.tiles});
   }

@@ -136,8 +136,8 @@ struct ArgExtremumScan {
   static constexpr bool kReads = false, kBoth = false;
   static __device__ __forceinline__ State identity() { return {Compute<T>(0), -1}; }
   static __device__ __forceinline__ State combine(const State& a, const State& b) {
-    const bool second = a.second < 0 || (b.second >= 0 && a.first == a.first &&
-                                         ExtremumScan<T, Largest>::wins(b.first, a.first));
+    const bool second =
+        a.second < 0 || (b.second >= 0 && a.first == a.first && ExtremumScan<T, Largest>::wins(b.first, a.first));
     return second ? b : a;
   }
   template <class E>

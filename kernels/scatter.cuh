@@ -238,13 +238,14 @@ SortedRows<std::uint32_t> scatter_sort(Stream& stream, const char* name, const V
 }
 
 template <class M, int V, class T>
-void scatter_runs(Stream& stream, const char* name, const View<const T, 3>& rows, const SortedRows<std::uint32_t>& sorted,
-                  std::int64_t key_stride, const View<T, 3>& y, Compute<T>* sums, bool adds) {
+void scatter_runs(Stream& stream, const char* name, const View<const T, 3>& rows,
+                  const SortedRows<std::uint32_t>& sorted, std::int64_t key_stride, const View<T, 3>& y,
+                  Compute<T>* sums, bool adds) {
   const std::int64_t m = rows.shape[1], packs = rows.shape[2] / V, total = rows.shape[0] * m * packs;
   const LaunchShape shape = index_shape(total, 1);
   const auto with = [&](auto kernel, auto by_packs, auto by_positions) {
-    launch(stream, name, shape, kernel, rows, sorted.key, sorted.place, key_stride, y, sums, scatter_slots(m),
-           adds, by_packs, by_positions);
+    launch(stream, name, shape, kernel, rows, sorted.key, sorted.place, key_stride, y, sums, scatter_slots(m), adds,
+           by_packs, by_positions);
   };
   if (fits_32_bits(total))
     with(scatter_runs_kernel<M, V, std::uint32_t, T>, FastDivisor::of(packs), FastDivisor::of(m));
@@ -254,8 +255,8 @@ void scatter_runs(Stream& stream, const char* name, const View<const T, 3>& rows
 
 // T: a floating or, to be summed, an unsigned type.
 template <class M, class T, class I>
-void scatter(Stream& stream, const char* name, const View<T, 3>& y, const View<const T, 3>& rows, const View<const I, 2>& indices,
-                 bool adds, void* workspace, std::int64_t* fault) {
+void scatter(Stream& stream, const char* name, const View<T, 3>& y, const View<const T, 3>& rows,
+             const View<const I, 2>& indices, bool adds, void* workspace, std::int64_t* fault) {
   const std::int64_t lead = y.shape[0], extent = y.shape[1], inner = y.shape[2], m = indices.shape[1];
   if (y.numel() == 0) return check_indices(stream, name, with_inner_axis(indices), extent, fault);
   if (!adds) scatter_fill<M>(stream, name, y);
@@ -275,8 +276,8 @@ void scatter(Stream& stream, const char* name, const View<T, 3>& y, const View<c
   while (columns < 5 && (std::int64_t{1} << columns) < inner) ++columns;
   const auto windows = blocks_for(m, kScatterRun), tiles = blocks_for(inner, std::int64_t{1} << columns);
   launch(stream, name, {dim3(static_cast<unsigned>(lead) * windows * tiles), dim3(kScatterFoldBlock)},
-         scatter_fold_kernel<M, kScatterFoldBlock, T>, sorted.key, key_stride, y, sums, scatter_slots(m), std::uint32_t(m),
-         adds, windows, tiles, columns);
+         scatter_fold_kernel<M, kScatterFoldBlock, T>, sorted.key, key_stride, y, sums, scatter_slots(m),
+         std::uint32_t(m), adds, windows, tiles, columns);
 }
 
 }  // namespace detail

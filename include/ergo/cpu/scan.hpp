@@ -22,8 +22,8 @@ using ScanOf = std::conditional_t<std::is_integral_v<T>, AccumulatorOf<M, T>, do
 template <class M, class C>
 inline constexpr bool scans_by_packs = std::is_floating_point_v<C> || std::is_same_v<M, SumOf>;
 
-// y[i] = carry, x[0], ..., x[i] combined, or up to x[i - 1], for n elements in the direction of `step`, which is 1 or -1; the
-// carry moves on. x and y point at the first element taken.
+// y[i] = carry, x[0], ..., x[i] combined, or up to x[i - 1], for n elements in the direction of `step`, which is 1 or
+// -1; the carry moves on. x and y point at the first element taken.
 template <class M, class T, class Out>
 struct ScanRowBody {
   using C = ScanOf<M, T>;
@@ -164,7 +164,7 @@ requires(!std::is_same_v<T, half> && !std::is_same_v<T, bfloat16>) Ref<Array> cu
       C carry[kBlock];
       for (C& each : carry) each = M::template identity<C>();
       for_isa<detail::ScanColumnsBody<M, T, Out>>(p + at, q + at, n, options.reverse ? -inner : inner,
-                                               inner - c < kBlock ? inner - c : kBlock, options.exclusive, carry);
+                                                  inner - c < kBlock ? inner - c : kBlock, options.exclusive, carry);
     }
   });
   return y;

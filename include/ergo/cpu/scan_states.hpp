@@ -32,8 +32,7 @@ struct RecurrenceOf {
     const double carried = a.value == 0 && b.product == b.product ? 0 : b.product * a.value;
     return {a.product * b.product, carried + b.value};
   }
-  static void run(const T* const* x, T* y, std::int64_t n, std::int64_t step, std::int64_t, ScanOptions,
-                  State* state) {
+  static void run(const T* const* x, T* y, std::int64_t n, std::int64_t step, std::int64_t, ScanOptions, State* state) {
     State s = *state;
     for (std::int64_t i = 0; i < n; ++i) {
       const double a = x[0][i * step], b = x[1][i * step];
@@ -234,8 +233,7 @@ Ref<Array> running(const Array* const* given, int axis, ScanOptions options) {
       typename S::State state[kColumns] = {};
       for (std::int64_t k = 0; k < n; k += kRows)
         for (std::int64_t c = 0; c < wide; ++c) {
-          const std::int64_t row = options.reverse ? n - 1 - k : k,
-                             offset = (t / blocks * n + row) * inner + first + c;
+          const std::int64_t row = options.reverse ? n - 1 - k : k, offset = (t / blocks * n + row) * inner + first + c;
           const In* at[S::inputs];
           shifted(offset, at);
           S::run(at, to + offset, n - k < kRows ? n - k : kRows, options.reverse ? -inner : inner, row, options,

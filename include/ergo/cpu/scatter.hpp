@@ -1,6 +1,6 @@
-// Combining rows at places given by indices, their sum or extremum, with bits that depend on the data alone: what goes to one destination is
-// taken in order of position, in runs of 128; each run is summed in order, the runs' sums by a binary tree (SEMANTICS
-// section 6).
+// Combining rows at places given by indices, their sum or extremum, with bits that depend on the data alone: what goes
+// to one destination is taken in order of position, in runs of 128; each run is summed in order, the runs' sums by a
+// binary tree (SEMANTICS section 6).
 //
 // Wide rows: a stable counting sort brings the positions of each destination together; then runs are independent, so
 // they are the unit of parallel work, however unevenly the destinations are hit. Narrow rows are not worth the detour:
@@ -56,12 +56,13 @@ void put_row(T* y, const T* row, std::int64_t inner, bool adds) {
 template <class M, class T>
 void fold_runs(T* sums, std::int64_t runs, std::int64_t inner) {
   for (std::int64_t h = 1; h < runs; h *= 2)
-    for (std::int64_t i = 0; i + h < runs; i += 2 * h) put_row<M>(sums + i * inner, sums + (i + h) * inner, inner, true);
+    for (std::int64_t i = 0; i + h < runs; i += 2 * h)
+      put_row<M>(sums + i * inner, sums + (i + h) * inner, inner, true);
 }
 constexpr std::int64_t scatter_runs(std::int64_t count) { return (count + kScatterRun - 1) / kScatterRun; }
 
-// One set of destinations: y (extent, inner), added to if `adds` (else it holds what nothing combines to); rows (n, inner) go to
-// index[0..n).
+// One set of destinations: y (extent, inner), added to if `adds` (else it holds what nothing combines to); rows (n,
+// inner) go to index[0..n).
 template <class M, class T>
 void scatter_wide(T* y, const T* rows, const std::int64_t* index, std::int64_t n, std::int64_t extent,
                   std::int64_t inner, bool adds) {
@@ -151,8 +152,8 @@ void scatter_all(Array& y, const Array& rows, const Array& indices, const Leadin
   parallel_for(sets, 1 + 16384 / (extent * inner + n * inner), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t s = begin; s < end; ++s)
       scatter_rows<M>(reinterpret_cast<T*>(y.data) + s * extent * inner,
-                   reinterpret_cast<const T*>(rows.data + at.offset(0, s)),
-                   reinterpret_cast<const std::int64_t*>(indices.data + at.offset(1, s)), n, extent, inner, adds);
+                      reinterpret_cast<const T*>(rows.data + at.offset(0, s)),
+                      reinterpret_cast<const std::int64_t*>(indices.data + at.offset(1, s)), n, extent, inner, adds);
   });
 }
 
@@ -187,11 +188,11 @@ Ref<Array> of_nothing(DType d, const Shape& s) {
 }  // namespace detail
 
 // x (lead..., extent, rest...), what nothing combines to if null, with rows (lead..., places..., rest...) combined at
-// indices (lead..., places...), by SumOf, MaxOf or MinOf. `axis` counts x's axes from the back, `places` the indices' own. Leading axes broadcast. Numbers of any
-// dtype; `indices` come from checked_indices.
+// indices (lead..., places...), by SumOf, MaxOf or MinOf. `axis` counts x's axes from the back, `places` the indices'
+// own. Leading axes broadcast. Numbers of any dtype; `indices` come from checked_indices.
 template <class M>
 Ref<Array> scatter_by(const Array* x, const Array& rows, const Array& indices, int axis, int places,
-                              std::int64_t extent) {
+                      std::int64_t extent) {
   if (is_storage_only(rows.dtype)) {
     const Ref<Array> wide = x ? widened(*x) : Ref<Array>();
     return narrowed(*scatter_by<M>(wide.get(), *widened(rows), indices, axis, places, extent), rows.dtype);
@@ -210,9 +211,7 @@ Ref<Array> scatter_by(const Array* x, const Array& rows, const Array& indices, i
   at.operand(0, *from, r_lead);
   at.operand(1, indices, i_lead);
   const bool adds = x != nullptr;
-  const auto all = [&]<class T>(T) {
-    detail::scatter_all<M, T>(*y, *from, indices, at, n, extent, inner, adds);
-  };
+  const auto all = [&]<class T>(T) { detail::scatter_all<M, T>(*y, *from, indices, at, n, extent, inner, adds); };
   constexpr bool sums = std::is_same_v<M, SumOf>;  // which wrap
   switch (rows.dtype) {
     case DType::float64:

@@ -1,6 +1,6 @@
-// Running combinations by any associative function of public operations, differentiable through: pairs are combined, the
-// pairs scanned, and what lies between filled in (Blelloch 1990, as jax.lax.associative_scan has it): 2 n combinations
-// in calls of logarithmic depth.
+// Running combinations by any associative function of public operations, differentiable through: pairs are combined,
+// the pairs scanned, and what lies between filled in (Blelloch 1990, as jax.lax.associative_scan has it): 2 n
+// combinations in calls of logarithmic depth.
 #pragma once
 
 #include "ergo/autograd/tree_walk.hpp"
@@ -44,7 +44,9 @@ X associative(const F& f, const X& x, std::int64_t axis, std::int64_t n) {
   if (n > 2) {
     const X rest = f(n % 2 ? odd : part(odd, 0, -1, 1), part(x, 2, none, 2));
     even = over_leaves(
-        [&]<class T>(const Tensor<T>& first, const Tensor<T>& others) { return ergo::concatenate({first, others}, axis); },
+        [&]<class T>(const Tensor<T>& first, const Tensor<T>& others) {
+          return ergo::concatenate({first, others}, axis);
+        },
         even, rest);
   }
   return over_leaves(
@@ -57,8 +59,8 @@ X associative(const F& f, const X& x, std::int64_t axis, std::int64_t n) {
 }  // namespace detail
 
 // y[k] = f(... f(f(x[0], x[1]), x[2]) ..., x[k]) along an axis of a tensor, or of all floating leaves of a tree, which
-// agree in its extent; the last by default. f(a, b) takes two of x's kind, whose axis has any extent, combines them place
-// by place, and must be associative: `associative_scan([](auto a, auto b) { return a * b; }, x)`.
+// agree in its extent; the last by default. f(a, b) takes two of x's kind, whose axis has any extent, combines them
+// place by place, and must be associative: `associative_scan([](auto a, auto b) { return a * b; }, x)`.
 template <class F, class X>
 X associative_scan(const F& f, const X& x, AnyInteger axis = -1) {
   std::int64_t n = -1;

@@ -160,7 +160,7 @@ struct RunningPlace {
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
     if (!x.device().is_cpu())
       return ergo::cuda::scan<ergo::cuda::ArgExtremumScan<T, std::is_same_v<M, cpu::MaxOf>>>(name, x, at,
-                                                                                            {reverse, false});
+                                                                                             {reverse, false});
 #endif
     const Ref<Array> from = cpu::is_storage_only(x.dtype()) ? cpu::widened(x.array()) : x.ref();
     const Array* in[] = {from.get()};

@@ -48,18 +48,16 @@ struct RecurrenceOp final : CopiedOp<RecurrenceOp<T>> {
     const bool inclusive = form == Recurrence::inclusive;
     Tensor<T> reached;
     if (wanted[1]) {
-      reached = back(inclusive                         ? Recurrence::late
+      reached = back(inclusive                  ? Recurrence::late
                      : form == Recurrence::late ? Recurrence::inclusive
-                                                       : Recurrence::exclusive);
+                                                : Recurrence::exclusive);
       dx[1] = cotangent_of("recurrence", reached.ref(), x[1]->shape);
     }
     if (wanted[0]) {
-      const Tensor<T> da = inclusive ? (reached.defined() ? reached : back(Recurrence::late)) *
-                                           recurrence(Recurrence::exclusive, axis, reverse, a, b)
-                                     : (form == Recurrence::exclusive && reached.defined()
-                                            ? reached
-                                            : back(Recurrence::exclusive)) *
-                                           h;
+      const Tensor<T> da =
+          inclusive ? (reached.defined() ? reached : back(Recurrence::late)) *
+                          recurrence(Recurrence::exclusive, axis, reverse, a, b)
+                    : (form == Recurrence::exclusive && reached.defined() ? reached : back(Recurrence::exclusive)) * h;
       dx[0] = cotangent_of("recurrence", da.ref(), x[0]->shape);
     }
   }

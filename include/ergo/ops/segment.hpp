@@ -3,8 +3,8 @@
 // that names it and its place, on a device at the next wait. Of a segment without rows: 0, NaN, -inf, inf (of integers
 // the least, the greatest).
 //
-// Sums are scatter_add's, in an order that the data alone fix. The derivative of an extremum is shared by the rows equal
-// to it, as max shares it, at every order.
+// Sums are scatter_add's, in an order that the data alone fix. The derivative of an extremum is shared by the rows
+// equal to it, as max shares it, at every order.
 #pragma once
 
 #include "ergo/cpu/count.hpp"
@@ -118,7 +118,8 @@ struct Segments {
   // y (n, ...) at the ids.
   template <class T, class I>
   Tensor<T> at(const IndexNames& names, const Tensor<T>& y, const Tensor<I>& ids) const {
-    return Tensor<T>(linear_op(take<T, I>(names), static_cast<const AnyTensor&>(y), static_cast<const AnyTensor&>(ids)));
+    return Tensor<T>(
+        linear_op(take<T, I>(names), static_cast<const AnyTensor&>(y), static_cast<const AnyTensor&>(ids)));
   }
 };
 
@@ -150,11 +151,13 @@ struct SegmentExtremumOp final : CopiedOp<SegmentExtremumOp<M, T, I>> {
   void value(Args x, Ref<Array>* y, std::uint64_t) const {
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
     if (!x[1]->device.is_cpu()) {
-      y[0] = ergo::cuda::scatter_extremum<typename OfDevice<M>::type, T, I>(*names, *x[0], *x[1], s.axis, s.places, s.n);
+      y[0] =
+          ergo::cuda::scatter_extremum<typename OfDevice<M>::type, T, I>(*names, *x[0], *x[1], s.axis, s.places, s.n);
       return;
     }
 #endif
-    y[0] = cpu::scatter_by<M>(nullptr, *x[0], *cpu::checked_indices(*names, *x[1], nullptr, s.n), s.axis, s.places, s.n);
+    y[0] =
+        cpu::scatter_by<M>(nullptr, *x[0], *cpu::checked_indices(*names, *x[1], nullptr, s.n), s.axis, s.places, s.n);
   }
   void vjp(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx) const {
     if constexpr (Floating<T>) {
