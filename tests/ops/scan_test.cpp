@@ -1,13 +1,17 @@
 // Corners of cumprod, cummax, cummin, cumlogsumexp and associative_scan that no row drives: zeros, infinities, NaN,
 // ties, integers, 16 bits, what stands first of an exclusive scan, long rows, errors. again: cuda
+#include <algorithm>
 #include <cmath>
 
 #include <doctest/doctest.h>
 
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/autograd/transforms.hpp"
 #include "ergo/ops/associative_scan.hpp"
 #include "ergo/ops/cumulative.hpp"
+#include "ergo/ops/comparison.hpp"
 #include "ergo/ops/reduction.hpp"
+#include "ergo/ops/selection.hpp"
 #include "support/message.hpp"
 
 namespace ops_scan_test {
@@ -39,7 +43,7 @@ TEST_CASE("exclusive and backwards: what stands first") {
   CHECK(y[1] == 2);
   const auto n = of<std::int32_t>({2, -3, 5});
   CHECK(cumprod(n).to_vector() == std::vector<std::int64_t>{2, -6, -30});
-  CHECK(cumprod(of<bool>({true, true, false, true})).to_vector() == std::vector<std::int64_t>{1, 1, 0, 0});
+  CHECK(cumprod(cast<bool>(of<std::int32_t>({1, 1, 0, 1}))).to_vector() == std::vector<std::int64_t>{1, 1, 0, 0});
   CHECK(cummax(n, 0, {.exclusive = true}).to_vector() == std::vector<std::int32_t>{INT32_MIN, 2, 2});
   CHECK(cummin(n, 0, {.exclusive = true}).to_vector() == std::vector<std::int32_t>{INT32_MAX, 2, -3});
   CHECK(cummin(of<std::uint8_t>({9, 200}), 0, {.exclusive = true}).to_vector() == std::vector<std::uint8_t>{255, 9});

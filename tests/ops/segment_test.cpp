@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "ergo/autograd/curvature.hpp"
 #include "ergo/autograd/transforms.hpp"
 #include "ergo/ops/reduction.hpp"
 #include "ergo/ops/segment.hpp"
