@@ -131,14 +131,14 @@ TEST_CASE("errors") {
   CHECK(message_of([&] { segment_min(x, ids - 1, 5); }) == "[segment_min] ids (4,): id -1 at (0,) is not in [0, 5)");
   CHECK(message_of([&] { segment_mean(x, ids, 3); }) == "[segment_mean] ids (4,): id 5 at (2,) is not in [0, 3)");
   CHECK(message_of([&] { bincount(ids - 1, 9); }) == "[bincount] ids (4,): id -1 at (0,) is not in [0, 9)");
-  CHECK(message_of([&] { bincount(ids, 3, x); }) == "[bincount] (4,), (4, 2): an id and a weight differ in shape");
+  CHECK(message_of([&] { bincount(ids, 3, x); }) == "[bincount] (4,) x (4, 2): an id and a weight differ in shape");
   CHECK(message_of([&] { segment_sum(x, zeros<std::int32_t>({3}), 3); }) ==
-        "[segment_sum] (4, 2), (3,): x must begin with the axes of the ids");
+        "[segment_sum] (4, 2) x (3,): x must begin with the axes of the ids");
   CHECK(message_of([&] { segment_max(x, ids, -1); }) ==
-        "[segment_max] (4, 2), (4,): a negative number of segments, -1");
+        "[segment_max] (4, 2) x (4,): a negative number of segments, -1");
   CHECK(message_of([&] { bincount(ids, -2); }) == "[bincount] (4,): a negative number of bins, -2");
   CHECK(message_of([&] { histogram(x, zeros<float>({1})); }) ==
-        "[histogram] (4, 2), (1,): edges have one axis and at least two places");
+        "[histogram] (4, 2) x (1,): edges have one axis and at least two places");
   CHECK(message_of([&] {
           histogram(x, of<float>({0, 2, 1}));
         }) == "[histogram] edges (3,): they do not ascend from 1 to 2 (sort(edges) first)");
