@@ -30,7 +30,8 @@ Tensor<T> running_log_sum_exp(const Tensor<T>& x, std::int64_t axis, ScanOptions
 }  // namespace detail
 
 // y[k] = x[0] ... x[k] multiplied along an axis, the last by default; floats in double, rounded once an element; of
-// integers and bools a Tensor<int64_t>, which wraps.
+// integers and bools a Tensor<int64_t>, which wraps. Long rows are multiplied in parts: where one overflows a double, a
+// zero of another makes NaN.
 template <class T>
 auto cumprod(const Tensor<T>& x, AnyInteger axis = -1, ScanOptions options = {}) {
   return detail::running_product(x, axis, options);
