@@ -1,5 +1,7 @@
-// Adding rows to places given by indices: scatter_add, and the gradients of take, embedding and take_along_axis.
-//   y (L, extent, inner)[l, i (L, m)[l, j], c] += rows (L, m, inner)[l, j, c]        onto what y holds, or onto zeros
+// Combining rows at places given by indices: scatter_add, the gradients of take, embedding and take_along_axis, and the
+// sums and extrema of segments.
+//   y (L, extent, inner)[l, i (L, m)[l, j], c] += rows (L, m, inner)[l, j, c]        onto what y holds, or onto zeros;
+// or the extremum in place of the sum: NaN wins, and where no row goes is that of nothing.
 // Views of any strides; an axis of rows or indices broadcasts by stride 0.
 //
 // Sums (SEMANTICS section 6): what goes to one destination is taken in order of position, in runs of 128, each run
@@ -13,6 +15,7 @@
 #pragma once
 
 #include "ergo/kernels/index.cuh"
+#include "ergo/kernels/reduce.cuh"
 #include "ergo/kernels/sort.cuh"
 
 namespace ergo::inline ERGO_BUILD::cuda {
@@ -65,20 +68,20 @@ __device__ __forceinline__ std::int64_t sum_slot(std::uint32_t position, bool fi
 
 template <class Index, class U>
 __global__ void __launch_bounds__(kIndexBlock)
-    scatter_zero_kernel(View<U, 3> y, Divisor<Index> inner, Divisor<Index> rows) {
+    scatter_fill_kernel(View<U, 3> y, U value, Divisor<Index> inner, Divisor<Index> rows) {
   const Index total = Index(y.numel()), first = Index(blockIdx.x) * (kIndexBlock * kIndexInFlight) + threadIdx.x;
 #pragma unroll
   for (int k = 0; k < kIndexInFlight; ++k) {
     const Index i = first + Index(k) * kIndexBlock;
     if (i >= total) return;
     const Index row = inner.divide(i), lead = rows.divide(row);
-    y(lead, row - lead * rows.divisor, i - row * inner.divisor) = U{};
+    y(lead, row - lead * rows.divisor, i - row * inner.divisor) = value;
   }
 }
 
 // key and place (L, m), or (m) for all sets with key_stride 0; sums (L, slots, inner). A thread has V elements of the
 // inner axis, which packs divides by V.
-template <int V, class Index, class T>
+template <class M, int V, class Index, class T>
 __global__ void __launch_bounds__(kIndexBlock)
     scatter_runs_kernel(View<const T, 3> rows, const std::uint32_t* key, const std::uint32_t* place,
                         std::int64_t key_stride, View<T, 3> y, Compute<T>* sums, std::int64_t slots, bool adds,
@@ -114,19 +117,19 @@ __global__ void __launch_bounds__(kIndexBlock)
 #pragma unroll
     for (int q = 0; q < 4; ++q)
 #pragma unroll
-      for (int v = 0; v < V; ++v) sum[v] = A(sum[v] + widen(row[q][v]));
+      for (int v = 0; v < V; ++v) sum[v] = M::combine(sum[v], widen(row[q][v]));
   }
   for (; r < end; ++r) {
     const auto row = load_pack<V>(from + std::int64_t(place[r]) * rows.stride[1]);
 #pragma unroll
-    for (int v = 0; v < V; ++v) sum[v] = A(sum[v] + widen(row[v]));
+    for (int v = 0; v < V; ++v) sum[v] = M::combine(sum[v], widen(row[v]));
   }
   if (whole) {
     T* const to = &y(set, k, c);
     Pack<T, V> out{};
     if (adds) out = load_pack<V>(to);
 #pragma unroll
-    for (int v = 0; v < V; ++v) out[v] = narrow<T>(adds ? A(widen(out[v]) + sum[v]) : sum[v]);
+    for (int v = 0; v < V; ++v) out[v] = narrow<T>(adds ? M::combine(A(widen(out[v])), sum[v]) : sum[v]);
     store_pack<V>(to, out);
   } else {
     A* const to = sums + (std::int64_t(set) * slots + sum_slot(p, first)) * rows.shape[2] + c;
@@ -143,7 +146,7 @@ __global__ void __launch_bounds__(kIndexBlock)
 
 // A block folds the runs of the destination, if there is one, that has several and begins in one window of 128 sorted
 // positions; for 1 << columns elements of the inner axis, which is `tiles` of those long.
-template <int Block, class T>
+template <class M, int Block, class T>
 __global__ void __launch_bounds__(Block)
     scatter_fold_kernel(const std::uint32_t* key, std::int64_t key_stride, View<T, 3> y, Compute<T>* sums,
                         std::int64_t slots, std::uint32_t m, bool adds, unsigned windows, unsigned tiles,
@@ -173,12 +176,12 @@ __global__ void __launch_bounds__(Block)
   for (std::uint32_t half_width = 1; half_width < runs; half_width *= 2) {
     if (c < inner)
       for (std::uint32_t run = 2 * half_width * row; run + half_width < runs; run += 2 * half_width * rows)
-        sum_of(run) = A(sum_of(run) + sum_of(run + half_width));
+        sum_of(run) = M::combine(sum_of(run), sum_of(run + half_width));
     __syncthreads();
   }
   if (row == 0 && c < inner) {
     T& to = y(set, key[begin], c);
-    to = narrow<T>(adds ? A(widen(to) + sum_of(0)) : sum_of(0));
+    to = narrow<T>(adds ? M::combine(A(widen(to)), sum_of(0)) : sum_of(0));
   }
 }
 
@@ -192,81 +195,89 @@ inline std::size_t scatter_sort_bytes(std::int64_t key_sets, std::int64_t m) {
                             : in_sixteens(sort_long_workspace<std::uint32_t>(key_sets, m));
 }
 
-// Zeros in y (not empty), in the widest units.
-template <int Bytes, class T>
-void scatter_zero_units(Stream& stream, const View<T, 3>& y) {
-  using U = Unit<Bytes>;
-  const auto to = in_units<Bytes>(y);
+// `value` all over y (not empty); zeros in the widest units.
+template <class U>
+void scatter_fill_units(Stream& stream, const char* name, const View<U, 3>& to, U value) {
   const LaunchShape shape = index_shape(to.numel(), kIndexInFlight);
   if (fits_32_bits(to.numel()))
-    launch(stream, "scatter_add", shape, scatter_zero_kernel<std::uint32_t, U>, to, FastDivisor::of(to.shape[2]),
+    launch(stream, name, shape, scatter_fill_kernel<std::uint32_t, U>, to, value, FastDivisor::of(to.shape[2]),
            FastDivisor::of(to.shape[1]));
   else
-    launch(stream, "scatter_add", shape, scatter_zero_kernel<std::uint64_t, U>, to, WideDivisor::of(to.shape[2]),
+    launch(stream, name, shape, scatter_fill_kernel<std::uint64_t, U>, to, value, WideDivisor::of(to.shape[2]),
            WideDivisor::of(to.shape[1]));
 }
-template <class T>
-void scatter_zero(Stream& stream, const View<T, 3>& y) {
-  if (unit_bytes(View<const T, 3>(y), y) == 16)
-    scatter_zero_units<16>(stream, y);
-  else
-    scatter_zero_units<int(sizeof(T))>(stream, y);
+template <class M, class T>
+void scatter_fill(Stream& stream, const char* name, const View<T, 3>& y) {
+  using U = Unit<int(sizeof(T))>;
+  if constexpr (std::is_same_v<M, SumOf>) {
+    if (unit_bytes(View<const T, 3>(y), y) == 16)
+      scatter_fill_units<Unit<16>>(stream, name, in_units<16>(y), {});
+    else
+      scatter_fill_units<U>(stream, name, in_units<int(sizeof(T))>(y), {});
+  } else {
+    const T none = convert<T>(std::is_same_v<M, MaxOf> ? lowest_of<T>() : highest_of<T>());
+    U bits;
+    std::memcpy(&bits, &none, sizeof bits);
+    scatter_fill_units<U>(stream, name, in_units<int(sizeof(T))>(y), bits);
+  }
 }
 
 template <class I>
-SortedRows<std::uint32_t> scatter_sort(Stream& stream, const View<const I, 2>& indices, std::int64_t key_sets,
-                                       std::int64_t extent, void* workspace, std::int64_t* fault) {
+SortedRows<std::uint32_t> scatter_sort(Stream& stream, const char* name, const View<const I, 2>& indices,
+                                       std::int64_t key_sets, std::int64_t extent, void* workspace,
+                                       std::int64_t* fault) {
   const std::int64_t m = indices.shape[1];
   int bits = 1;
   while (extent >> bits) ++bits;
   const IndexKeys<I> keys{indices, extent, fault};
-  if (m > kBlockSortRow) return launch_sort_long_rows(stream, "scatter_add", keys, key_sets, m, bits, workspace);
+  if (m > kBlockSortRow) return launch_sort_long_rows(stream, name, keys, key_sets, m, bits, workspace);
   auto* const key = static_cast<std::uint32_t*>(workspace);
   auto* const place = key + in_sixteens(static_cast<std::size_t>(key_sets * m) * 4) / 4;
-  sort_short_rows(stream, "scatter_add", keys, StoreKeys{key, place, m}, key_sets, int(m), bits);
+  sort_short_rows(stream, name, keys, StoreKeys{key, place, m}, key_sets, int(m), bits);
   return {key, place};
 }
 
-template <int V, class T>
-void scatter_runs(Stream& stream, const View<const T, 3>& rows, const SortedRows<std::uint32_t>& sorted,
-                  std::int64_t key_stride, const View<T, 3>& y, Compute<T>* sums, bool adds) {
+template <class M, int V, class T>
+void scatter_runs(Stream& stream, const char* name, const View<const T, 3>& rows,
+                  const SortedRows<std::uint32_t>& sorted, std::int64_t key_stride, const View<T, 3>& y,
+                  Compute<T>* sums, bool adds) {
   const std::int64_t m = rows.shape[1], packs = rows.shape[2] / V, total = rows.shape[0] * m * packs;
   const LaunchShape shape = index_shape(total, 1);
   const auto with = [&](auto kernel, auto by_packs, auto by_positions) {
-    launch(stream, "scatter_add", shape, kernel, rows, sorted.key, sorted.place, key_stride, y, sums, scatter_slots(m),
-           adds, by_packs, by_positions);
+    launch(stream, name, shape, kernel, rows, sorted.key, sorted.place, key_stride, y, sums, scatter_slots(m), adds,
+           by_packs, by_positions);
   };
   if (fits_32_bits(total))
-    with(scatter_runs_kernel<V, std::uint32_t, T>, FastDivisor::of(packs), FastDivisor::of(m));
+    with(scatter_runs_kernel<M, V, std::uint32_t, T>, FastDivisor::of(packs), FastDivisor::of(m));
   else
-    with(scatter_runs_kernel<V, std::uint64_t, T>, WideDivisor::of(packs), WideDivisor::of(m));
+    with(scatter_runs_kernel<M, V, std::uint64_t, T>, WideDivisor::of(packs), WideDivisor::of(m));
 }
 
-// T: a floating or an unsigned type.
-template <class T, class I>
-void scatter_add(Stream& stream, const View<T, 3>& y, const View<const T, 3>& rows, const View<const I, 2>& indices,
-                 bool adds, void* workspace, std::int64_t* fault) {
+// T: a floating or, to be summed, an unsigned type.
+template <class M, class T, class I>
+void scatter(Stream& stream, const char* name, const View<T, 3>& y, const View<const T, 3>& rows,
+             const View<const I, 2>& indices, bool adds, void* workspace, std::int64_t* fault) {
   const std::int64_t lead = y.shape[0], extent = y.shape[1], inner = y.shape[2], m = indices.shape[1];
-  if (y.numel() == 0) return check_indices(stream, "scatter_add", with_inner_axis(indices), extent, fault);
-  if (!adds) scatter_zero(stream, y);
+  if (y.numel() == 0) return check_indices(stream, name, with_inner_axis(indices), extent, fault);
+  if (!adds) scatter_fill<M>(stream, name, y);
   if (m == 0) return;
-  check_sort_row("scatter_add", m);
-  check_sort_row("scatter_add", extent);
+  check_sort_row(name, m);
+  check_sort_row(name, extent);
   const bool shared = indices.stride[0] == 0 || lead == 1;
   const std::int64_t key_sets = shared ? 1 : lead, key_stride = shared ? 0 : m;
-  const auto sorted = scatter_sort(stream, indices, key_sets, extent, workspace, fault);
+  const auto sorted = scatter_sort(stream, name, indices, key_sets, extent, workspace, fault);
   auto* const sums = reinterpret_cast<Compute<T>*>(static_cast<char*>(workspace) + scatter_sort_bytes(key_sets, m));
   if (unit_bytes(rows, y) == 16)
-    scatter_runs<kPackOf<T>>(stream, rows, sorted, key_stride, y, sums, adds);
+    scatter_runs<M, kPackOf<T>>(stream, name, rows, sorted, key_stride, y, sums, adds);
   else
-    scatter_runs<1>(stream, rows, sorted, key_stride, y, sums, adds);
+    scatter_runs<M, 1>(stream, name, rows, sorted, key_stride, y, sums, adds);
   if (m <= kScatterRun) return;
   unsigned columns = 0;
   while (columns < 5 && (std::int64_t{1} << columns) < inner) ++columns;
   const auto windows = blocks_for(m, kScatterRun), tiles = blocks_for(inner, std::int64_t{1} << columns);
-  launch(stream, "scatter_add", {dim3(static_cast<unsigned>(lead) * windows * tiles), dim3(kScatterFoldBlock)},
-         scatter_fold_kernel<kScatterFoldBlock, T>, sorted.key, key_stride, y, sums, scatter_slots(m), std::uint32_t(m),
-         adds, windows, tiles, columns);
+  launch(stream, name, {dim3(static_cast<unsigned>(lead) * windows * tiles), dim3(kScatterFoldBlock)},
+         scatter_fold_kernel<M, kScatterFoldBlock, T>, sorted.key, key_stride, y, sums, scatter_slots(m),
+         std::uint32_t(m), adds, windows, tiles, columns);
 }
 
 }  // namespace detail
@@ -285,10 +296,17 @@ void launch_scatter_add(Stream& stream, View<T, 3> y, View<const T, 3> rows, Vie
                         void* workspace, std::int64_t* fault) {
   static_assert(!std::is_same_v<T, bool>);
   if constexpr (std::is_integral_v<T>)  // unsigned, as sums wrap
-    detail::scatter_add(stream, detail::in_units<int(sizeof(T))>(y), detail::in_units<int(sizeof(T))>(rows), indices,
-                        adds, workspace, fault);
+    detail::scatter<SumOf>(stream, "scatter_add", detail::in_units<int(sizeof(T))>(y),
+                           detail::in_units<int(sizeof(T))>(rows), indices, adds, workspace, fault);
   else
-    detail::scatter_add(stream, y, rows, indices, adds, workspace, fault);
+    detail::scatter<SumOf>(stream, "scatter_add", y, rows, indices, adds, workspace, fault);
+}
+// The extremum, M being MaxOf or MinOf, of the rows that go to a place; else as without `adds`.
+template <class M, class T, class I>
+void launch_scatter_extremum(Stream& stream, const char* name, View<T, 3> y, View<const T, 3> rows,
+                             View<const I, 2> indices, void* workspace, std::int64_t* fault) {
+  static_assert(!std::is_same_v<T, bool>);
+  detail::scatter<M>(stream, name, y, rows, indices, false, workspace, fault);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cuda

@@ -17,6 +17,7 @@
 
 #include "ergo/ops/activation.hpp"
 #include "ergo/ops/arithmetic.hpp"
+#include "ergo/ops/associative_scan.hpp"
 #include "ergo/ops/average_pooling.hpp"
 #include "ergo/ops/categorical.hpp"
 #include "ergo/ops/comparison.hpp"
@@ -24,6 +25,7 @@
 #include "ergo/ops/conv_transpose.hpp"
 #include "ergo/ops/convolution.hpp"
 #include "ergo/ops/cross_entropy.hpp"
+#include "ergo/ops/cumulative.hpp"
 #include "ergo/ops/descriptive.hpp"
 #include "ergo/ops/diagonal.hpp"
 #include "ergo/ops/dropout.hpp"
@@ -53,6 +55,7 @@
 #include "ergo/ops/resample.hpp"
 #include "ergo/ops/rounding.hpp"
 #include "ergo/ops/scan.hpp"
+#include "ergo/ops/segment.hpp"
 #include "ergo/ops/selection.hpp"
 #include "ergo/ops/slicing.hpp"
 #include "ergo/ops/sliding_window.hpp"

@@ -1,6 +1,6 @@
 // label: simt
-// Running sums of every dtype over every layout, forwards, backwards, with and without the element, against serial sums
-// in long double and in integers that wrap.
+// Scans of every dtype over every layout, forwards, backwards, with and without the element: sums against serial sums
+// in long double and in integers that wrap, and whatever else scans combine by against its serial definition.
 #include <cmath>
 
 #include <doctest/doctest.h>
@@ -125,6 +125,204 @@ TEST_CASE("ones count exactly; a NaN and an infinity stay from their place on") 
   CHECK(y[39999] == INFINITY);
   CHECK(std::isnan(y[40000]));
   CHECK(std::isnan(y[49999]));
+}
+
+// What M writes for each element by a serial loop over (o, i): next(state, elements, k) gives the state behind one.
+template <class M, class State, class Next, class Result, class Equal>
+void check_scan(const ReductionLayout& layout, ScanOptions options, const std::vector<typename M::In>& x,
+                const std::vector<typename M::In>& second, State first, Next next, Result result, Equal equal) {
+  CAPTURE(layout.text());
+  CAPTURE(options.reverse);
+  CAPTURE(options.exclusive);
+  const DeviceArray<typename M::In> in(x), other(second);
+  const DeviceArray<typename M::Out> out{std::size_t(layout.outputs() * layout.shape[1])};
+  const auto view = layout.view(static_cast<const typename M::In*>(in.data()));
+  const DeviceArray<std::byte> workspace(scan_workspace<M>(view));
+  const int before = stream().launches.next;
+  launch_scan<M>(stream(), "scan", view, second.empty() ? nullptr : other.data() + (view.data - in.data()), out.data(),
+                 test::bytes_of(workspace), options);
+  CHECK(stream().launches.next - before == (out.size() == 0 ? 0 : workspace.size() ? 3 : 1));
+  const auto y = out.host();
+  const std::int64_t n = layout.shape[1], inner = layout.shape[2];
+  std::int64_t wrong = -1;
+  for (std::int64_t o = 0; o < layout.shape[0]; ++o)
+    for (std::int64_t i = 0; i < inner; ++i) {
+      State state = first;
+      for (std::int64_t p = 0; p < n; ++p) {
+        const std::int64_t k = options.reverse ? n - 1 - p : p;
+        const std::size_t at = std::size_t(layout.at(o, k, i));
+        const State behind = next(state, x[at], second.empty() ? x[at] : second[at], k);
+        const auto wanted = result(state, behind, x[at], second.empty() ? x[at] : second[at]);
+        if (!equal(y[std::size_t((o * n + k) * inner + i)], wanted) && wrong < 0) wrong = (o * n + k) * inner + i;
+        state = behind;
+      }
+    }
+  CHECK(wrong == -1);
+}
+std::vector<ReductionLayout> few_layouts() {
+  auto all = std::vector<ReductionLayout>{};
+  for (std::int64_t n : {1, 5, 16, 17, 255, 256, 257, 260, 508, 512, 513, 2048, 2049, 4096, 5000})
+    all.push_back(test::dense_layout(2, n, 1));
+  for (std::int64_t n : {1, 7, 8, 9, 256, 257, 700}) all.push_back(test::dense_layout(2, n, 3));
+  all.push_back(test::dense_layout(0, 4, 1));
+  all.push_back(test::dense_layout(258, 259, 1));    // enough rows: a block each
+  all.push_back(test::dense_layout(3, 2052, 1, 4));  // packs behind an offset
+  all.push_back({{3, 600, 1}, {1, 5, 1}, 3});        // rows that are columns of memory
+  all.push_back({{2, 300, 4}, {-1300, -4, 1}, 0});
+  return all;
+}
+template <class T>
+std::vector<T> uniform(std::int64_t n, double lo, double hi, std::mt19937& random) {
+  std::uniform_real_distribution<double> u(lo, hi);
+  std::vector<T> x;
+  for (std::int64_t i = 0; i < n; ++i) x.push_back(ergo::convert<T>(u(random)));
+  return x;
+}
+template <class T>
+double unit() {
+  return std::is_same_v<T, double>       ? 4e-16
+         : std::is_same_v<T, float>      ? 2e-7
+         : std::is_same_v<T, ergo::half> ? 1e-3
+                                         : 8e-3;
+}
+// Up to a chain of n roundings in double, and one in T.
+template <class T>
+auto near(double slack = 1) {
+  return [slack](T given, long double wanted) {
+    const double a = double(given), b = double(wanted);
+    if (std::isnan(b) || std::isinf(b)) return std::isnan(b) ? std::isnan(a) : a == b;
+    return std::abs(a - b) <= slack * (unit<T>() + 1e-12) * (1 + std::abs(b));
+  };
+}
+
+TEST_CASE_TEMPLATE("running products", T, std::int32_t, std::int64_t, float, double, ergo::bfloat16) {
+  std::mt19937 random(std::random_device{}());
+  for (const auto& layout : few_layouts()) {
+    const ScanOptions options{bool(random() % 2), bool(random() % 2)};
+    if constexpr (std::is_integral_v<T>) {
+      const auto x = test::random_elements<T>(layout.size(), random);
+      check_scan<ProductScan<T>>(
+          layout, options, x, {}, std::uint64_t{1},
+          [](std::uint64_t s, T e, T, auto) { return s * std::uint64_t(std::int64_t(e)); },
+          [&](std::uint64_t s, std::uint64_t t, T, T) { return std::int64_t(options.exclusive ? s : t); },
+          [](std::int64_t a, std::int64_t b) { return a == b; });
+    } else {
+      auto x = uniform<T>(layout.size(), 0.99, 1.01, random);
+      if (random() % 2) x[x.size() / 2] = ergo::convert<T>(0);
+      check_scan<ProductScan<T>>(
+          layout, options, x, {}, 1.0L,
+          [](long double s, T e, T, auto) { return s * static_cast<long double>(double(e)); },
+          [&](long double s, long double t, T, T) { return options.exclusive ? s : t; }, near<T>());
+    }
+  }
+}
+
+template <class T, bool Largest>
+void check_extrema(std::mt19937& random) {
+  struct State {
+    double value = Largest ? -HUGE_VAL : HUGE_VAL;
+    std::int64_t at = -1;
+  };
+  for (const auto& layout : few_layouts()) {
+    const bool reverse = random() % 2;
+    std::vector<T> x;
+    for (std::int64_t i = 0; i < layout.size(); ++i) x.push_back(ergo::convert<T>(double(int(random() % 2000)) / 4));
+    if (!std::is_integral_v<T> && random() % 2 && x.size() > 9) x[x.size() * 2 / 3] = ergo::convert<T>(double(NAN));
+    const auto next = [](State s, T e, T, std::int64_t k) {
+      const double v = double(e);
+      const bool wins = s.at < 0 || (!std::isnan(s.value) && (std::isnan(v) || (Largest ? v > s.value : v < s.value)));
+      return wins ? State{v, k} : s;
+    };
+    const auto same = [](T a, double b) { return std::isnan(b) ? std::isnan(double(a)) : double(a) == b; };
+    check_scan<ExtremumScan<T, Largest>>(
+        layout, {reverse, false}, x, {}, State{}, next, [](State, State t, T, T) { return t.value; }, same);
+    State first;
+    if (std::is_same_v<T, std::int32_t>) first.value = Largest ? double(INT32_MIN) : double(INT32_MAX);
+    if (std::is_same_v<T, std::uint8_t>) first.value = Largest ? 0 : 255;
+    check_scan<ExtremumScan<T, Largest>>(
+        layout, {reverse, true}, x, {}, first, next, [](State s, State, T, T) { return s.value; }, same);
+    check_scan<ArgExtremumScan<T, Largest>>(
+        layout, {reverse, false}, x, {}, State{}, next, [](State, State t, T, T) { return t.at; },
+        [](std::int64_t a, std::int64_t b) { return a == b; });
+  }
+}
+TEST_CASE_TEMPLATE("running extrema and where they stand", T, std::uint8_t, std::int32_t, float, double, ergo::half) {
+  std::mt19937 random(std::random_device{}());
+  check_extrema<T, true>(random);
+  check_extrema<T, false>(random);
+}
+
+TEST_CASE_TEMPLATE("the running log-sum-exp, its weights and decays", T, float, double, ergo::bfloat16) {
+  struct State {
+    long double top = -HUGE_VALL, sum = 0;
+  };
+  std::mt19937 random(std::random_device{}());
+  const auto below = [](long double low, long double high) { return low == high ? 1.0L : std::exp(low - high); };
+  for (const auto& layout : few_layouts()) {
+    const bool reverse = random() % 2, exclusive = random() % 2;
+    auto x = uniform<T>(layout.size(), -30, 30, random);
+    if (random() % 2 && x.size() > 9) {
+      for (std::size_t i = 0; i < x.size(); i += 3) x[i] = ergo::convert<T>(double(-INFINITY));
+      if (random() % 2) x[x.size() / 2] = x[x.size() / 2 + 1] = ergo::convert<T>(double(INFINITY));
+      if (random() % 2) x[x.size() - 2] = ergo::convert<T>(double(NAN));
+    }
+    const auto next = [&](State s, T e, T, std::int64_t) {
+      const long double v = double(e);
+      if (s.top < v || std::isnan(v)) return State{v, s.sum * below(s.top, v) + 1};
+      return State{s.top, s.sum + below(v, s.top)};
+    };
+    check_scan<LogSumExpScan<T, LogSumExp::value>>(
+        layout, {reverse, exclusive}, x, {}, State{}, next,
+        [&](State s, State t, T, T) { return exclusive ? s.top + std::log(s.sum) : t.top + std::log(t.sum); },
+        near<T>(2));
+    check_scan<LogSumExpScan<T, LogSumExp::weight>>(
+        layout, {reverse, false}, x, {}, State{}, next,
+        [&](State, State t, T e, T) {
+          return std::isinf(t.top) && t.top < 0 ? 0.0L : below(static_cast<long double>(double(e)), t.top) / t.sum;
+        },
+        near<T>(2));
+    check_scan<LogSumExpScan<T, LogSumExp::decay>>(
+        layout, {reverse, false}, x, {}, State{}, next,
+        [&](State s, State t, T, T) { return s.sum * below(s.top, t.top) / t.sum; }, near<T>(2));
+  }
+}
+
+template <class T, Recurrence Form>
+void check_recurrence(std::mt19937& random) {
+  for (const auto& layout : few_layouts()) {
+    auto a = uniform<T>(layout.size(), -1, 1, random);
+    const auto b = uniform<T>(layout.size(), -2, 2, random);
+    for (std::size_t i = 0; i < a.size(); i += 11) a[i] = 0;
+    check_scan<RecurrenceScan<T, Form>>(
+        layout, {bool(random() % 2), false}, a, b, 0.0L,
+        [](long double s, T p, T q, auto) {
+          return Form == Recurrence::late ? static_cast<long double>(p) * (s + q) : static_cast<long double>(p) * s + q;
+        },
+        [](long double s, long double t, T, T q) {
+          return Form == Recurrence::inclusive ? t : Form == Recurrence::late ? s + q : s;
+        },
+        near<T>(4));
+  }
+}
+TEST_CASE_TEMPLATE("linear recurrences", T, float, double) {
+  std::mt19937 random(std::random_device{}());
+  check_recurrence<T, Recurrence::inclusive>(random);
+  check_recurrence<T, Recurrence::late>(random);
+  check_recurrence<T, Recurrence::exclusive>(random);
+}
+TEST_CASE("a recurrence starts late: factors that overflow before it do not reach it") {
+  const std::int64_t n = 9000;
+  std::vector<double> a(n, 1e9), b(n, 0);
+  b[n - 3] = 1;
+  const DeviceArray<double> x(a), second(b), y{std::size_t(n)};
+  const auto view = row_major(static_cast<const double*>(x.data()), {1, n, 1});
+  using M = RecurrenceScan<double, Recurrence::inclusive>;
+  const DeviceArray<std::byte> workspace(scan_workspace<M>(view));
+  launch_scan<M>(stream(), "scan", view, second.data(), y.data(), test::bytes_of(workspace));
+  const auto h = y.host();
+  CHECK(h[n - 4] == 0);
+  CHECK(h[n - 3] == 1);
+  CHECK(h[n - 1] == 1e18);
 }
 
 }  // namespace kernels_scan_test

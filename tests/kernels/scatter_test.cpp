@@ -269,4 +269,67 @@ TEST_CASE("positions that need 64 bits are split alike") {
   CHECK(y.host() == std::vector<float>{6, 8, 12, 16});
 }
 
+template <class M, class T, class I>
+void check_extremum(std::int64_t lead, std::int64_t extent, std::int64_t m, std::int64_t inner, std::int64_t gap = 0) {
+  CAPTURE(extent);
+  CAPTURE(m);
+  CAPTURE(inner);
+  constexpr bool largest = std::is_same_v<M, MaxOf>;
+  std::mt19937 random{unsigned(test_seed())};
+  const std::int64_t width = inner + gap;
+  auto rows = numbers<T>(random, lead * m * width);
+  if constexpr (!std::is_integral_v<T>)
+    for (std::size_t i = 5; i < rows.size(); i += 97) rows[i] = ergo::convert<T>(double(NAN));
+  std::vector<I> indices;
+  for (std::int64_t j = 0; j < lead * m; ++j)
+    indices.push_back(random() % 3 ? I(extent / 2) : I(random() % unsigned(extent)));
+  const DeviceArray<T> from(rows), to{std::size_t(lead * extent * inner)};
+  const DeviceArray<I> by(indices);
+  const DeviceArray<std::int64_t> fault(std::vector<std::int64_t>{kNone});
+  const DeviceArray<unsigned char> workspace(scatter_add_workspace<T>(lead, m, inner, false));
+  launch_scatter_extremum<M, T, I>(stream(), "segment_max", row_major(to.data(), {lead, extent, inner}),
+                                   View<T, 3>{from.data(), {lead, m, inner}, {m * width, width, 1}},
+                                   View<I, 2>{by.data(), {lead, m}, {m, 1}}, workspace.data(), fault.data());
+  const auto y = to.host();
+  std::int64_t wrong = 0;
+  for (std::int64_t l = 0; l < lead; ++l)
+    for (std::int64_t d = 0; d < extent; ++d)
+      for (std::int64_t c = 0; c < inner; ++c) {
+        long double best = largest ? -HUGE_VALL : HUGE_VALL;
+        if (std::is_same_v<T, std::int32_t>) best = largest ? INT32_MIN : INT32_MAX;
+        if (std::is_same_v<T, std::int64_t>) best = static_cast<long double>(largest ? INT64_MIN : INT64_MAX);
+        if (std::is_same_v<T, std::uint8_t>) best = largest ? 0 : 255;
+        for (std::int64_t j = 0; j < m; ++j) {
+          if (std::int64_t(indices[std::size_t(l * m + j)]) != d) continue;
+          const T e = rows[std::size_t((l * m + j) * width + c)];
+          const auto v = [&] {
+            if constexpr (std::is_integral_v<T>)
+              return static_cast<long double>(e);
+            else
+              return static_cast<long double>(double(e));
+          }();
+          if (std::isnan(v) || (!std::isnan(best) && (largest ? v > best : v < best))) best = v;
+        }
+        const T given = y[std::size_t((l * extent + d) * inner + c)];
+        long double got;
+        if constexpr (std::is_integral_v<T>)
+          got = static_cast<long double>(given);
+        else
+          got = static_cast<long double>(double(given));
+        wrong += std::isnan(best) ? !std::isnan(got) : got != best;
+      }
+  CHECK(wrong == 0);
+  CHECK(fault.host()[0] == kNone);
+}
+TEST_CASE_TEMPLATE("extrema of what goes to a place", T, std::uint8_t, std::int32_t, std::int64_t, half, bfloat16,
+                   float, double) {
+  for (const std::int64_t m : {1, 40, 127, 128, 129, 700}) {
+    check_extremum<MaxOf, T, std::int32_t>(2, 5, m, 3);
+    check_extremum<MinOf, T, std::int64_t>(1, 9, m, 16);
+  }
+  check_extremum<MaxOf, T, std::uint8_t>(1, 60, 2500, 1);
+  check_extremum<MinOf, T, std::int32_t>(1, 4, 300, 33, 2);
+  check_extremum<MaxOf, T, std::int32_t>(1, 3, 0, 4);
+}
+
 }  // namespace kernels_scatter_test

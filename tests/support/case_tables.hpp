@@ -11,10 +11,17 @@ struct Table {
 };
 
 inline constexpr Table kTables[] = {
-    {"pointwise", pointwise_cases},     {"reduction", reduction_cases}, {"loss", loss_cases},
-    {"descriptive", descriptive_cases}, {"movement", movement_cases},   {"indexing", indexing_cases},
-    {"network", network_cases},         {"spatial", spatial_cases},     {"constant", constant_cases},
-    {"random", random_cases},
+    {"pointwise", pointwise_cases},  //
+    {"reduction", reduction_cases},  //
+    {"loss", loss_cases},  //
+    {"descriptive", descriptive_cases},  //
+    {"scan", scan_cases},  //
+    {"movement", movement_cases},  //
+    {"indexing", indexing_cases},  //
+    {"network", network_cases},  //
+    {"spatial", spatial_cases},  //
+    {"constant", constant_cases},  //
+    {"random", random_cases},  //
 };
 
 }  // namespace cases

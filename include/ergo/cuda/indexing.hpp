@@ -62,11 +62,12 @@ Ref<Array> gather_along(const cpu::IndexNames& names, const Array& x, const Arra
   return y;
 }
 
-// x (lead..., extent, rest...), zeros if null, with rows (lead..., places..., rest...) added at indices (lead...,
-// places...), as cpu::scatter_add, bit for bit. `of`: what the message about a bad index shows.
-template <class T, class I>
-Ref<Array> scatter_add(const cpu::IndexNames& names, const Array* x, const Array& rows, const Array& indices, int axis,
-                       int places, std::int64_t extent) {
+namespace detail {
+// y (lead..., extent, rest...) of rows (lead..., places..., rest...) at indices (lead..., places...), x first if there
+// is one: launch(work, y, rows, indices, workspace).
+template <class T, class I, class Launch>
+Ref<Array> scattered(const Array* x, const Array& rows, const Array& indices, int axis, int places, std::int64_t extent,
+                     const Launch& launch) {
   const Work w(indices.device);
   Shape lead = rows.shape.first(rows.shape.rank() - (places + axis - 1));
   ergo::detail::broadcast(lead, indices.shape.first(indices.shape.rank() - places));
@@ -79,10 +80,34 @@ Ref<Array> scatter_add(const cpu::IndexNames& names, const Array* x, const Array
   const std::int64_t sets = from->shape[0], m = from->shape[1], inner = from->shape[2];
   const View<const I, 2> at = w.operand<I, 2>(*index);
   const Workspace scratch(w, scatter_add_workspace<T>(sets, m, inner, at.stride[0] == 0 || sets == 1));
-  launch_scatter_add<T, I>(w.stream(), row_major(reinterpret_cast<T*>(y->data), {sets, extent, inner}),
-                           w.operand<T, 3>(*from), at, x != nullptr, scratch.data(),
-                           detail::index_fault(w, names, indices, x, extent));
+  launch(w, row_major(reinterpret_cast<T*>(y->data), {sets, extent, inner}), w.operand<T, 3>(*from), at,
+         scratch.data());
   return y;
+}
+}  // namespace detail
+
+// x (lead..., extent, rest...), zeros if null, with rows (lead..., places..., rest...) added at indices (lead...,
+// places...), as cpu::scatter_add, bit for bit. `of`: what the message about a bad index shows.
+template <class T, class I>
+Ref<Array> scatter_add(const cpu::IndexNames& names, const Array* x, const Array& rows, const Array& indices, int axis,
+                       int places, std::int64_t extent) {
+  return detail::scattered<T, I>(
+      x, rows, indices, axis, places, extent,
+      [&](const Work& w, const View<T, 3>& y, const View<const T, 3>& from, const View<const I, 2>& at, void* scratch) {
+        launch_scatter_add<T, I>(w.stream(), y, from, at, x != nullptr, scratch,
+                                 detail::index_fault(w, names, indices, x, extent));
+      });
+}
+// The extremum of the rows that go to a place, M being MaxOf or MinOf; of none that of nothing.
+template <class M, class T, class I>
+Ref<Array> scatter_extremum(const cpu::IndexNames& names, const Array& rows, const Array& indices, int axis, int places,
+                            std::int64_t extent) {
+  return detail::scattered<T, I>(
+      nullptr, rows, indices, axis, places, extent,
+      [&](const Work& w, const View<T, 3>& y, const View<const T, 3>& from, const View<const I, 2>& at, void* scratch) {
+        launch_scatter_extremum<M, T, I>(w.stream(), names.op, y, from, at, scratch,
+                                         detail::index_fault(w, names, indices, nullptr, extent));
+      });
 }
 
 // (...) ids in [0, n) to (..., n): the element `one` at the id.

@@ -1,4 +1,4 @@
-// cumsum on tensors, by kernels/scan.cuh.
+// Scans on tensors, by kernels/scan.cuh.
 #pragma once
 
 #include "ergo/cuda/views.hpp"
@@ -6,19 +6,29 @@
 
 namespace ergo::inline ERGO_BUILD::cuda {
 
-// Along axis `axis` from the front.
-template <class T>
-Tensor<ScanResult<T>> cumsum(const char* name, const Tensor<T>& x, int axis, ScanOptions options) {
+// M along axis `axis` from the front; `second` if M takes two inputs, of one shape.
+template <class M, class T>
+Tensor<typename M::Out> scan(const char* name, const Tensor<T>& x, int axis, ScanOptions options,
+                             const Tensor<T>& second = {}) {
   const Work w = work_on(x);
   const Ref<Array> from = ergo::detail::dense(x.array());
-  Ref<Array> y = w.make(dtype_of<ScanResult<T>>, x.shape());
+  Ref<Array> y = w.make(dtype_of<typename M::Out>, x.shape()), other;
   w.reads(*from);
+  if constexpr (M::kInputs == 2) {
+    other = ergo::detail::dense(second.array());
+    w.reads(*other);
+  }
   const View<const T, 3> v = row_major<const T, 3>(
       ergo::detail::data_of<const T>(*from),
       {x.shape().first(axis).numel(), x.shape()[axis], x.shape().last(x.rank() - 1 - axis).numel()});
-  const Workspace scratch(w, cumsum_workspace<T>(v));
-  launch_cumsum<T>(w.stream(), name, v, ergo::detail::data_of<ScanResult<T>>(*y), scratch.data(), options);
-  return Tensor<ScanResult<T>>(std::move(y));
+  const Workspace scratch(w, scan_workspace<M>(v));
+  launch_scan<M>(w.stream(), name, v, other ? ergo::detail::data_of<const T>(*other) : nullptr,
+                 ergo::detail::data_of<typename M::Out>(*y), scratch.data(), options);
+  return Tensor<typename M::Out>(std::move(y));
+}
+template <class T>
+Tensor<ScanResult<T>> cumsum(const char* name, const Tensor<T>& x, int axis, ScanOptions options) {
+  return scan<SumScan<T>>(name, x, axis, options);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cuda

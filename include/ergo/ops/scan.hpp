@@ -23,7 +23,7 @@ struct Cumsum {
   CumsumOptions options;
   int core_of(int) const { return axis; }
   Tensor<Out> value(const Tensor<Out>& x) const {
-    return Tensor<Out>(cpu::cumulative_sum<Out, Out>(x.array(), x.rank() - axis, options));
+    return Tensor<Out>(cpu::cumulative<cpu::SumOf, Out, Out>(x.array(), x.rank() - axis, options));
   }
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
   Tensor<Out> cuda(const Tensor<Out>& x) const {
@@ -42,7 +42,7 @@ struct IntegerCumsum {
   int core_of(int) const { return axis; }
   template <class T>
   Tensor<std::int64_t> value(const Tensor<T>& x) const {
-    return Tensor<std::int64_t>(cpu::cumulative_sum<T, std::int64_t>(x.array(), x.rank() - axis, options));
+    return Tensor<std::int64_t>(cpu::cumulative<cpu::SumOf, T, std::int64_t>(x.array(), x.rank() - axis, options));
   }
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
   template <class T>

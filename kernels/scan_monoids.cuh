@@ -1,0 +1,238 @@
+// What scan.cuh combines by. A type M says
+//   In, Out, State, kInputs     elements read and written, what is combined, 1 or 2 inputs
+//   identity() lift(e, k) combine(a, b)      a comes before b in scanning order; e stands at k of its row
+//   result(state, e)            what is written, from the state up to the element, or before it if `exclusive`;
+//   result(before, after, e)    or from both, if M::kBoth
+//   kReads                      whether the result needs the element again
+#pragma once
+
+#include "ergo/kernels/common/pack.cuh"
+
+namespace ergo::inline ERGO_BUILD::cuda {
+
+struct ScanOptions {
+  bool reverse = false, exclusive = false;
+};
+template <class T>
+using ScanResult = std::conditional_t<std::is_integral_v<T>, std::int64_t, T>;  // of sums and products
+
+// How a linear recurrence h[k] = a[k] h[k - 1] + b[k] reads its inputs: `late` has a[k - 1] in place of a[k],
+// `exclusive` b[k - 1] too.
+enum class Recurrence { inclusive, late, exclusive };
+// The running log-sum-exp y, its derivative by the element, exp(x[k] - y[k]), and by the one before, exp(y[k - 1] -
+// y[k]).
+enum class LogSumExp { value, weight, decay };
+
+template <class A, class B>
+struct ScanPair {
+  A first;
+  B second;
+};
+template <class M>
+struct ScanElement {
+  Compute<typename M::In> of[M::kInputs];
+};
+
+namespace detail {
+
+template <class C>
+__device__ __forceinline__ C shuffled_up(const C& a, unsigned offset) {
+  if constexpr (std::is_arithmetic_v<C>)
+    return __shfl_up_sync(kFullMask, a, offset);
+  else
+    return {__shfl_up_sync(kFullMask, a.first, offset), __shfl_up_sync(kFullMask, a.second, offset)};
+}
+template <class C>
+__device__ __forceinline__ C shuffled_from(const C& a, int lane) {
+  if constexpr (std::is_arithmetic_v<C>)
+    return __shfl_sync(kFullMask, a, lane);
+  else
+    return {__shfl_sync(kFullMask, a.first, lane), __shfl_sync(kFullMask, a.second, lane)};
+}
+template <class M, class Before, class After>
+__device__ __forceinline__ Compute<typename M::Out> result_of(const Before& before, const After& after,
+                                                              const ScanElement<M>& e, ScanOptions options) {
+  if constexpr (M::kBoth)
+    return M::result(before(), after(), e);
+  else
+    return M::result(options.exclusive ? before() : after(), e);
+}
+template <class C>
+__device__ __forceinline__ C scan_infinity() {
+  return C(__builtin_huge_val());
+}
+__device__ __forceinline__ float exact_exp(float x) { return ::expf(x); }
+__device__ __forceinline__ double exact_exp(double x) { return ::exp(x); }
+__device__ __forceinline__ float exact_log(float x) { return ::logf(x); }
+__device__ __forceinline__ double exact_log(double x) { return ::log(x); }
+
+// Sums and products: floats in double, integers in int64, which wraps.
+template <class T>
+struct ArithmeticScan {
+  using In = T;
+  using Out = ScanResult<T>;
+  using State = std::conditional_t<std::is_integral_v<T>, std::int64_t, double>;
+  using Ring = std::conditional_t<std::is_integral_v<T>, std::uint64_t, double>;
+  static constexpr int kInputs = 1;
+  static constexpr bool kReads = false, kBoth = false;
+  template <class E>
+  static __device__ __forceinline__ State lift(const E& e, std::int64_t) {
+    return State(e.of[0]);
+  }
+  template <class E>
+  static __device__ __forceinline__ Compute<Out> result(State s, const E&) {
+    return Compute<Out>(s);
+  }
+};
+
+}  // namespace detail
+
+template <class T>
+struct SumScan : detail::ArithmeticScan<T> {
+  using typename detail::ArithmeticScan<T>::State, typename detail::ArithmeticScan<T>::Ring;
+  static __device__ __forceinline__ State identity() { return State(0); }
+  static __device__ __forceinline__ State combine(State a, State b) { return State(Ring(a) + Ring(b)); }
+};
+template <class T>
+struct ProductScan : detail::ArithmeticScan<T> {
+  using typename detail::ArithmeticScan<T>::State, typename detail::ArithmeticScan<T>::Ring;
+  static __device__ __forceinline__ State identity() { return State(1); }
+  static __device__ __forceinline__ State combine(State a, State b) { return State(Ring(a) * Ring(b)); }
+};
+
+// The largest, or the smallest, so far: NaN wins, of equals the first.
+template <class T, bool Largest>
+struct ExtremumScan {
+  using In = T;
+  using Out = T;
+  using State = Compute<T>;
+  static constexpr int kInputs = 1;
+  static constexpr bool kReads = false, kBoth = false;
+  static __device__ __forceinline__ State identity() {
+    constexpr std::int64_t lowest = std::is_signed_v<State> ? -(std::int64_t{1} << (sizeof(State) * 8 - 2)) * 2 : 0;
+    if constexpr (std::is_floating_point_v<State>)
+      return Largest ? -detail::scan_infinity<State>() : detail::scan_infinity<State>();
+    else
+      return Largest ? State(lowest) : State(~lowest);
+  }
+  static __device__ __forceinline__ bool wins(State b, State a) { return (Largest ? a < b : b < a) || b != b; }
+  static __device__ __forceinline__ State combine(State a, State b) { return wins(b, a) ? b : a; }
+  template <class E>
+  static __device__ __forceinline__ State lift(const E& e, std::int64_t) {
+    return e.of[0];
+  }
+  template <class E>
+  static __device__ __forceinline__ State result(State s, const E&) {
+    return s;
+  }
+};
+// Where it stands; -1 is nowhere.
+template <class T, bool Largest>
+struct ArgExtremumScan {
+  using In = T;
+  using Out = std::int64_t;
+  using State = ScanPair<Compute<T>, std::int64_t>;
+  static constexpr int kInputs = 1;
+  static constexpr bool kReads = false, kBoth = false;
+  static __device__ __forceinline__ State identity() { return {Compute<T>(0), -1}; }
+  static __device__ __forceinline__ State combine(const State& a, const State& b) {
+    const bool second =
+        a.second < 0 || (b.second >= 0 && a.first == a.first && ExtremumScan<T, Largest>::wins(b.first, a.first));
+    return second ? b : a;
+  }
+  template <class E>
+  static __device__ __forceinline__ State lift(const E& e, std::int64_t k) {
+    return {e.of[0], k};
+  }
+  template <class E>
+  static __device__ __forceinline__ std::int64_t result(const State& s, const E&) {
+    return s.second;
+  }
+};
+
+// log(exp(x[0]) + ... + exp(x[k])) as the largest x so far and the sum of exp(x - it), infinities as their number.
+template <class T, LogSumExp What>
+struct LogSumExpScan {
+  using In = T;
+  using Out = T;
+  using C = Compute<T>;
+  using State = ScanPair<C, double>;
+  static constexpr int kInputs = 1;
+  static constexpr bool kReads = What == LogSumExp::weight, kBoth = What != LogSumExp::value;
+  static __device__ __forceinline__ double below(C low, C high) {  // exp(low - high), 1 if they are one infinity
+    return low == high ? 1.0 : double(detail::exact_exp(low - high));
+  }
+  static __device__ __forceinline__ State identity() { return {-detail::scan_infinity<C>(), 0.0}; }
+  static __device__ __forceinline__ State combine(const State& a, const State& b) {
+    if (a.first < b.first || b.first != b.first) return {b.first, a.second * below(a.first, b.first) + b.second};
+    return {a.first, a.second + b.second * below(b.first, a.first)};
+  }
+  template <class E>
+  static __device__ __forceinline__ State lift(const E& e, std::int64_t) {
+    return {e.of[0], 1.0};
+  }
+  template <class E>
+  static __device__ __forceinline__ C result(const State& s, const E&) {
+    return s.first + detail::exact_log(C(s.second));
+  }
+  template <class E>
+  static __device__ __forceinline__ C result(const State& before, const State& after, const E& e) {
+    if constexpr (What == LogSumExp::weight)
+      return after.first == -detail::scan_infinity<C>() ? C(0) : C(below(e.of[0], after.first) / after.second);
+    else
+      return C(before.second * below(before.first, after.first) / after.second);
+  }
+};
+
+// h[k] = a[k] h[k - 1] + b[k], h[-1] = 0, as maps h -> first h + second. The inputs are a and b.
+template <class T, Recurrence Form>
+struct RecurrenceScan {
+  using In = T;
+  using Out = T;
+  using State = ScanPair<double, double>;
+  static constexpr int kInputs = 2;
+  static constexpr bool kReads = Form == Recurrence::late, kBoth = Form != Recurrence::inclusive;
+  static __device__ __forceinline__ State identity() { return {1.0, 0.0}; }
+  static __device__ __forceinline__ State combine(const State& a, const State& b) {
+    // A product of many a's may overflow before anything was there to be multiplied.
+    const double carried = a.second == 0 && b.first == b.first ? 0.0 : b.first * a.second;
+    return {a.first * b.first, carried + b.second};
+  }
+  template <class E>
+  static __device__ __forceinline__ State lift(const E& e, std::int64_t) {
+    const double a = double(e.of[0]), b = double(e.of[1]);
+    return {a, Form == Recurrence::late ? a * b : b};
+  }
+  template <class E>
+  static __device__ __forceinline__ Compute<T> result(const State& s, const E&) {
+    return Compute<T>(s.second);
+  }
+  template <class E>
+  static __device__ __forceinline__ Compute<T> result(const State& before, const State&, const E& e) {
+    return Compute<T>(before.second + (Form == Recurrence::late ? double(e.of[1]) : 0.0));
+  }
+};
+
+namespace detail {
+// M over its own states: the running combinations of tiles.
+template <class M>
+struct ScanOfStates {
+  using State = typename M::State;
+  using In = State;
+  using Out = State;
+  static constexpr int kInputs = 1;
+  static constexpr bool kReads = false, kBoth = false;
+  static __device__ __forceinline__ State identity() { return M::identity(); }
+  static __device__ __forceinline__ State combine(const State& a, const State& b) { return M::combine(a, b); }
+  template <class E>
+  static __device__ __forceinline__ State lift(const E& e, std::int64_t) {
+    return e.of[0];
+  }
+  template <class E>
+  static __device__ __forceinline__ State result(const State& s, const E&) {
+    return s;
+  }
+};
+}  // namespace detail
+
+}  // namespace ergo::inline ERGO_BUILD::cuda
