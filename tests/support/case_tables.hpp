@@ -14,6 +14,7 @@ inline constexpr Table kTables[] = {
     {"pointwise", pointwise_cases},     {"reduction", reduction_cases}, {"loss", loss_cases},
     {"descriptive", descriptive_cases}, {"movement", movement_cases},   {"indexing", indexing_cases},
     {"network", network_cases},         {"constant", constant_cases},   {"random", random_cases},
+    {"norm", norm_cases},
 };
 
 }  // namespace cases

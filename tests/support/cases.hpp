@@ -54,6 +54,7 @@ inline std::string public_name(const std::string& name) { return name.substr(0, 
 std::vector<Case> pointwise_cases();
 std::vector<Case> reduction_cases();
 std::vector<Case> loss_cases();
+std::vector<Case> norm_cases();
 std::vector<Case> descriptive_cases();
 std::vector<Case> movement_cases();
 std::vector<Case> indexing_cases();
