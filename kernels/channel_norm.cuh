@@ -97,21 +97,6 @@ struct ChannelTile {
     mine = c < channels;
   }
 };
-template <int V, class T>
-__device__ __forceinline__ void load_wide(const T* p, Compute<T> (&x)[V]) {
-  T raw[V];
-  detail::load_run(p, raw);
-#pragma unroll
-  for (int v = 0; v < V; ++v) x[v] = widen(raw[v]);
-}
-template <int V, class T>
-__device__ __forceinline__ void store_narrow(T* p, const Compute<T> (&x)[V]) {
-  Pack<T, V> pack;
-#pragma unroll
-  for (int v = 0; v < V; ++v) pack[v] = narrow<T>(x[v]);
-  store_pack(p, pack);
-}
-
 template <class T>
 struct ChannelNorm {
   View<const T, 3> x;
@@ -126,7 +111,7 @@ struct ChannelNorm {
 template <int V, int Block, class T>
 __global__ void __launch_bounds__(Block) channel_norm_kernel(ChannelNorm<T> p) {
   using A = Compute<T>;
-  constexpr int kInFlight = 4;
+  constexpr int kInFlight = V > 4 ? 2 : 4;  // by the registers that three numbers a channel leave
   ChannelTile<V, Block> at(p.tiles, p.x.shape[1], p.x.shape[2]);
   if (!at.mine) return;
   A center[V], factor[V], shift[V];
@@ -142,16 +127,16 @@ __global__ void __launch_bounds__(Block) channel_norm_kernel(ChannelNorm<T> p) {
   const T* x = p.x.data + at.b * p.x.stride[0] + at.c * p.x.stride[2];
   T* y = p.y.data + at.b * p.y.stride[0] + at.c * p.y.stride[2];
   for (std::int64_t r = at.row; r < at.end; r += kInFlight * at.step) {
-    A rx[kInFlight][V];
+    Pack<T, V> rx[kInFlight];
 #pragma unroll
     for (int u = 0; u < kInFlight; ++u)
-      if (r + u * at.step < at.end) load_wide<V>(x + (r + u * at.step) * p.x.stride[1], rx[u]);
+      if (r + u * at.step < at.end) rx[u] = load_pack<V>(x + (r + u * at.step) * p.x.stride[1]);
 #pragma unroll
     for (int u = 0; u < kInFlight; ++u) {
       if (r + u * at.step >= at.end) break;
 #pragma unroll
-      for (int v = 0; v < V; ++v) rx[u][v] = (rx[u][v] - center[v]) * factor[v] + shift[v];
-      store_narrow<V>(y + (r + u * at.step) * p.y.stride[1], rx[u]);
+      for (int v = 0; v < V; ++v) rx[u][v] = narrow<T>((widen(rx[u][v]) - center[v]) * factor[v] + shift[v]);
+      store_pack(y + (r + u * at.step) * p.y.stride[1], rx[u]);
     }
   }
 }

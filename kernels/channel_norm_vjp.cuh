@@ -49,21 +49,22 @@ __global__ void __launch_bounds__(Block) channel_sums_kernel(ChannelNormVjp<T> p
     const T* g = p.g.data + at.b * p.g.stride[0] + at.c * p.g.stride[2];
     const T* x = p.x.data + at.b * p.x.stride[0] + at.c * p.x.stride[2];
     for (std::int64_t r = at.row; r < at.end; r += kInFlight * at.step) {
-      A rg[kInFlight][V] = {}, rx[kInFlight][V];
+      Pack<T, V> rg[kInFlight], rx[kInFlight];
 #pragma unroll
       for (int u = 0; u < kInFlight; ++u) {
         const std::int64_t row = r + u * at.step;
         if (row >= at.end) break;
-        load_wide<V>(g + row * p.g.stride[1], rg[u]);
-        load_wide<V>(x + row * p.x.stride[1], rx[u]);
+        rg[u] = load_pack<V>(g + row * p.g.stride[1]);
+        rx[u] = load_pack<V>(x + row * p.x.stride[1]);
       }
 #pragma unroll
       for (int u = 0; u < kInFlight; ++u) {
         if (r + u * at.step >= at.end) break;
 #pragma unroll
         for (int v = 0; v < V; ++v) {
-          sums[0][v] += rg[u][v];
-          sums[1][v] += rg[u][v] * ((rx[u][v] - mean[v]) * scale[v] + rest[v]);
+          const A cotangent = widen(rg[u][v]);
+          sums[0][v] += cotangent;
+          sums[1][v] += cotangent * ((widen(rx[u][v]) - mean[v]) * scale[v] + rest[v]);
         }
       }
     }
@@ -152,21 +153,22 @@ __global__ void __launch_bounds__(Block) channel_norm_vjp_kernel(ChannelNormVjp<
   const T* x = p.x.data + at.b * p.x.stride[0] + at.c * p.x.stride[2];
   T* dx = p.dx.data + at.b * p.dx.stride[0] + at.c * p.dx.stride[2];
   for (std::int64_t r = at.row; r < at.end; r += kInFlight * at.step) {
-    A rg[kInFlight][V], rx[kInFlight][V];
+    Pack<T, V> rg[kInFlight], rx[kInFlight];
 #pragma unroll
     for (int u = 0; u < kInFlight; ++u) {
       const std::int64_t row = r + u * at.step;
       if (row >= at.end) break;
-      load_wide<V>(g + row * p.g.stride[1], rg[u]);
-      load_wide<V>(x + row * p.x.stride[1], rx[u]);
+      rg[u] = load_pack<V>(g + row * p.g.stride[1]);
+      rx[u] = load_pack<V>(x + row * p.x.stride[1]);
     }
 #pragma unroll
     for (int u = 0; u < kInFlight; ++u) {
       const std::int64_t row = r + u * at.step;
       if (row >= at.end) break;
 #pragma unroll
-      for (int v = 0; v < V; ++v) rg[u][v] = rg[u][v] * weight[v] - ((rx[u][v] - center[v]) * slope[v] + level[v]);
-      store_narrow<V>(dx + row * p.dx.stride[1], rg[u]);
+      for (int v = 0; v < V; ++v)
+        rg[u][v] = narrow<T>(widen(rg[u][v]) * weight[v] - ((widen(rx[u][v]) - center[v]) * slope[v] + level[v]));
+      store_pack(dx + row * p.dx.stride[1], rg[u]);
     }
   }
 }

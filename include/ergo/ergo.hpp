@@ -17,6 +17,7 @@
 
 #include "ergo/ops/activation.hpp"
 #include "ergo/ops/arithmetic.hpp"
+#include "ergo/ops/batch_norm.hpp"
 #include "ergo/ops/categorical.hpp"
 #include "ergo/ops/comparison.hpp"
 #include "ergo/ops/convolution.hpp"
@@ -27,6 +28,7 @@
 #include "ergo/ops/einsum.hpp"
 #include "ergo/ops/exponential.hpp"
 #include "ergo/ops/extremum.hpp"
+#include "ergo/ops/group_norm.hpp"
 #include "ergo/ops/indexing.hpp"
 #include "ergo/ops/inverse_trigonometric.hpp"
 #include "ergo/ops/joining.hpp"
@@ -46,6 +48,7 @@
 #include "ergo/ops/random_integer.hpp"
 #include "ergo/ops/reduction.hpp"
 #include "ergo/ops/repetition.hpp"
+#include "ergo/ops/rms_norm.hpp"
 #include "ergo/ops/rounding.hpp"
 #include "ergo/ops/scan.hpp"
 #include "ergo/ops/selection.hpp"
