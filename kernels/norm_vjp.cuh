@@ -234,7 +234,7 @@ void launch_row_norm_vjp(Stream& stream, const char* name, const LayerNormVjpCal
                           layer_norm_parts<T>(rows, n),
                           rows_packed(call.g, call.x, call.gamma, call.dx)};
   if (const auto blocks = static_cast<unsigned>(groups * p.parts); blocks > 0) {
-    constexpr int kBlock = kLayerNormVjpBlock<A>;
+    constexpr int kBlock = kLayerNormVjpBlock<A>, kLong = Centred ? 512 : 256;  // without a spill
     if (n <= 64)
       launch(stream, name, {blocks, 256, std::size_t(32 * n) * sizeof(A)}, layer_norm_vjp_kernel<Centred, 8, 8, 256, T>,
              p);
@@ -245,7 +245,7 @@ void launch_row_norm_vjp(Stream& stream, const char* name, const LayerNormVjpCal
       launch(stream, name, {blocks, row_launch<0, 8>(rows, n, 0).block},
              layer_norm_vjp_kernel<Centred, 0, 8, kBlock, T>, p);
     else
-      launch(stream, name, {blocks, 512}, layer_norm_long_vjp_kernel<Centred, 512, T>, p);
+      launch(stream, name, {blocks, kLong}, layer_norm_long_vjp_kernel<Centred, kLong, T>, p);
   }
   launch(stream, name, {static_cast<unsigned>((n + 31) / 32 * (Centred ? 2 : 1) * groups), dim3{32, 32}},
          layer_norm_columns_kernel<Centred, 32, T>, p);
