@@ -177,7 +177,9 @@ Tensor<T> batch_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>
     if constexpr (!std::is_same_v<T, C>) {
       return cast<T>(batch_norm(cast<C>(x), cast<C>(gamma), cast<C>(beta), cast<C>(mean), cast<C>(variance), options));
     } else {
-      const Tensor<T> scale = pointwise_op(detail::ScaleOfVariance{}, gamma, variance, Tensor<T>(T(options.eps)));
+      const Tensor<T> eps = detail::make_tensor<T>(Shape{});  // on the CPU: a number goes with any device
+      *detail::data_of<T>(eps.array()) = T(options.eps);
+      const Tensor<T> scale = pointwise_op(detail::ScaleOfVariance{}, gamma, variance, eps);
       return pointwise_op(detail::ScaleAbout{}, x, mean, scale, beta);
     }
   } else {
