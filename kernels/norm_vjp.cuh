@@ -3,6 +3,8 @@
 //   dx     = (h - mean(h) - normal mean(h normal)) scale,  h = g gamma
 //   dgamma = sum of g normal, dbeta = sum of g over the rows of a group
 //
+// and of rms_norm (Centred = false), without mean(h) and dbeta.
+//
 // Two launches. Blocks of consecutive rows, a part, write dx and the sums of their rows for dgamma and dbeta, which
 // stay in registers meanwhile; then columns of these sums are summed. Of rows longer than registers hold (4096; double
 // 2048) x and g are read twice, and a part's sums gather in memory. How many rows a part has depends on the shape
@@ -38,7 +40,7 @@ __device__ __forceinline__ void add_row_sums(const A (&rg)[Each], A (&rx)[Each],
 }
 
 // A block takes the rows of a part, Block / Lanes at a time or one.
-template <int Lanes, int Each, int Block, class T>
+template <bool Centred, int Lanes, int Each, int Block, class T>
 __global__ void __launch_bounds__(Block) layer_norm_vjp_kernel(LayerNormVjp<T> p) {
   using A = Compute<T>;
   constexpr int kAtOnce = Lanes > 0 ? Block / (Lanes > 0 ? Lanes : 1) : 1;
@@ -59,12 +61,12 @@ __global__ void __launch_bounds__(Block) layer_norm_vjp_kernel(LayerNormVjp<T> p
     const RowStats<A> stats(p.stats + row * kLayerNormStats);
     add_row_sums(rg, rx, rw, stats, sums);
     row_sum<Lanes>(sums);
-    const A level = sums[0] / A(n), slope = sums[1] / A(n);
+    const A level = Centred ? sums[0] / A(n) : A(0), slope = sums[1] / A(n);
 #pragma unroll
     for (int i = 0; i < Each; ++i) {
       if (valid) {
         dw[i] += rg[i] * rx[i];
-        db[i] += rg[i];
+        if constexpr (Centred) db[i] += rg[i];
       }
       rg[i] = (rg[i] * rw[i] - level - rx[i] * slope) * stats.scale;
     }
@@ -77,12 +79,12 @@ __global__ void __launch_bounds__(Block) layer_norm_vjp_kernel(LayerNormVjp<T> p
     for (int i = 0; i < Each; ++i)
       if (const int c = tile.column(i); c < n) {
         to[c] = dw[i];
-        to[n + c] = db[i];
+        if constexpr (Centred) to[n + c] = db[i];
       }
   } else {
     A* all = dynamic_smem<A>();  // (kAtOnce, n)
 #pragma unroll
-    for (int which = 0; which < 2; ++which) {
+    for (int which = 0; which < (Centred ? 2 : 1); ++which) {
       __syncthreads();
 #pragma unroll
       for (int i = 0; i < Each; ++i)
@@ -99,7 +101,7 @@ __global__ void __launch_bounds__(Block) layer_norm_vjp_kernel(LayerNormVjp<T> p
 
 // Rows of any length: their sums, then dx; what a part's rows add to dgamma and dbeta gathers in `partial`, each
 // element at its thread's.
-template <int Block, class T>
+template <bool Centred, int Block, class T>
 __global__ void __launch_bounds__(Block) layer_norm_long_vjp_kernel(LayerNormVjp<T> p) {
   using A = Compute<T>;
   constexpr int kEach = 8;
@@ -126,7 +128,7 @@ __global__ void __launch_bounds__(Block) layer_norm_long_vjp_kernel(LayerNormVjp
       add_row_sums(rg, rx, rw, stats, sums);
     }
     row_sum<0>(sums);
-    const A level = sums[0] / A(n), slope = sums[1] / A(n);
+    const A level = Centred ? sums[0] / A(n) : A(0), slope = sums[1] / A(n);
     for (std::int64_t c = 0; c < n; c += step) {
       load(c);
 #pragma unroll
@@ -135,7 +137,7 @@ __global__ void __launch_bounds__(Block) layer_norm_long_vjp_kernel(LayerNormVjp
         if (tile.column(i) < left(c)) {
           A* sum = to + c + tile.column(i);
           sum[0] = (at == first ? A(0) : sum[0]) + rg[i] * normal;
-          sum[n] = (at == first ? A(0) : sum[n]) + rg[i];
+          if constexpr (Centred) sum[n] = (at == first ? A(0) : sum[n]) + rg[i];
         }
         rg[i] = (rg[i] * rw[i] - level - normal * slope) * stats.scale;
       }
@@ -145,13 +147,13 @@ __global__ void __launch_bounds__(Block) layer_norm_long_vjp_kernel(LayerNormVjp
 }
 
 // dgamma, dbeta from the parts' sums: blocks of 32 columns, 32 threads a column. blockIdx.x is (group, which, tile).
-template <int Width, class T>
+template <bool Centred, int Width, class T>
 __global__ void __launch_bounds__(Width* Width) layer_norm_columns_kernel(LayerNormVjp<T> p) {
   using A = Compute<T>;
   __shared__ A sums[Width][Width];
   const std::int64_t n = p.x.shape[1], tiles = (n + Width - 1) / Width;
   const std::int64_t c = blockIdx.x % tiles * Width + threadIdx.x, of_group = blockIdx.x / tiles;
-  const std::int64_t group = of_group / 2, which = of_group % 2;
+  const std::int64_t group = Centred ? of_group / 2 : of_group, which = Centred ? of_group % 2 : 0;
   A sum = 0;
   if (c < n) {
     const A* from = p.partial + (group * p.parts * 2 + which) * n + c;
@@ -210,9 +212,11 @@ struct LayerNormVjpCall {
   View<const T, 2> gamma;        // (groups, n)
   View<T, 2> dx, dgamma, dbeta;  // as x, gamma, gamma
 };
-template <class T>
-void launch_layer_norm_vjp(Stream& stream, const LayerNormVjpCall<T>& call, void* workspace) {
-  constexpr auto name = "layer_norm_vjp";
+
+namespace detail {
+
+template <bool Centred, class T>
+void launch_row_norm_vjp(Stream& stream, const char* name, const LayerNormVjpCall<T>& call, void* workspace) {
   using A = Compute<T>;
   const std::int64_t groups = call.gamma.shape[0], n = call.x.shape[1];
   if (groups == 0 || n == 0) return;
@@ -226,22 +230,37 @@ void launch_layer_norm_vjp(Stream& stream, const LayerNormVjpCall<T>& call, void
                           call.stats,
                           static_cast<A*>(workspace),
                           rows,
-                          detail::layer_norm_part_rows<T>(rows, n),
-                          detail::layer_norm_parts<T>(rows, n),
+                          layer_norm_part_rows<T>(rows, n),
+                          layer_norm_parts<T>(rows, n),
                           rows_packed(call.g, call.x, call.gamma, call.dx)};
   if (const auto blocks = static_cast<unsigned>(groups * p.parts); blocks > 0) {
-    constexpr int kBlock = detail::kLayerNormVjpBlock<A>;
+    constexpr int kBlock = kLayerNormVjpBlock<A>, kLong = Centred ? 512 : 256;  // without a spill
     if (n <= 64)
-      launch(stream, name, {blocks, 256, std::size_t(32 * n) * sizeof(A)}, layer_norm_vjp_kernel<8, 8, 256, T>, p);
+      launch(stream, name, {blocks, 256, std::size_t(32 * n) * sizeof(A)}, layer_norm_vjp_kernel<Centred, 8, 8, 256, T>,
+             p);
     else if (n <= 256)
-      launch(stream, name, {blocks, 256, std::size_t(8 * n) * sizeof(A)}, layer_norm_vjp_kernel<32, 8, 256, T>, p);
-    else if (n <= detail::kLayerNormVjpRow<A>)
-      launch(stream, name, {blocks, row_launch<0, 8>(rows, n, 0).block}, layer_norm_vjp_kernel<0, 8, kBlock, T>, p);
+      launch(stream, name, {blocks, 256, std::size_t(8 * n) * sizeof(A)}, layer_norm_vjp_kernel<Centred, 32, 8, 256, T>,
+             p);
+    else if (n <= kLayerNormVjpRow<A>)
+      launch(stream, name, {blocks, row_launch<0, 8>(rows, n, 0).block},
+             layer_norm_vjp_kernel<Centred, 0, 8, kBlock, T>, p);
     else
-      launch(stream, name, {blocks, 512}, layer_norm_long_vjp_kernel<512, T>, p);
+      launch(stream, name, {blocks, kLong}, layer_norm_long_vjp_kernel<Centred, kLong, T>, p);
   }
-  launch(stream, name, {static_cast<unsigned>((n + 31) / 32 * 2 * groups), dim3{32, 32}},
-         layer_norm_columns_kernel<32, T>, p);
+  launch(stream, name, {static_cast<unsigned>((n + 31) / 32 * (Centred ? 2 : 1) * groups), dim3{32, 32}},
+         layer_norm_columns_kernel<Centred, 32, T>, p);
+}
+
+}  // namespace detail
+
+template <class T>
+void launch_layer_norm_vjp(Stream& stream, const LayerNormVjpCall<T>& call, void* workspace) {
+  detail::launch_row_norm_vjp<true>(stream, "layer_norm_vjp", call, workspace);
+}
+// The same without dbeta.
+template <class T>
+void launch_rms_norm_vjp(Stream& stream, const LayerNormVjpCall<T>& call, void* workspace) {
+  detail::launch_row_norm_vjp<false>(stream, "rms_norm_vjp", call, workspace);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cuda

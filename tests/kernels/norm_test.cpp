@@ -1,7 +1,8 @@
 // label: simt
-// layer_norm, its statistics and all three gradients against sums in long double: rows on both sides of every bound,
-// parts of several rows, groups, strides and offsets, large offsets of the data, constant rows, NaN.
+// layer_norm and rms_norm, their statistics and all gradients against sums in long double: rows on both sides of every
+// bound, parts of several rows, groups, strides and offsets, large offsets of the data, constant rows, NaN.
 #include <cmath>
+#include <cstring>
 #include <random>
 
 #include <doctest/doctest.h>
@@ -90,12 +91,13 @@ void check_all(const char* what, const std::vector<T>& got, const std::vector<do
 // Forward and backward of groups of rows; `more`: room for what an offset of the data costs, in deviations.
 template <class T>
 void check_norm(std::mt19937& random, std::int64_t groups, std::int64_t rows, std::int64_t n, Layout layout,
-                const std::vector<T>& x, double more = 0, double eps = 1e-5) {
+                const std::vector<T>& x, double more = 0, double eps = 1e-5, bool centred = true) {
   using A = ergo::Compute<T>;
   CAPTURE(groups);
   CAPTURE(rows);
   CAPTURE(n);
   CAPTURE(int(layout));
+  CAPTURE(centred);
   Stream& stream = current_stream(ergo::Device::cuda());
   const std::int64_t all = groups * rows;
   const auto g = random_values<T>(random, all * n, -1, 1), gamma = random_values<T>(random, groups * n, -1, 1),
@@ -105,9 +107,14 @@ void check_norm(std::mt19937& random, std::int64_t groups, std::int64_t rows, st
       dbeta(groups, n, layout, beta);
   const DeviceArray<A> stats(std::size_t(all * kLayerNormStats));
   const DeviceArray<unsigned char> workspace(layer_norm_vjp_workspace<T>(groups, rows, n));
-  launch_layer_norm(stream, mx.in(), mgamma.in(), mbeta.in(), eps, y.view(), stats.data());
   const LayerNormVjpCall<T> call{mg.in(), mx.in(), stats.data(), mgamma.in(), dx.view(), dgamma.view(), dbeta.view()};
-  launch_layer_norm_vjp(stream, call, workspace.data());
+  if (centred) {
+    launch_layer_norm(stream, mx.in(), mgamma.in(), mbeta.in(), eps, y.view(), stats.data());
+    launch_layer_norm_vjp(stream, call, workspace.data());
+  } else {
+    launch_rms_norm(stream, mx.in(), mgamma.in(), eps, y.view(), stats.data());
+    launch_rms_norm_vjp(stream, call, workspace.data());
+  }
 
   const double unit = kTolerance<T>;
   const auto size = std::size_t(all * n), columns = std::size_t(groups * n);
@@ -119,19 +126,20 @@ void check_norm(std::mt19937& random, std::int64_t groups, std::int64_t rows, st
     };
     const auto weight = [&](std::int64_t c) { return (long double)(to_double(gamma[std::size_t(r / rows * n + c)])); };
     long double mean = 0, variance = 0, level = 0, slope = 0, sizes = 0;
-    for (std::int64_t c = 0; c < n; ++c) mean += at(x, c) / (long double)(n);
+    for (std::int64_t c = 0; c < n; ++c) mean += centred ? at(x, c) / (long double)(n) : 0;
     for (std::int64_t c = 0; c < n; ++c) variance += (at(x, c) - mean) * (at(x, c) - mean) / (long double)(n);
     const long double scale = 1 / std::sqrt(variance + (long double)(eps));
     const auto normal = [&](std::int64_t c) { return (at(x, c) - mean) * scale; };
     for (std::int64_t c = 0; c < n; ++c) {
-      level += at(g, c) * weight(c) / (long double)(n);
+      if (centred) level += at(g, c) * weight(c) / (long double)(n);
       slope += at(g, c) * weight(c) * normal(c) / (long double)(n);
       sizes += std::abs(at(g, c) * weight(c)) * (1 + std::abs(normal(c))) / (long double)(n);
     }
     CHECK(std::abs(double(kept[std::size_t(3 * r + 2)]) / double(scale) - 1) <= 1e3 * unit + more);
     for (std::int64_t c = 0; c < n; ++c) {
       const auto i = std::size_t(r * n + c), k = std::size_t(r / rows * n + c);
-      const double z = double(normal(c)), b = to_double(beta[k]), w = double(weight(c)), gc = double(at(g, c));
+      const double z = double(normal(c)), b = centred ? to_double(beta[k]) : 0, w = double(weight(c)),
+                   gc = double(at(g, c));
       ey[i] = z * w + b;
       ry[i] = (unit * (1 + std::abs(z)) + more) * std::abs(w) + unit * std::abs(ey[i]) + unit * std::abs(b);
       edx[i] = double((gc * w - level - z * slope) * scale);
@@ -149,7 +157,10 @@ void check_norm(std::mt19937& random, std::int64_t groups, std::int64_t rows, st
   check_all("y", y.values(), ey, ry);
   check_all("dx", dx.values(), edx, rdx);
   check_all("dgamma", dgamma.values(), edw, rdw);
-  check_all("dbeta", dbeta.values(), edb, rdb);
+  if (centred)
+    check_all("dbeta", dbeta.values(), edb, rdb);
+  else
+    CHECK(std::memcmp(dbeta.values().data(), beta.data(), beta.size() * sizeof(T)) == 0);  // nobody wrote there
 }
 
 TEST_CASE_TEMPLATE("rows of every length, in parts and groups", T, float, double, ergo::half, ergo::bfloat16) {
@@ -182,6 +193,35 @@ TEST_CASE_TEMPLATE("rows of every length, in parts and groups", T, float, double
   // A part of several long rows.
   if constexpr (std::is_same_v<T, double>)
     check_norm(random, 1, 257, 2056, Layout::dense, random_values<T>(random, 257 * 2056, -2, 3));
+}
+
+TEST_CASE_TEMPLATE("rms_norm: rows of every length, in parts and groups", T, float, double, ergo::half,
+                   ergo::bfloat16) {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  int layout = int(random() % 4);
+  struct Size {
+    std::int64_t groups, rows, n;
+  };
+  for (const Size s : {Size{1, 1, 1},
+                       {1, 70, 5},
+                       {2, 129, 8},
+                       {1, 33, 64},
+                       {3, 17, 65},
+                       {1, 35, 256},
+                       {1, 20, 257},
+                       {1, 9, 1024},
+                       {1, 9, 1025},
+                       {1, 2, 4104},
+                       {1, 2, 8192},
+                       {2, 2, 8193}})
+    for (int k = 0; k < (s.n < 1000 ? 2 : 1); ++k)
+      check_norm(random, s.groups, s.rows, s.n, Layout(layout++ % 4),
+                 random_values<T>(random, s.groups * s.rows * s.n, -2, 3), 0, 1e-5, false);
+  check_norm(random, 1, 3, 300, Layout::dense, std::vector<T>(900, T(0)), 0, 1e-5, false);
+  if constexpr (std::is_same_v<T, double>)
+    check_norm(random, 1, 257, 2056, Layout::dense, random_values<T>(random, 257 * 2056, -2, 3), 0, 1e-5, false);
 }
 
 TEST_CASE("an offset of the data") {
@@ -235,6 +275,7 @@ TEST_CASE("nothing to do, and gradients over no rows") {
   launch_layer_norm<float>(stream, narrow_rows, no_weights, no_weights, 1e-5, narrow_rows, nullptr);
   launch_layer_norm_vjp<float>(
       stream, {narrow_rows, narrow_rows, none.data(), no_weights, narrow_rows, no_weights, no_weights}, nullptr);
+  launch_rms_norm<float>(stream, empty, row_major(w.data(), {1, 3}), 1e-5, empty, nullptr);
 }
 
 }  // namespace kernels_norm_test

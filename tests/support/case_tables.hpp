@@ -13,6 +13,7 @@ struct Table {
 inline constexpr Table kTables[] = {
     {"pointwise", pointwise_cases},  //
     {"reduction", reduction_cases},  //
+    {"norm", norm_cases},  //
     {"loss", loss_cases},  //
     {"descriptive", descriptive_cases},  //
     {"scan", scan_cases},  //

@@ -55,6 +55,7 @@ std::vector<Case> pointwise_cases();
 std::vector<Case> reduction_cases();
 std::vector<Case> loss_cases();
 std::vector<Case> scan_cases();
+std::vector<Case> norm_cases();
 std::vector<Case> descriptive_cases();
 std::vector<Case> movement_cases();
 std::vector<Case> indexing_cases();

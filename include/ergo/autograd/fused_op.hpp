@@ -5,6 +5,9 @@
 // `cpu` may return a tuple: the result, then residuals that only `vjp` reads (y is then that tuple). A definition never
 // reads residuals: what depends on the inputs is computed from them, or second derivatives would miss it. It gives none
 // either: where forward mode lies below, `vjp` meets undefined residuals and must do without.
+//
+// `static constexpr bool several_results = true`: more than the first of the tuple are results. `definition` then gives
+// a tuple too, residuals undefined, and `vjp` gets a tuple of cotangents in place of g, undefined where none came.
 #pragma once
 
 #include <tuple>
@@ -40,6 +43,7 @@ struct FusedOp final : CopiedOp<FusedOp<F, Y, In...>> {
     if constexpr (requires { F::leading_axes_free; }) this->leading_axes_free = F::leading_axes_free;
     this->on_cuda = kCuda;
   }
+  static constexpr bool kSeveral = requires { F::several_results; };
   int core(int i) const { return core_of(f, i); }
   void value(Args x, Ref<Array>* y, std::uint64_t) const {
     if constexpr (kCuda) {
@@ -93,17 +97,22 @@ struct FusedOp final : CopiedOp<FusedOp<F, Y, In...>> {
   }
   template <std::size_t... K>
   void back(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx, std::index_sequence<K...>) const {
-    if (!g[0]) return;
+    int came = 0;  // a cotangent
+    if constexpr (kSeveral)
+      while (!g[came]) ++came;
+    if (!g[came]) return;
     auto r = [&] {
-      if constexpr (kAsksWanted)
+      if constexpr (kSeveral)
+        return f.vjp(outputs(g), outputs(y), handle<In>(x[K])...);
+      else if constexpr (kAsksWanted)
         return f.vjp(handle<Result>(g[0]), outputs(y), handle<In>(x[K])..., wanted);
       else
         return f.vjp(handle<Result>(g[0]), outputs(y), handle<In>(x[K])...);
     }();
     if constexpr (outputs_of<decltype(r)> == 1 && std::is_base_of_v<AnyTensor, decltype(r)>)
-      give(dx[0], wanted[0], r, x[0], *g[0]);
+      give(dx[0], wanted[0], r, x[0], *g[came]);
     else
-      (give(dx[K], wanted[int(K)], std::get<K>(r), x[K], *g[0]), ...);
+      (give(dx[K], wanted[int(K)], std::get<K>(r), x[K], *g[came]), ...);
   }
   template <class D>
   static void give(Ref<Array>& dx, bool wanted, const D& d, Array* x, const Array& g) {

@@ -1,4 +1,5 @@
-// layer_norm and its gradients on tensors, by kernels/norm.cuh and kernels/norm_vjp.cuh: one launch, and two.
+// layer_norm, rms_norm and their gradients on tensors, by kernels/norm.cuh and kernels/norm_vjp.cuh: one launch, and
+// two.
 #pragma once
 
 #include <tuple>
@@ -61,6 +62,51 @@ std::tuple<Tensor<T>, Tensor<T>, Tensor<T>> layer_norm_vjp(const Tensor<T>& g, c
        w.result<T, 2>(*as_rows(*dx)), w.result<T, 2>(*as_rows(*dgamma)), w.result<T, 2>(*as_rows(*dbeta))},
       scratch.data());
   return {Tensor<T>(std::move(dx)), Tensor<T>(std::move(dgamma)), Tensor<T>(std::move(dbeta))};
+}
+
+// The same of rms_norm.
+template <class T>
+std::tuple<Tensor<T>, Tensor<Compute<T>>> rms_norm(const Tensor<T>& x, const Tensor<T>& gamma, double eps) {
+  const Work w = work_on(x, gamma);
+  Shape lead = x.shape().first(x.rank() - 1);
+  ergo::detail::broadcast(lead, gamma.shape().first(gamma.rank() - 1));
+  const std::int64_t n = x.shape()[-1];
+  const Ref<Array> from = as_rows(x.array(), lead),
+                   scale = gamma.numel() == n
+                               ? as_rows(*ergo::detail::dense(gamma.array()), gamma.shape().first(gamma.rank() - 1))
+                               : as_rows(gamma.array(), lead);
+  Ref<Array> y = w.make(dtype_of<T>, lead + Shape{n}),
+             stats = w.make(dtype_of<Compute<T>>, lead + Shape{kLayerNormStats});
+  launch_rms_norm<T>(w.stream(), w.operand<T, 2>(*from), w.operand<T, 2>(*scale), eps, w.result<T, 2>(*as_rows(*y)),
+                     ergo::detail::data_of<Compute<T>>(*stats));
+  return {Tensor<T>(std::move(y)), Tensor<Compute<T>>(std::move(stats))};
+}
+template <class T>
+std::tuple<Tensor<T>, Tensor<T>> rms_norm_vjp(const Tensor<T>& g, const Tensor<T>& x, const Tensor<Compute<T>>& stats,
+                                              const Tensor<T>& gamma, int rank) {
+  const Work w = work_on(g, x);
+  Shape lead = g.shape().first(g.rank() - rank);
+  ergo::detail::broadcast(lead, x.shape().first(x.rank() - rank));
+  ergo::detail::broadcast(lead, stats.shape().first(stats.rank() - rank));
+  ergo::detail::broadcast(lead, gamma.shape().first(gamma.rank() - 1));
+  const Shape core = g.shape().last(rank), own = core.first(rank - 1);
+  const std::int64_t n = core[rank - 1];
+  const Ref<Array> a = grouped(g.array(), lead + own, {1}), b = grouped(x.array(), lead + own, {1}),
+                   kept = ergo::detail::dense(*grouped(stats.array(), lead + own, {1})),
+                   factor = grouped(gamma.array(), lead, {1});
+  Ref<Array> dx = w.make(dtype_of<T>, lead + core), dgamma = w.make(dtype_of<T>, lead + Shape{n});
+  const Workspace scratch(w, layer_norm_vjp_workspace<T>(lead.numel(), own.numel(), n));
+  w.reads(*kept);
+  launch_rms_norm_vjp<T>(w.stream(),
+                         {w.operand<T, 2>(*a),
+                          w.operand<T, 2>(*b),
+                          ergo::detail::data_of<Compute<T>>(*kept),
+                          w.operand<T, 2>(*factor),
+                          w.result<T, 2>(*as_rows(*dx)),
+                          w.result<T, 2>(*as_rows(*dgamma)),
+                          {}},
+                         scratch.data());
+  return {Tensor<T>(std::move(dx)), Tensor<T>(std::move(dgamma))};
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cuda
