@@ -13,7 +13,8 @@ struct Table {
 inline constexpr Table kTables[] = {
     {"pointwise", pointwise_cases},     {"reduction", reduction_cases}, {"loss", loss_cases},
     {"descriptive", descriptive_cases}, {"movement", movement_cases},   {"indexing", indexing_cases},
-    {"network", network_cases},         {"constant", constant_cases},   {"random", random_cases},
+    {"ordering", ordering_cases},       {"network", network_cases},     {"constant", constant_cases},
+    {"random", random_cases},
 };
 
 }  // namespace cases
