@@ -149,8 +149,8 @@ SortedRows<SortKey<T>> launch_sorted(Stream& stream, const char* name, View<cons
   if (n > kBlockSortRow) return launch_sort_long_rows(stream, name, keys, 1, n, kSortBits<T>, workspace);
   auto* const bytes = static_cast<unsigned char*>(workspace);
   auto* const key = reinterpret_cast<Key*>(bytes);
-  auto* const place = reinterpret_cast<std::uint32_t*>(
-      bytes + detail::in_sixteens(static_cast<std::size_t>(n) * sizeof(Key)));
+  auto* const place =
+      reinterpret_cast<std::uint32_t*>(bytes + detail::in_sixteens(static_cast<std::size_t>(n) * sizeof(Key)));
   detail::sort_short_rows(stream, name, keys, StoreSorted<Key>{key, place}, 1, int(n), kSortBits<T>);
   return {key, place};
 }

@@ -1,13 +1,14 @@
 // Rows put at places given by indices, where nothing is summed:
-//   scatter          y (L, extent, inner)[l, i (L, m)[l, j], c] = rows (L, m, inner)[l, j, c], else x (L, extent, inner)
-//   take_winners     rows (L, m, inner)[l, j, c] = g (L, extent, inner)[l, i[l, j], c], 0 unless j is the last that names
+//   scatter          y (L, extent, inner)[l, i (L, m)[l, j], c] = rows (L, m, inner)[l, j, c], else x (L, extent,
+//   inner) take_winners     rows (L, m, inner)[l, j, c] = g (L, extent, inner)[l, i[l, j], c], 0 unless j is the last
+//   that names
 //                    its destination: the transpose
 //   scatter_extremum y[l, i[l, j], c] = the largest (smallest) of x and of all rows that go there
 // Views of any strides; an axis of x, rows, g or indices broadcasts by stride 0.
 //
-// Which row wins a destination is settled by a maximum of positions, an extremum by a maximum of keys: unsigned integers
-// in the order of the elements, -0 < +0, NaN above all for either extremum. Both are integer atomics, so the result is
-// that of every order of threads. Then rows move in the widest units. Bad indices as in index.cuh.
+// Which row wins a destination is settled by a maximum of positions, an extremum by a maximum of keys: unsigned
+// integers in the order of the elements, -0 < +0, NaN above all for either extremum. Both are integer atomics, so the
+// result is that of every order of threads. Then rows move in the widest units. Bad indices as in index.cuh.
 #pragma once
 
 #include "ergo/kernels/common/flags.cuh"
@@ -75,8 +76,8 @@ __global__ void __launch_bounds__(kIndexBlock)
 template <class T>
 using ExtremumKey = std::conditional_t<sizeof(T) == 8, unsigned long long, unsigned>;
 template <class T>
-using ExtremumBits = std::conditional_t<sizeof(T) == 8, std::uint64_t,
-                                        std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint16_t>>;
+using ExtremumBits =
+    std::conditional_t<sizeof(T) == 8, std::uint64_t, std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint16_t>>;
 
 template <bool Largest, class T>
 __device__ __forceinline__ ExtremumKey<T> extremum_key(T x) {
@@ -197,8 +198,8 @@ inline std::size_t scatter_winners_workspace(std::int64_t lead, std::int64_t ext
   return static_cast<std::size_t>((shared ? 1 : lead) * extent) * sizeof(std::uint32_t);
 }
 // y (L, extent, inner) from x, rows (L, m, inner) and indices (L, m), shared by all sets if their stride[0] is 0; x or
-// rows, not both, may have null data, which means zeros. T moves only: an unsigned type of its width. Throws an Error if
-// m is 2^32 - 1 or more.
+// rows, not both, may have null data, which means zeros. T moves only: an unsigned type of its width. Throws an Error
+// if m is 2^32 - 1 or more.
 template <class T, class I>
 void launch_scatter_set(Stream& stream, View<const T, 3> x, View<const T, 3> rows, View<const I, 2> indices,
                         View<T, 3> y, void* workspace, std::int64_t* fault) {
@@ -241,13 +242,13 @@ void launch_scatter_extremum(Stream& stream, const char* name, View<const T, 3> 
                              View<const I, 2> indices, T* y, void* workspace, std::int64_t* fault) {
   const std::int64_t n = x.numel(), extent = x.shape[1];
   if (n == 0) return detail::check_indices(stream, name, detail::with_inner_axis(indices), extent, fault);
-  auto* const keys = scatter_extremum_workspace<T>(n) ? static_cast<ExtremumKey<T>*>(workspace)
-                                                      : reinterpret_cast<ExtremumKey<T>*>(y);
+  auto* const keys =
+      scatter_extremum_workspace<T>(n) ? static_cast<ExtremumKey<T>*>(workspace) : reinterpret_cast<ExtremumKey<T>*>(y);
   const LaunchShape each{dim3(blocks_for(n, 256)), dim3(256)};
   launch(stream, name, each, extremum_keys_kernel<Largest, 256, T>, x, keys);
   if (rows.numel() > 0)
-    launch(stream, name, {dim3(blocks_for(rows.numel(), 256)), dim3(256)},
-           extremum_rows_kernel<Largest, 256, T, I>, rows, indices, keys, extent, fault);
+    launch(stream, name, {dim3(blocks_for(rows.numel(), 256)), dim3(256)}, extremum_rows_kernel<Largest, 256, T, I>,
+           rows, indices, keys, extent, fault);
   launch(stream, name, each, extremum_store_kernel<Largest, 256, T>, static_cast<const ExtremumKey<T>*>(keys), y, n);
 }
 

@@ -1,6 +1,6 @@
-// Binary search in sorted rows: y (L, m)[l, i] = how many of sorted (L, n)[l, :] come before x (L, m)[l, i], or, `right`,
-// do not come behind it. The order is that of sort: -inf < ... < inf < NaN, all NaNs equal, -0 equal to +0. Views of any
-// strides; an axis broadcasts by stride 0.
+// Binary search in sorted rows: y (L, m)[l, i] = how many of sorted (L, n)[l, :] come before x (L, m)[l, i], or,
+// `right`, do not come behind it. The order is that of sort: -inf < ... < inf < NaN, all NaNs equal, -0 equal to +0.
+// Views of any strides; an axis broadcasts by stride 0.
 //
 // A thread searches for one element: ceil(log2(n + 1)) steps, the same in all threads of a row, so a warp does not
 // diverge and its first steps read the same words. Exact.

@@ -3,9 +3,9 @@
 //
 // Rows up to 2048 are sorted, as there, and only what is asked for is stored. Longer ones take a radix select (Alabi et
 // al., 2012): for each byte of the key, from the highest, tiles count the digits of what still has the prefix of the
-// wanted rank, each block finding that prefix from the counts of the passes before. Then the k elements before or at the
-// wanted key are collected in order of place (flags, a scan over tiles) and those k are sorted. A single rank needs no
-// sort: the wanted place is that of one of the equals of its key.
+// wanted rank, each block finding that prefix from the counts of the passes before. Then the k elements before or at
+// the wanted key are collected in order of place (flags, a scan over tiles) and those k are sorted. A single rank needs
+// no sort: the wanted place is that of one of the equals of its key.
 //
 // A row with NaN has as any single rank its first NaN. Counts are integers, so no order of threads shows. Exact.
 #pragma once
@@ -102,8 +102,7 @@ __global__ void __launch_bounds__(kFlagBlock)
   const bool counts_nans = pass == 0 && nans;
   if (counts_nans && own_nans > 0) atomicAdd(&nan_count, own_nans);
   __syncthreads();
-  if (count[threadIdx.x] > 0)
-    atomicAdd(counts + (pass * rows + row) * 256 + threadIdx.x, count[threadIdx.x]);
+  if (count[threadIdx.x] > 0) atomicAdd(counts + (pass * rows + row) * 256 + threadIdx.x, count[threadIdx.x]);
   if (counts_nans && threadIdx.x == 0 && nan_count > 0) atomicAdd(nans + row, nan_count);
 }
 
@@ -299,8 +298,8 @@ template <class T>
 std::size_t topk_workspace(std::int64_t rows, std::int64_t n, std::int64_t k) {
   return n <= kBlockSortRow || rows * k == 0 ? 0 : detail::SelectParts<T>(rows, n, k).bytes;
 }
-// x (rows, n), y (rows, k), k <= n, of an index type that holds n - 1; workspace aligned to 16. Throws an Error for rows
-// of 2^31 elements.
+// x (rows, n), y (rows, k), k <= n, of an index type that holds n - 1; workspace aligned to 16. Throws an Error for
+// rows of 2^31 elements.
 template <class T, class I>
 void launch_topk(Stream& stream, View<const T, 2> x, View<I, 2> y, bool descending, void* workspace) {
   const std::int64_t rows = x.shape[0], n = x.shape[1], k = y.shape[1];
@@ -318,20 +317,18 @@ void launch_topk(Stream& stream, View<const T, 2> x, View<I, 2> y, bool descendi
                            CollectFirst<Key>{key, place, k});
   const CollectedKeys<Key> collected{key, k};
   const StoreCollected<I> store{y, place, k};
-  if (k <= kBlockSortRow)
-    return detail::sort_short_rows(stream, "topk", collected, store, rows, int(k), kSortBits<T>);
-  const auto sorted =
-      launch_sort_long_rows(stream, "topk", collected, rows, k, kSortBits<T>, bytes + parts.sort);
+  if (k <= kBlockSortRow) return detail::sort_short_rows(stream, "topk", collected, store, rows, int(k), kSortBits<T>);
+  const auto sorted = launch_sort_long_rows(stream, "topk", collected, rows, k, kSortBits<T>, bytes + parts.sort);
   launch(stream, "topk", {dim3(blocks_for(rows * k, 256)), dim3(256)}, sort_store_kernel<256, Key, StoreCollected<I>>,
          store, sorted.key, sorted.place, rows, k);
 }
 
 template <class T>
 std::size_t ranks_workspace(std::int64_t rows, std::int64_t n, int count) {
-  return n <= kBlockSortRow ? static_cast<std::size_t>(rows * n) * 4
-                            : detail::SelectParts<T>(rows * count, n, 0).bytes;
+  return n <= kBlockSortRow ? static_cast<std::size_t>(rows * n) * 4 : detail::SelectParts<T>(rows * count, n, 0).bytes;
 }
-// y (rows, count): the places in x (rows, n) of ranks first, first + 1, ...; of the first NaN if there is one. Floating T.
+// y (rows, count): the places in x (rows, n) of ranks first, first + 1, ...; of the first NaN if there is one. Floating
+// T.
 template <class T, class I>
 void launch_ranks(Stream& stream, const char* name, View<const T, 2> x, View<I, 2> y, std::int64_t first,
                   void* workspace) {

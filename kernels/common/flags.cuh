@@ -1,5 +1,5 @@
-// Places of flagged elements in order: ranks of flags within tiles, which kernels that compact rows share, and words set
-// to zero before atomics count in them.
+// Places of flagged elements in order: ranks of flags within tiles, which kernels that compact rows share, and words
+// set to zero before atomics count in them.
 #pragma once
 
 #include "ergo/kernels/common/launch.cuh"

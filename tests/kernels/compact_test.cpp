@@ -69,8 +69,7 @@ void check_distinct(std::int64_t n, unsigned one_in) {
   const DeviceArray<T> in(x);
   const DeviceArray<unsigned char> sort(sorted_workspace<T>(n)), workspace(flags_workspace(n));
   const DeviceArray<unsigned> total(1);
-  const auto sorted =
-      launch_sorted<T>(stream(), "unique", row_major<const T, 2>(in.data(), {1, n}), sort.data());
+  const auto sorted = launch_sorted<T>(stream(), "unique", row_major<const T, 2>(in.data(), {1, n}), sort.data());
   const HeadFlags<SortKey<T>> heads{sorted.key};
   launch_flag_count(stream(), "unique", heads, n, workspace.data(), total.data());
   const auto equal = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };
@@ -86,7 +85,7 @@ void check_distinct(std::int64_t n, unsigned one_in) {
   };
   std::sort(first.begin(), first.end(), less);
   REQUIRE(total.host()[0] == first.size());
-  const DeviceArray<I> places(first.size()), inverse(std::size_t(n)), lengths(first.size());
+  const DeviceArray<I> places(first.size()), inverse(std::vector<I>(std::size_t(n), I(-1))), lengths(first.size());
   const DeviceArray<std::uint32_t> start(first.size());
   launch_flag_store(stream(), "unique", heads,
                     StoreDistinct<I>{sorted.place, start.data(), places.data(), inverse.data()}, n, workspace.data());
@@ -117,7 +116,7 @@ TEST_CASE_TEMPLATE("every dtype", T, bool, std::uint8_t, std::int32_t, std::int6
 TEST_CASE("lengths around warps, blocks and tiles; none and all") {
   for (const std::int64_t n : {1, 31, 32, 33, 511, 512, 513, 4095, 4096, 4097, 8193}) {
     check_nonzero<float>(1, n, 2);
-    check_nonzero<std::uint8_t>(n, 1, 1);           // all
+    check_nonzero<std::uint8_t>(n, 1, 1);            // all
     check_nonzero<std::uint8_t>(1, n, 4000000000u);  // none, nearly always
   }
   for (const std::int64_t n : {1, 2, 2047, 2048, 2049, 5000}) check_distinct<float>(n, 2);

@@ -1,6 +1,6 @@
 // label: simt
-// Scatters that set or take an extremum, and the transpose of the first, against loops over rows in order: dtypes, units,
-// shared indices, strides, absent operands, bad indices.
+// Scatters that set or take an extremum, and the transpose of the first, against loops over rows in order: dtypes,
+// units, shared indices, strides, absent operands, bad indices.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -82,7 +82,8 @@ void check_set(Sizes s, bool with_x, bool with_rows, bool shared, bool transpose
   launch_scatter_set<U, I>(stream(), given_x, given_rows, vi, row_major(out.data(), {s.lead, s.extent, s.inner}),
                            workspace.data(), nullptr);
   const auto y = out.host();
-  launch_take_winners<U, I>(stream(), vx, vi, row_major(back.data(), {s.lead, s.m, s.inner}), workspace.data(), nullptr);
+  launch_take_winners<U, I>(stream(), vx, vi, row_major(back.data(), {s.lead, s.m, s.inner}), workspace.data(),
+                            nullptr);
   const auto taken = back.host();
   std::int64_t wrong = 0;
   for (std::int64_t l = 0; l < s.lead; ++l)
@@ -114,10 +115,10 @@ void check_extremum(Sizes s) {
   const DeviceArray<I> index_in(index);
   const std::size_t bytes = scatter_extremum_workspace<T>(std::int64_t(x.size()));
   const DeviceArray<unsigned char> workspace(bytes);
-  launch_scatter_extremum<Largest, T, I>(
-      stream(), "scatter_max", row_major(x_in.data(), {s.lead, s.extent, s.inner}),
-      row_major(rows_in.data(), {s.lead, s.m, s.inner}), row_major(index_in.data(), {s.lead, s.m}), out.data(),
-      bytes ? workspace.data() : nullptr, nullptr);
+  launch_scatter_extremum<Largest, T, I>(stream(), "scatter_max", row_major(x_in.data(), {s.lead, s.extent, s.inner}),
+                                         row_major(rows_in.data(), {s.lead, s.m, s.inner}),
+                                         row_major(index_in.data(), {s.lead, s.m}), out.data(),
+                                         bytes ? workspace.data() : nullptr, nullptr);
   const auto y = out.host();
   auto expected = x;
   const auto wins = [](T a, T b) {  // b over a: NaN over all, +0 over -0 where the largest wins

@@ -142,7 +142,8 @@ TEST_CASE("lengths on both sides of every way and tile") {
   for (const std::int64_t n : {1, 2, 32, 33, 512, 513, 2048, 2049, 4095, 4096, 4097, 8192, 8193})
     for (const Values kind : {Values::bits, Values::few}) {
       check_topk<float>(n < 1000 ? 2 : 1, n, (n + 2) / 3, kind, n % 2 == 0);
-      check_ranks<float>(n < 1000 ? 2 : 1, n, (n - 1) / 2, n > 1 ? 2 : 1, kind == Values::bits ? Values::numbers : kind);
+      check_ranks<float>(n < 1000 ? 2 : 1, n, (n - 1) / 2, n > 1 ? 2 : 1,
+                         kind == Values::bits ? Values::numbers : kind);
     }
 }
 TEST_CASE("every k, up to more than a block sorts") {

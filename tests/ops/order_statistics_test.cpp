@@ -1,6 +1,5 @@
-// Corners of topk, median, quantile, searchsorted, scatters and of results whose shape the data say: ties, NaN, zeros of
-// both signs, ends, nothing; errors; vmap; all dtypes.
-// again: cuda
+// Corners of topk, median, quantile, searchsorted, scatters and of results whose shape the data say: ties, NaN, zeros
+// of both signs, ends, nothing; errors; vmap; all dtypes. again: cuda
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -104,8 +103,9 @@ TEST_CASE("median and quantile of long rows agree with sort") {
       }
     }
     v[std::size_t(n + 5)] = v[std::size_t(n + 3)] = kNan;
-    const auto g = grad([n](const X& p) { return sum(median(Tensor<double>(detail::reshape(p.ref(), {2, n})), -1)); })(
-        numbers(v));
+    const auto g = grad([n](const X& p) {
+      return sum(median(Tensor<double>(detail::reshape(p.ref(), {2, n})), -1));
+    })(numbers(v));
     CHECK(g.at({n + 3}) == 1);
     CHECK(g.at({n + 5}) == 0);
   }
@@ -158,8 +158,9 @@ TEST_CASE("scatter: the last wins, others have no cotangent") {
   const X many = tensor<double>({{1, 2}, {3, 4}, {5, 6}});
   const auto mapped = vmap([&](const X& v) { return scatter(x, places({1, 1}), v); })(many);
   CHECK(mapped.to_vector() == Numbers{1, 2, 3, 1, 4, 3, 1, 6, 3});
-  CHECK(message_of([&] { scatter(x, places({0, 3}), tensor<double>({1, 2})); }) ==
-        "[scatter] indices (2,), x (3,): index 3 at (1,) is not in [0, 3)");
+  CHECK(message_of([&] {
+          scatter(x, places({0, 3}), tensor<double>({1, 2}));
+        }) == "[scatter] indices (2,), x (3,): index 3 at (1,) is not in [0, 3)");
 }
 
 TEST_CASE("scatter_max and scatter_min: NaN wins, +0 is above -0, shares at ties") {
@@ -185,9 +186,11 @@ TEST_CASE("scatter_max and scatter_min: NaN wins, +0 is above -0, shares at ties
   CHECK(dy.to_vector() == Numbers{1, 1, 4, 0});
   const X d = jvp([&](const X& v) { return scatter_max(tied, to, v); })(rows, tensor<double>({6, 3, 2, 100})).second;
   CHECK(d.to_vector() == Numbers{3, 1});
-  CHECK(hvp([&](const X& v) { return sum(square(scatter_max(tied, to, v))); })(rows, ones<double>({4})).to_vector()[3] ==
-        0);
-  const auto nan_slope = grad([&](const X& v) { return sum(scatter_max(v, places({0}), tensor<double>({kNan}))); })(tied);
+  CHECK(
+      hvp([&](const X& v) { return sum(square(scatter_max(tied, to, v))); })(rows, ones<double>({4})).to_vector()[3] ==
+      0);
+  const auto nan_slope =
+      grad([&](const X& v) { return sum(scatter_max(v, places({0}), tensor<double>({kNan}))); })(tied);
   CHECK(nan_slope.to_vector() == Numbers{0, 1});
 }
 
@@ -236,19 +239,24 @@ TEST_CASE("errors") {
         "[topk] (257,): indices of 257 places do not fit uint8");
   CHECK(message_of([&] { quantile(x, 1.5); }) == "[quantile] (3, 4): q = 1.5 is not in [0, 1]");
   CHECK(message_of([&] { quantile(x, kNan, 0); }).starts_with("[quantile] (3, 4): q = "));
-  CHECK(message_of([&] { median(zeros<double>({3, 0}), 1); }) ==
-        "[median] (3, 0): no elements along the reduced axes: nothing has no quantile");
+  CHECK(message_of([&] {
+          median(zeros<double>({3, 0}), 1);
+        }) == "[median] (3, 0): no elements along the reduced axes: nothing has no quantile");
   CHECK(message_of([&] { median(x, 2); }) == "[median] (3, 4): axis 2 is out of range for rank 2");
   CHECK(message_of([&] { searchsorted(X(1.0), x); }) ==
         "[searchsorted] () x (3, 4): what is searched has a last axis, (n,) or (..., n)");
-  CHECK(message_of([&] { searchsorted(ones<double>({2, 5}), x); }) ==
-        "[searchsorted] (2, 5) x (3, 4): leading axes do not broadcast (rows (..., n) serve (..., m))");
-  CHECK(message_of([&] { scatter(x, places({0, 1}), ones<double>({3, 4})); }) ==
-        "[scatter] (3, 4) x (2,) x (3, 4): the last does not broadcast to the places of the first, (2, 4)");
-  CHECK(message_of([&] { scatter_min(x, places({0, -1}), X(1.0)); }) ==
-        "[scatter_min] indices (2,), x (3, 4): index -1 at (1,) is not in [0, 3)");
-  CHECK(message_of([&] { mask_select(x, tensor<bool>({true, false})); }) ==
-        "[mask_select] (3, 4) x (2,): shapes do not broadcast");
+  CHECK(message_of([&] {
+          searchsorted(ones<double>({2, 5}), x);
+        }) == "[searchsorted] (2, 5) x (3, 4): leading axes do not broadcast (rows (..., n) serve (..., m))");
+  CHECK(message_of([&] {
+          scatter(x, places({0, 1}), ones<double>({3, 4}));
+        }) == "[scatter] (3, 4) x (2,) x (3, 4): the last does not broadcast to the places of the first, (2, 4)");
+  CHECK(message_of([&] {
+          scatter_min(x, places({0, -1}), X(1.0));
+        }) == "[scatter_min] indices (2,), x (3, 4): index -1 at (1,) is not in [0, 3)");
+  CHECK(message_of([&] {
+          mask_select(x, tensor<bool>({true, false}));
+        }) == "[mask_select] (3, 4) x (2,): shapes do not broadcast");
   CHECK(message_of([&] { vmap([](const X& v) { return mask_select(v, v > 0); })(x); }) ==
         "[mask_select] (4,): inside vmap each example would have a shape of its own (where(mask, x, 0))");
   CHECK(message_of([&] { vmap([](const X& v) { return nonzero(v); })(x); }) ==

@@ -39,8 +39,8 @@ struct LaunchCost {
 // Of one call of `work`, made `warm` times before so that tables and memory are there; its result is dropped.
 LaunchCost launch_cost(const std::function<void()>& work, int warm = 1);
 
-// Checks what any operation keeps to (no copy to the host, no wait, nothing left), and notes it for the table. `counts`:
-// how many counts the host copies and waits for, as only results do whose shape depends on the data.
+// Checks what any operation keeps to (no copy to the host, no wait, nothing left), and notes it for the table.
+// `counts`: how many counts the host copies and waits for, as only results do whose shape depends on the data.
 void check_cost(const std::string& name, const char* part, const LaunchCost& cost, long launches, long counts = 0);
 void check_line(const LaunchLine& line, const Case& c);
 // With ERGO_SHOW_LAUNCHES set, prints what was noted.

@@ -154,8 +154,8 @@ inline Ref<Array> take_winners(const Array& g, const Array& indices, int axis, i
   return y;
 }
 
-// x (lead..., extent, rest...) with each row (lead..., places..., rest...) put where it is larger, or smaller, than what
-// is at its index. Numbers of any dtype.
+// x (lead..., extent, rest...) with each row (lead..., places..., rest...) put where it is larger, or smaller, than
+// what is at its index. Numbers of any dtype.
 template <bool Largest>
 Ref<Array> scatter_extremum(const Array& x, const Array& rows, const Array& indices, int axis, int places) {
   if (is_storage_only(x.dtype))
@@ -169,14 +169,14 @@ Ref<Array> scatter_extremum(const Array& x, const Array& rows, const Array& indi
   ergo::detail::assign(*y, x);
   if (y->numel() == 0 || s.n == 0) return y;
   const auto run = [&]<class T>(T) {
-    parallel_for(s.lead.numel(), 1 + 16384 / (extent * s.inner + s.n * s.inner),
-                 [&](std::int64_t begin, std::int64_t end) {
-                   for (std::int64_t l = begin; l < end; ++l)
-                     detail::extremum_set<Largest>(reinterpret_cast<T*>(y->data) + l * extent * s.inner,
-                                                   reinterpret_cast<const T*>(from->data + at.offset(0, l)),
-                                                   reinterpret_cast<const std::int64_t*>(indices.data + at.offset(1, l)),
-                                                   s.n, extent, s.inner);
-                 });
+    parallel_for(
+        s.lead.numel(), 1 + 16384 / (extent * s.inner + s.n * s.inner), [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t l = begin; l < end; ++l)
+            detail::extremum_set<Largest>(reinterpret_cast<T*>(y->data) + l * extent * s.inner,
+                                          reinterpret_cast<const T*>(from->data + at.offset(0, l)),
+                                          reinterpret_cast<const std::int64_t*>(indices.data + at.offset(1, l)), s.n,
+                                          extent, s.inner);
+        });
   };
   if (x.dtype == DType::float64)
     run(0.0);

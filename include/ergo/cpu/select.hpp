@@ -177,8 +177,7 @@ void top_rows(const T* x, std::int64_t rows, std::int64_t n, bool descending, st
   parallel_for(rows * pieces, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t p = begin; p < end; ++p) {
       const std::int64_t first = p % pieces * kSelectPiece, here = n - first < kSelectPiece ? n - first : kSelectPiece;
-      held.data()[p] =
-          select_first(x + p / pieces * n + first, here, descending, k, first, best.data() + p * each);
+      held.data()[p] = select_first(x + p / pieces * n + first, here, descending, k, first, best.data() + p * each);
     }
   });
   parallel_for(rows, 1 + 16384 / (pieces * k), [&](std::int64_t begin, std::int64_t end) {
@@ -230,7 +229,7 @@ inline Ref<Array> top_places(const Array& x, bool descending, std::int64_t k, DT
       detail::top_rows<std::uint64_t>(p, x.numel() / n, n, descending, k, index, y->data);
     else
       detail::top_rows<std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>>(p, x.numel() / n, n,
-                                                                                      descending, k, index, y->data);
+                                                                                         descending, k, index, y->data);
   });
   return y;
 }
@@ -248,7 +247,7 @@ inline Ref<Array> rank_places(const Array& x, std::int64_t rank, int count, DTyp
       detail::rank_rows<std::uint64_t>(p, x.numel() / n, n, rank, count, index, y->data);
     else
       detail::rank_rows<std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>>(p, x.numel() / n, n, rank,
-                                                                                       count, index, y->data);
+                                                                                          count, index, y->data);
   });
   return y;
 }

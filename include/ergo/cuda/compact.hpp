@@ -57,10 +57,10 @@ void distinct(const char* name, const Array& x, Ref<Array>& first, Ref<Array>& i
     counts = w.make(dtype_of<I>, Shape{count});
     const Workspace starts(w, static_cast<std::size_t>(count) * 4);
     auto* const start = reinterpret_cast<std::uint32_t*>(starts.data());
-    launch_flag_store(w.stream(), name, heads,
-                      StoreDistinct<I>{sorted.place, start, ergo::detail::data_of<I>(*first),
-                                       ergo::detail::data_of<I>(*inverse)},
-                      n, tiles.data());
+    launch_flag_store(
+        w.stream(), name, heads,
+        StoreDistinct<I>{sorted.place, start, ergo::detail::data_of<I>(*first), ergo::detail::data_of<I>(*inverse)}, n,
+        tiles.data());
     launch_run_lengths(w.stream(), name, start, ergo::detail::data_of<I>(*counts), count, n);
   } else {
     first = w.make(dtype_of<I>, Shape{0});

@@ -1,6 +1,6 @@
-// Results whose shape the data say: mask_select, nonzero, unique. On a CUDA device they are the only operations for which
-// the host waits, for one count. Inside vmap every example would have a shape of its own, so there what decides the shape
-// may not be mapped: an Error.
+// Results whose shape the data say: mask_select, nonzero, unique. On a CUDA device they are the only operations for
+// which the host waits, for one count. Inside vmap every example would have a shape of its own, so there what decides
+// the shape may not be mapped: an Error.
 #pragma once
 
 #include "ergo/core/cast.hpp"
@@ -59,8 +59,8 @@ void check_places(const char* op, const AnyTensor& x, std::int64_t most) {
 
 }  // namespace detail
 
-// The coordinates of the elements that are not 0 (NaN is one) in row-major order: x of rank r gives (count, r), int32 or
-// what is asked for: nonzero<int64_t>(x). A constant to every transform.
+// The coordinates of the elements that are not 0 (NaN is one) in row-major order: x of rank r gives (count, r), int32
+// or what is asked for: nonzero<int64_t>(x). A constant to every transform.
 template <Index I = std::int32_t, class T>
 Tensor<I> nonzero(const Tensor<T>& x) {
   for (int d = 0; d < x.rank(); ++d) detail::check_places<I>("nonzero", x, x.shape()[d] - 1);
@@ -85,9 +85,9 @@ Tensor<T> mask_select(const Tensor<T>& x, const Tensor<bool>& mask) {
   return x.device().is_cpu() ? taken(std::int64_t{}) : taken(std::int32_t{});
 }
 
-// The distinct elements of x in sorted order, (count,); for each element of x which of them it is, in x's shape; and how
-// often each occurs, (count,). -0 equals +0 and all NaNs are equal; of equals the first in row-major order stands, and
-// receives the cotangent. Integers are int32 or what is asked for: unique<int64_t>(x).
+// The distinct elements of x in sorted order, (count,); for each element of x which of them it is, in x's shape; and
+// how often each occurs, (count,). -0 equals +0 and all NaNs are equal; of equals the first in row-major order stands,
+// and receives the cotangent. Integers are int32 or what is asked for: unique<int64_t>(x).
 template <Index I = std::int32_t, class T>
 UniqueResult<T, I> unique(const Tensor<T>& x) {
   detail::check_places<I>("unique", x, x.numel());

@@ -50,8 +50,7 @@ Tensor<T> quantile_over(const char* op, const Tensor<T>& x, double q, const Over
 // topk<int64_t>(x, k). k in [0, n], else an Error; so is an extent that the index type cannot hold.
 template <Index I = std::int32_t, class T>
 TopkResult<T, I> topk(const Tensor<T>& x, AnyInteger k, AnyInteger axis = -1, TopkOptions options = {}) {
-  const AnyTensor places =
-      detail::topk_places(x, k, axis, options, dtype_of<I>, detail::top_on_device<T, I>);
+  const AnyTensor places = detail::topk_places(x, k, axis, options, dtype_of<I>, detail::top_on_device<T, I>);
   return {Tensor<T>(detail::taken_along(x, places, axis, detail::along_on_device<T, I>)), Tensor<I>(places)};
 }
 
@@ -102,7 +101,7 @@ struct Topk {
 #endif
 };
 inline AnyTensor topk_places(const AnyTensor& x, std::int64_t k, std::int64_t axis, TopkOptions options, DType index,
-                                TopPlaces device) {
+                             TopPlaces device) {
   const Array& a = x.array();
   const int at = resolve_axis("topk", a, axis);
   const std::int64_t n = a.shape[at];

@@ -110,7 +110,7 @@ inline AnyTensor TakeWinners::transpose(const AnyTensor& g, const Shape&, const 
 }
 
 inline Ref<Array> rows_for(const IndexNames& names, const AnyTensor& x, const AnyTensor& indices, const AnyTensor& y,
-                              std::int64_t axis) {
+                           std::int64_t axis) {
   Array* in[] = {&x.array(), &indices.array(), &y.array()};
   const int at = resolve_axis(names.op, *in[0], axis);
   same_device(names.op, in, 3);
@@ -124,7 +124,7 @@ inline Ref<Array> rows_for(const IndexNames& names, const AnyTensor& x, const An
 }
 // An axis that has axes before it sees them as leading ones, which the indices share: x (lead..., n, rest...).
 inline AnyTensor set_at(const AnyTensor& x, const AnyTensor& indices, const AnyTensor& y, std::int64_t axis,
-                           const ScatterKernels& device) {
+                        const ScatterKernels& device) {
   const Ref<Array> rows = rows_for(kScatter, x, indices, y, axis);
   const int at = resolve_axis("scatter", x.array(), axis);
   const TakeWinners take{x.rank() - at, indices.rank(), x.shape()[at], &device};
@@ -146,8 +146,8 @@ struct ScatterExtremum {
   }
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
   Tensor<T> cuda(const Tensor<T>& x, const Tensor<T>& rows, const Tensor<I>& indices) const {
-    return Tensor<T>(ergo::cuda::scatter_extremum<Largest, T, I>(names, x.array(), rows.array(), indices.array(), axis,
-                                                                 places));
+    return Tensor<T>(
+        ergo::cuda::scatter_extremum<Largest, T, I>(names, x.array(), rows.array(), indices.array(), axis, places));
   }
 #endif
   Tensor<T> definition(const Tensor<T>& x, const Tensor<T>& rows, const Tensor<I>& indices) const {

@@ -56,7 +56,7 @@ struct SearchSorted {
 #endif
 };
 inline AnyTensor searched(const AnyTensor& sorted, const AnyTensor& x, SearchOptions options, DType index,
-                             SearchSortedOnDevice device) {
+                          SearchSortedOnDevice device) {
   Array* in[] = {&sorted.array(), &x.array()};
   same_device("searchsorted", in, 2);
   if (sorted.rank() == 0) fail("searchsorted", in, 2, "what is searched has a last axis, (n,) or (..., n)");
