@@ -8,6 +8,7 @@
 
 #include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/compaction.hpp"
+#include "ergo/ops/exponential.hpp"
 #include "ergo/ops/movement.hpp"
 #include "ergo/ops/order_statistics.hpp"
 #include "ergo/ops/scattering.hpp"

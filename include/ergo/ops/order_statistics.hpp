@@ -7,6 +7,7 @@
 // A cotangent goes to the elements chosen, the first of equals; median and quantile share it by their two weights.
 #pragma once
 
+#include "ergo/core/cast.hpp"
 #include "ergo/cpu/select.hpp"
 #include "ergo/ops/reduction.hpp"
 #include "ergo/ops/slicing.hpp"
@@ -163,10 +164,17 @@ Tensor<T> quantile_over(const char* op, const Tensor<T>& x, double q, const Over
   const AnyTensor places = linear_op(Ranks{op, low, count, ranks_on_device<T>}, last.rows());
   const Tensor<T> ends(taken_along(last.rows(), places, -1, along_on_device<T, std::int32_t>));
   if (count == 1) return last.result(ends);
-  const Tensor<T> a = slice(ends, -1, 0, 1), b = slice(ends, -1, 1, 2);
-  const Tensor<Compute<T>> weight{Compute<T>(t)};  // a number, of any device
-  Array* in[] = {&a.array(), &b.array(), &weight.array()};
-  return last.result(Tensor<T>(dispatch1(Pointwise<Between, T, T, T, Compute<T>>::op, in)));
+  // 16-bit ends meet in float, and the result is rounded once.
+  using C = Compute<T>;
+  const auto between = [&](const Tensor<C>& both) {
+    const Tensor<C> a = slice(both, -1, 0, 1), b = slice(both, -1, 1, 2), weight{C(t)};  // a number, of any device
+    Array* in[] = {&a.array(), &b.array(), &weight.array()};
+    return Tensor<C>(dispatch1(Pointwise<Between, C, C, C, C>::op, in));
+  };
+  if constexpr (std::is_same_v<T, C>)
+    return last.result(between(ends));
+  else
+    return last.result(cast<T>(between(cast<C>(ends))));
 }
 
 }  // namespace detail
