@@ -1,5 +1,5 @@
 // Corners of topk, median, quantile, searchsorted, scatters and of results whose shape the data say: ties, NaN, zeros
-// of both signs, ends, nothing; errors; vmap; all dtypes. again: cuda
+// of both signs, ends, nothing; errors; vmap; all dtypes.
 #include <doctest/doctest.h>
 
 #include <cmath>
