@@ -19,6 +19,7 @@ inline constexpr Table kTables[] = {
     {"scan", scan_cases},  //
     {"movement", movement_cases},  //
     {"indexing", indexing_cases},  //
+    {"ordering", ordering_cases},  //
     {"network", network_cases},  //
     {"spatial", spatial_cases},  //
     {"constant", constant_cases},  //

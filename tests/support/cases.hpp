@@ -40,7 +40,7 @@ struct Case {
   double tolerance = 2e-6;                    // of float values, relative to the reference's size
   double tolerance64 = 1e-13;
   bool pointwise = false;
-  bool vmaps = true;
+  bool vmaps = true;          // false: the result's shape depends on the data, which vmap refuses
   bool same_in_float = true;  // false: f32 draws other numbers than f64, to which the reference belongs
   std::vector<Shape> large;   // inputs over the parallel threshold; also the bench's
   Tensor<float> (*bare)(const Floats&) = nullptr;  // to count threads: f32 without what it puts around the operation
@@ -59,6 +59,7 @@ std::vector<Case> norm_cases();
 std::vector<Case> descriptive_cases();
 std::vector<Case> movement_cases();
 std::vector<Case> indexing_cases();
+std::vector<Case> ordering_cases();
 std::vector<Case> network_cases();
 std::vector<Case> spatial_cases();
 std::vector<Case> constant_cases();

@@ -52,8 +52,13 @@ void check_values(const Case& c, Tensor<T> (*f)(const std::vector<Tensor<T>>&), 
   const Tensor<T> got = f(there);
 #if defined(ERGO_EMULATED)
   const simt::Counters used = simt::counters();
-  CHECK(used.copies_to_host == 0);
-  CHECK(used.host_waits == 0);
+  if (c.vmaps) {
+    CHECK(used.copies_to_host == 0);
+    CHECK(used.host_waits == 0);
+  } else {  // its shape depends on the data: at most one count an operation, of which a row has two at most
+    CHECK(used.copies_to_host <= 2);
+    CHECK(used.host_waits == used.copies_to_host);
+  }
 #endif
   CHECK(got.device() == kDevice);
   const double off = worst(got, want, sizes);

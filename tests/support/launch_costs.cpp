@@ -40,15 +40,15 @@ LaunchCost launch_cost([[maybe_unused]] const std::function<void()>& work, [[may
   return cost;
 }
 
-void check_cost(const std::string& name, const char* part, const LaunchCost& cost, long launches) {
+void check_cost(const std::string& name, const char* part, const LaunchCost& cost, long launches, long counts) {
   char text[160];
   std::snprintf(text, sizeof text, "%-46s %-8s %8ld %8ld %8ld %8ld %8lld", name.c_str(), part, cost.launches,
                 cost.products, cost.copies_to_host, cost.host_waits, static_cast<long long>(cost.bytes_left));
   noted.push_back(text);
   CHECK_MESSAGE(cost.all() == launches, name, ", ", std::string(part), ": ", cost.all(), " launches, and not ",
                 launches);
-  CHECK_MESSAGE(cost.copies_to_host == 0, name, ", ", part, ": copies to the host");
-  CHECK_MESSAGE(cost.host_waits == 0, name, ", ", part, ": the host waits");
+  CHECK_MESSAGE(cost.copies_to_host == counts, name, ", ", part, ": copies to the host");
+  CHECK_MESSAGE(cost.host_waits == counts, name, ", ", part, ": the host waits");
   CHECK_MESSAGE(cost.bytes_left == 0, name, ", ", part, ": memory is left");
 }
 
@@ -61,7 +61,7 @@ void check_line(const LaunchLine& line, const Case& c) {
   Floats x;
   for (const auto& t : to_floats(sample_inputs(c, shapes, g))) x.push_back(t.to(kDevice));
   const auto f = c.bare ? c.bare : c.f32;
-  check_cost(c.name, "value", launch_cost([&] { f(x); }), line.value + line.around);
+  check_cost(c.name, "value", launch_cost([&] { f(x); }), line.value + line.around, line.counts);
   if (c.order == 0) return;
   const auto pulled = ergo::vjp(f, x);
   const Tensor<float> cotangent = cast<float>(sample(pulled.first.shape(), {-1, 1}, g)).to(kDevice);

@@ -17,6 +17,7 @@ struct LaunchLine {
   int value, vjp;
   int around = 0, vjp_around = 0;  // of the launches, those of what the function puts around the operation
   const char* why = "";            // where the operation takes more than one: for what
+  long counts = 0;                 // that the host copies and waits for: the data say how large the result is
 };
 const std::vector<LaunchLine>& launch_lines();
 
@@ -39,7 +40,8 @@ struct LaunchCost {
 LaunchCost launch_cost(const std::function<void()>& work, int warm = 1);
 
 // Checks what any operation keeps to (no copy to the host, no wait, nothing left), and notes it for the table.
-void check_cost(const std::string& name, const char* part, const LaunchCost& cost, long launches);
+// `counts`: how many counts the host copies and waits for, as only results do whose shape depends on the data.
+void check_cost(const std::string& name, const char* part, const LaunchCost& cost, long launches, long counts = 0);
 void check_line(const LaunchLine& line, const Case& c);
 // With ERGO_SHOW_LAUNCHES set, prints what was noted.
 void show_launches();
