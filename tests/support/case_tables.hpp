@@ -13,7 +13,7 @@ struct Table {
 inline constexpr Table kTables[] = {
     {"pointwise", pointwise_cases},     {"reduction", reduction_cases}, {"loss", loss_cases},
     {"descriptive", descriptive_cases}, {"movement", movement_cases},   {"indexing", indexing_cases},
-    {"network", network_cases},         {"constant", constant_cases},   {"random", random_cases},
+    {"network", network_cases},         {"constant", constant_cases},   {"random", random_cases},     {"attention", attention_cases},
 };
 
 }  // namespace cases

@@ -60,5 +60,6 @@ std::vector<Case> indexing_cases();
 std::vector<Case> network_cases();
 std::vector<Case> constant_cases();
 std::vector<Case> random_cases();
+std::vector<Case> attention_cases();
 
 }  // namespace cases
