@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "ergo/ops/attention.hpp"
+#include "ergo/ops/rotary.hpp"
 #include "support/cases.hpp"
 
 namespace cases {
@@ -143,6 +144,53 @@ Reference with_reference(const Doubles& x, const Ask&) {
   return weighted(w, x[1], x[0].shape());
 }
 
+// Rotary: positions 3 t - 4, and 5 b more where each of the batch has its own.
+struct Turn {
+  bool interleaved = false, own = false;
+  std::int64_t dims = -1;
+  double base = 10000;
+};
+std::int64_t place_of(std::int64_t b, std::int64_t t) { return 3 * t - 4 + 5 * b; }
+template <class T>
+Tensor<T> turned(const std::vector<Tensor<T>>& x, const Turn& turn) {
+  const Shape s = x[0].shape();
+  const RotaryOptions o{.base = turn.base, .interleaved = turn.interleaved, .dims = turn.dims};
+  std::vector<std::int64_t> own;
+  std::vector<std::int32_t> shared;
+  for (std::int64_t t = 0; t < s[-3]; ++t) shared.push_back(std::int32_t(place_of(0, t)));
+  if (!turn.own) return rotary(x[0], from_span<std::int32_t>(shared, Shape{s[-3]}).to(x[0].device()), o);
+  for (std::int64_t b = 0; b < s[0]; ++b)
+    for (std::int64_t t = 0; t < s[1]; ++t) own.push_back(place_of(b, t));
+  return rotary(x[0], from_span<std::int64_t>(own, Shape{s[0], s[1]}).to(x[0].device()), o);
+}
+Reference turned_reference(const Doubles& x, const Turn& turn) {
+  const Shape s = x[0].shape();
+  const auto v = x[0].to_vector();
+  const std::int64_t d = s[-1], dims = turn.dims < 0 ? d : turn.dims;
+  Reference r{s, {v.begin(), v.end()}};
+  for (std::int64_t row = 0; row < std::int64_t(v.size()) / d; ++row) {
+    const std::int64_t t = row / s[-2] % s[-3], b = row / s[-2] / s[-3];
+    for (std::int64_t i = 0; i < dims / 2; ++i) {
+      const Real angle = Real(place_of(turn.own ? b : 0, t)) * std::pow(Real(turn.base), -2 * Real(i) / Real(dims));
+      const auto first = std::size_t(row * d + (turn.interleaved ? 2 * i : i)), second = std::size_t(row * d + (turn.interleaved ? 2 * i + 1 : i + dims / 2));
+      r.values[first] = double(v[first] * std::cos(angle) - v[second] * std::sin(angle));
+      r.values[second] = double(v[second] * std::cos(angle) + v[first] * std::sin(angle));
+    }
+  }
+  return r;
+}
+#define TURN(title, table, ...)                                          \
+  [] {                                                                   \
+    Case c;                                                              \
+    c.name = title;                                                      \
+    c.shapes = table;                                                    \
+    c.f64 = [](const Doubles& x) { return turned(x, Turn{__VA_ARGS__}); }; \
+    c.f32 = [](const Floats& x) { return turned(x, Turn{__VA_ARGS__}); };  \
+    c.reference = [](const Doubles& x) { return turned_reference(x, Turn{__VA_ARGS__}); }; \
+    c.large = {of(4, 130, 4, 64)};                                       \
+    return c;                                                            \
+  }()
+
 }  // namespace
 
 std::vector<Case> attention_cases() {
@@ -168,6 +216,7 @@ std::vector<Case> attention_cases() {
   static const Shapes grouped = {{of(1, 3, 4, 3), of(1, 4, 2, 3), of(1, 4, 2, 2)}, {of(2, 33, 6, 5), of(2, 65, 2, 5), of(2, 65, 2, 5)}, {of(1, 5, 4, 8), of(1, 5, 1, 8), of(1, 5, 1, 8)}};
   static const Shapes short_keys = {{of(1, 5, 1, 3), of(1, 3, 1, 3), of(1, 3, 1, 2)}, {of(1, 140, 2, 4), of(1, 70, 2, 4), of(1, 70, 2, 4)}};
   static const Shapes query = {{of(2, 1, 2, 3), of(2, 4, 2, 3), of(2, 4, 2, 3)}, {of(1, 1, 2, 70), of(1, 129, 2, 70), of(1, 129, 2, 140)}};
+  static const Shapes turns = {{of(2, 3, 2, 4)}, {Shape{5, 1, 6}}, {of(1, 1, 1, 70)}, {of(2, 9, 3, 34)}, {Shape{2, 2, 3, 1, 16}}}, batches = {{of(2, 3, 2, 4)}, {of(3, 5, 1, 18)}};
   static const Shapes patterns = {{of(2, 3, 2, 3), of(2, 4, 1, 3)}, {of(1, 9, 2, 5), of(1, 9, 2, 5)}};
   static const Shapes withs = {{Shape{2, 2, 3, 4}, of(2, 4, 1, 3)}, {Shape{1, 2, 9, 9}, of(1, 9, 2, 5)}};
   std::vector<Case> all = {
@@ -188,9 +237,15 @@ std::vector<Case> attention_cases() {
       ROW("attention_pattern", patterns, weights, pattern, large_pattern),
       ROW("attention_pattern: causal, masked", patterns, weights, pattern, large_pattern, .causal = true, .masked = true),
       ROW("attention_with", withs, with, with_reference, large_with),
+      TURN("rotary", turns),
+      TURN("rotary: interleaved", turns, .interleaved = true),
+      TURN("rotary: some of the channels", turns, .dims = 2),
+      TURN("rotary: some, interleaved, of another base", turns, .interleaved = true, .dims = 4, .base = 100),
+      TURN("rotary: positions of each of the batch", batches, .own = true),
   };
   return all;
 }
 #undef ROW
+#undef TURN
 
 }  // namespace cases
