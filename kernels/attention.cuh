@@ -20,8 +20,8 @@ inline constexpr int kAttentionBlock = 256;           // 16 x 16 threads
 // absent.
 template <class T>
 struct AttentionScores {
-  View<const T, 5> bias;           // (L, B, H, T, S)
-  View<const bool, 5> mask;        // the same
+  View<const T, 5> bias;                // (L, B, H, T, S)
+  View<const bool, 5> mask;             // the same
   View<const std::int64_t, 2> lengths;  // (L, B): keys from here on are padding
   double scale;
   std::int64_t window;  // 0: none
@@ -177,7 +177,8 @@ __global__ void __launch_bounds__(kAttentionBlock) attention_kernel(AttentionFor
   const int tx = int(threadIdx.x) % 16, ty = int(threadIdx.x) / 16;
   const std::int64_t queries = p.q.shape[2], keys = p.k.shape[2], heads = p.q.shape[3];
   const int n = int(p.q.shape[4]), m = int(p.v.shape[4]);
-  const std::int64_t tile = blockIdx.x % p.tiles, h = blockIdx.x / p.tiles % heads, outer = blockIdx.x / p.tiles / heads;
+  const std::int64_t tile = blockIdx.x % p.tiles, h = blockIdx.x / p.tiles % heads,
+                     outer = blockIdx.x / p.tiles / heads;
   const std::int64_t b = outer % p.q.shape[1], l = outer / p.q.shape[1], kh = h / (heads / p.k.shape[3]);
   const std::int64_t q0 = tile * kTile, q1 = q0 + kTile < queries ? q0 + kTile : queries;
   const AttentionSight<T> sight(p.scores, queries, keys, l, b, h);
@@ -227,7 +228,8 @@ __global__ void __launch_bounds__(kAttentionBlock) attention_kernel(AttentionFor
     if (t >= q1) continue;
     const bool empty = total[i] == 0;
     const T share = empty ? T(0) : 1 / total[i];
-    if (tx == 0) p.lse[((l * p.q.shape[1] + b) * heads + h) * queries + t] = empty ? T(0) : top[i] + log_of_base_two(total[i]);
+    if (tx == 0)
+      p.lse[((l * p.q.shape[1] + b) * heads + h) * queries + t] = empty ? T(0) : top[i] + log_of_base_two(total[i]);
     T* y = &p.y(l, b, t, h, 0);
 #pragma unroll
     for (int c = 0; c < kPacks * kPack; ++c)

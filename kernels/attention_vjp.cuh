@@ -129,7 +129,8 @@ __global__ void __launch_bounds__(kAttentionBlock) attention_queries_kernel(Atte
     *sw = sv + kTile * kPitch;
   const std::int64_t queries = p.q.shape[2], keys = p.k.shape[2], heads = p.q.shape[3], batch = p.q.shape[1];
   const int n = int(p.q.shape[4]), m = int(p.v.shape[4]);
-  const std::int64_t tile = blockIdx.x % p.tiles, h = blockIdx.x / p.tiles % heads, outer = blockIdx.x / p.tiles / heads;
+  const std::int64_t tile = blockIdx.x % p.tiles, h = blockIdx.x / p.tiles % heads,
+                     outer = blockIdx.x / p.tiles / heads;
   const std::int64_t b = outer % batch, l = outer / batch, kh = h / (heads / p.k.shape[3]);
   const std::int64_t q0 = tile * kTile, q1 = q0 + kTile < queries ? q0 + kTile : queries;
   const AttentionSight<T> sight(p.scores, queries, keys, l, b, h);

@@ -17,6 +17,7 @@
 
 #include "ergo/ops/activation.hpp"
 #include "ergo/ops/arithmetic.hpp"
+#include "ergo/ops/attention.hpp"
 #include "ergo/ops/categorical.hpp"
 #include "ergo/ops/comparison.hpp"
 #include "ergo/ops/convolution.hpp"
@@ -46,6 +47,7 @@
 #include "ergo/ops/random_integer.hpp"
 #include "ergo/ops/reduction.hpp"
 #include "ergo/ops/repetition.hpp"
+#include "ergo/ops/rotary.hpp"
 #include "ergo/ops/rounding.hpp"
 #include "ergo/ops/scan.hpp"
 #include "ergo/ops/selection.hpp"

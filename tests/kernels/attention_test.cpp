@@ -153,16 +153,15 @@ void check_attention(const Sizes& z, const Ask& ask) {
   if (ask.masked) scores.mask = row_major<const bool>(on_mask.data(), {z.l, z.b, z.h, z.t, z.s});
   if (ask.lengths) scores.lengths = row_major<const std::int64_t>(on_lengths.data(), {z.l, z.b});
   launch_attention<T>(stream, q.in(), k.in(), v.in(), scores, y.view(), lse.data());
-  AttentionVjpCall<T> call{g.in(),    q.in(),    k.in(),    v.in(), y.in(), lse.data(), scores, dq.view(),
-                           dk.view(), dv.view(), nullptr, {}};
+  AttentionVjpCall<T> call{g.in(), q.in(),    k.in(),    v.in(),    y.in(),  lse.data(),
+                           scores, dq.view(), dk.view(), dv.view(), nullptr, {}};
   if (biased) call.dbias = dbias.data();
   for (int d = 0; d < 4; ++d) call.bias_extent[d] = extent[d];
   launch_attention_vjp<T>(stream, call, delta.data());
 
-  std::vector<Real> ey(y.values.size()), eq(q.values.size()),
-      ek(k.values.size()), ev(v.values.size()), eb(bias.size());
+  std::vector<Real> ey(y.values.size()), eq(q.values.size()), ek(k.values.size()), ev(v.values.size()), eb(bias.size());
   const auto index = [](std::int64_t l, std::int64_t b, std::int64_t t, std::int64_t h, std::int64_t d,
-                        const std::int64_t (&s)[5]) {
+                        const std::int64_t(&s)[5]) {
     return std::size_t((((l * s[1] + b) * s[2] + t) * s[3] + h) * s[4] + d);
   };
   for (std::int64_t l = 0; l < z.l; ++l)
@@ -183,10 +182,9 @@ void check_attention(const Sizes& z, const Ask& ask) {
             for (std::int64_t c = 0; c < z.n; ++c) dot += q.at(l, b, t, h, c) * k.at(l, b, s, kh, c);
             dot *= 0.4L;
             if (biased) dot += bias[bias_at(s)];
-            const bool seen =
-                (!ask.causal || s <= place) && (!ask.window || std::abs(s - place) < ask.window) &&
-                (!ask.masked || mask[std::size_t((((l * z.b + b) * z.h + h) * z.t + t) * z.s + s)]) &&
-                (!ask.lengths || s < lengths[std::size_t(l * z.b + b)]);
+            const bool seen = (!ask.causal || s <= place) && (!ask.window || std::abs(s - place) < ask.window) &&
+                              (!ask.masked || mask[std::size_t((((l * z.b + b) * z.h + h) * z.t + t) * z.s + s)]) &&
+                              (!ask.lengths || s < lengths[std::size_t(l * z.b + b)]);
             w.push_back(seen ? dot : -HUGE_VALL);
             top = std::fmax(top, w.back());
           }
@@ -273,7 +271,8 @@ TEST_CASE("a NaN among the queries spoils its row alone") {
       y(std::vector<float>{7, 7, 7}), lse(std::vector<float>{0, 0, 0});
   launch_attention<float>(stream, row_major<const float>(q.data(), {1, 1, 3, 1, 1}),
                           row_major<const float>(k.data(), {1, 1, 2, 1, 1}),
-                          row_major<const float>(v.data(), {1, 1, 2, 1, 1}), {.bias = {}, .mask = {}, .lengths = {}, .scale = 1, .window = 0, .causal = false},
+                          row_major<const float>(v.data(), {1, 1, 2, 1, 1}),
+                          {.bias = {}, .mask = {}, .lengths = {}, .scale = 1, .window = 0, .causal = false},
                           row_major(y.data(), {1, 1, 3, 1, 1}), lse.data());
   const auto out = y.host();
   CHECK(out[0] == doctest::Approx(3 + 2 / (1 + std::exp(-1.0))));

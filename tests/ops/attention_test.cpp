@@ -32,7 +32,8 @@ Tensor<T> sines(double step, const Shape& s) {
   return from_span<T>(v, s);
 }
 Three drawn(std::int64_t b, std::int64_t t, std::int64_t s, std::int64_t h, std::int64_t d) {
-  return {normal<float>(Key{1}, {b, t, h, d}), normal<float>(Key{2}, {b, s, h, d}), normal<float>(Key{3}, {b, s, h, d})};
+  return {normal<float>(Key{1}, {b, t, h, d}), normal<float>(Key{2}, {b, s, h, d}),
+          normal<float>(Key{3}, {b, s, h, d})};
 }
 }  // namespace
 
@@ -46,7 +47,8 @@ TEST_CASE("numbers of PyTorch") {
   const auto [both, gradient] = value_and_grad(f)(
       std::tuple{sines<double>(1, {1, 3, 2, 2}), sines<double>(2, {1, 3, 2, 2}), sines<double>(3, {1, 3, 2, 2})});
   const auto close = [](const D& x, const std::vector<double>& expected) {
-    CHECK(allclose(x.cpu().contiguous(), from_span<double>(expected, x.shape(), Device::cpu()), {.rtol = 0, .atol = 2e-12}));
+    CHECK(allclose(x.cpu().contiguous(), from_span<double>(expected, x.shape(), Device::cpu()),
+                   {.rtol = 0, .atol = 2e-12}));
   };
   close(both.second, {0.14112000806, -0.279415498199, 0.412118485242, -0.536572918, 0.507460596563, -0.618706123025,
                       0.592415359831, -0.693286005994, 0.43744055861, -0.546036039259, 0.79261142167, -0.839166396206});
@@ -108,7 +110,8 @@ TEST_CASE("16 bits are computed in float and rounded once") {
   const auto a = cast<bfloat16>(q), b = cast<bfloat16>(k), c = cast<bfloat16>(v);
   const AttentionOptions<bfloat16> o{.causal = true, .bias = cast<bfloat16>(sines<float>(1, {6}))};
   const AttentionOptions<float> p{.causal = true, .bias = cast<float>(o.bias)};
-  CHECK(array_equal(attention(a, b, c, o), cast<bfloat16>(attention(cast<float>(a), cast<float>(b), cast<float>(c), p))));
+  CHECK(
+      array_equal(attention(a, b, c, o), cast<bfloat16>(attention(cast<float>(a), cast<float>(b), cast<float>(c), p))));
   CHECK(array_equal(attention_pattern(a, b, o), cast<bfloat16>(attention_pattern(cast<float>(a), cast<float>(b), p))));
 }
 
@@ -172,7 +175,11 @@ TEST_CASE("many heads go backward in one pass, few in two: the same gradients") 
   const auto [q, k, v] = drawn(9, 70, 130, 2, 5);
   const X g = normal<float>(Key{4}, q.shape());
   const auto gradients = [](const Three& x, const X& cotangent) {
-    return vjp([](const Three& z) { return attention(std::get<0>(z), std::get<1>(z), std::get<2>(z), {.causal = true, .window = 90}); }, x)
+    return vjp(
+               [](const Three& z) {
+                 return attention(std::get<0>(z), std::get<1>(z), std::get<2>(z), {.causal = true, .window = 90});
+               },
+               x)
         .second(cotangent);
   };
   const auto many = gradients(Three{q, k, v}, g);
@@ -186,30 +193,48 @@ TEST_CASE("many heads go backward in one pass, few in two: the same gradients") 
 
 TEST_CASE("attention: errors") {
   const X q = ones<float>({2, 3, 4, 8}), k = ones<float>({2, 5, 2, 8});
-  CHECK(message_of([&] { attention(q, k, ones<float>({2, 6, 2, 8})); }) ==
-        "[attention] (2, 3, 4, 8) x (2, 5, 2, 8) x (2, 6, 2, 8): keys and values have lengths 5 and 6");
-  CHECK(message_of([&] { attention(q, ones<float>({2, 5, 3, 8}), ones<float>({2, 5, 3, 8})); }) ==
-        "[attention] (2, 3, 4, 8) x (2, 5, 3, 8) x (2, 5, 3, 8): 4 heads of queries are no multiple of 3 heads of keys");
-  CHECK(message_of([&] { attention(q, ones<float>({2, 5, 2, 7}), k); }) ==
-        "[attention] (2, 3, 4, 8) x (2, 5, 2, 7) x (2, 5, 2, 8): queries and keys have widths 8 and 7");
-  CHECK(message_of([&] { attention(q, k, ones<float>({2, 5, 1, 8})); }) ==
-        "[attention] (2, 3, 4, 8) x (2, 5, 2, 8) x (2, 5, 1, 8): keys and values have 2 and 1 heads");
-  CHECK(message_of([&] { attention(q, ones<float>({1, 5, 2, 8}), k); }) ==
-        "[attention] (2, 3, 4, 8) x (1, 5, 2, 8) x (2, 5, 2, 8): q, k and v must have one batch");
-  CHECK(message_of([&] { attention(ones<float>({3, 4, 8}), k, k); }) ==
+  CHECK(message_of([&] {
+          attention(q, k, ones<float>({2, 6, 2, 8}));
+        }) == "[attention] (2, 3, 4, 8) x (2, 5, 2, 8) x (2, 6, 2, 8): keys and values have lengths 5 and 6");
+  CHECK(
+      message_of([&] {
+        attention(q, ones<float>({2, 5, 3, 8}), ones<float>({2, 5, 3, 8}));
+      }) ==
+      "[attention] (2, 3, 4, 8) x (2, 5, 3, 8) x (2, 5, 3, 8): 4 heads of queries are no multiple of 3 heads of keys");
+  CHECK(message_of([&] {
+          attention(q, ones<float>({2, 5, 2, 7}), k);
+        }) == "[attention] (2, 3, 4, 8) x (2, 5, 2, 7) x (2, 5, 2, 8): queries and keys have widths 8 and 7");
+  CHECK(message_of([&] {
+          attention(q, k, ones<float>({2, 5, 1, 8}));
+        }) == "[attention] (2, 3, 4, 8) x (2, 5, 2, 8) x (2, 5, 1, 8): keys and values have 2 and 1 heads");
+  CHECK(message_of([&] {
+          attention(q, ones<float>({1, 5, 2, 8}), k);
+        }) == "[attention] (2, 3, 4, 8) x (1, 5, 2, 8) x (2, 5, 2, 8): q, k and v must have one batch");
+  CHECK(message_of([&] {
+          attention(ones<float>({3, 4, 8}), k, k);
+        }) ==
         "[attention] (3, 4, 8) x (2, 5, 2, 8) x (2, 5, 2, 8): q, k and v are (B, T, H, D): batch, time, heads, width");
-  CHECK(message_of([&] { attention(q, k, k, {.mask = ones<bool>({5, 3})}); }) ==
+  CHECK(message_of([&] {
+          attention(q, k, k, {.mask = ones<bool>({5, 3})});
+        }) ==
         "[attention] (2, 3, 4, 8) x (2, 5, 2, 8) x (2, 5, 2, 8) x (5, 3): the mask does not broadcast to (B, H, T, S)");
-  CHECK(message_of([&] { attention(q, k, k, {.bias = ones<float>({3, 4, 3, 5})}); }) ==
-        "[attention] (2, 3, 4, 8) x (2, 5, 2, 8) x (2, 5, 2, 8) x (3, 4, 3, 5): the bias does not broadcast to (B, H, T, S)");
+  CHECK(message_of([&] {
+          attention(q, k, k, {.bias = ones<float>({3, 4, 3, 5})});
+        }) ==
+        "[attention] (2, 3, 4, 8) x (2, 5, 2, 8) x (2, 5, 2, 8) x (3, 4, 3, 5): the bias does not broadcast to (B, H, "
+        "T, S)");
   CHECK(message_of([&] { attention(q, k, k, {.window = -1}); }) ==
         "[attention] (2, 3, 4, 8) x (2, 5, 2, 8) x (2, 5, 2, 8): the window -1 is negative");
-  CHECK(message_of([&] { attention(q, k, k, {.lengths = tensor<std::int32_t>({1, 2, 3})}); }) ==
+  CHECK(message_of([&] {
+          attention(q, k, k, {.lengths = tensor<std::int32_t>({1, 2, 3})});
+        }) ==
         "[attention] (2, 3, 4, 8) x (2, 5, 2, 8) x (2, 5, 2, 8) x (3,): lengths are one for each of the batch, (B)");
-  CHECK(message_of([&] { attention_with(ones<float>({2, 4, 3, 6}), k); }) ==
-        "[attention_with] (2, 4, 3, 6) x (2, 5, 2, 8): pattern and v have 6 and 5 keys");
-  CHECK(message_of([&] { attention_pattern(q, ones<float>({2, 5, 2, 4})); }) ==
-        "[attention_pattern] (2, 3, 4, 8) x (2, 5, 2, 4): queries and keys have widths 8 and 4");
+  CHECK(message_of([&] {
+          attention_with(ones<float>({2, 4, 3, 6}), k);
+        }) == "[attention_with] (2, 4, 3, 6) x (2, 5, 2, 8): pattern and v have 6 and 5 keys");
+  CHECK(message_of([&] {
+          attention_pattern(q, ones<float>({2, 5, 2, 4}));
+        }) == "[attention_pattern] (2, 3, 4, 8) x (2, 5, 2, 4): queries and keys have widths 8 and 4");
 #if defined(ERGO_TEST_DEVICE)
   const X wide = ones<float>({1, 2, 1, 257});
   CHECK(message_of([&] { attention(wide, wide, wide); }) ==
@@ -236,17 +261,20 @@ TEST_CASE("rotary: products depend on how far apart places are, and on nothing e
 TEST_CASE("rotary: errors") {
   const X x = ones<float>({2, 3, 4, 6});
   const auto places = tensor<std::int32_t>({0, 1, 2});
-  CHECK(message_of([&] { rotary(x, tensor<std::int32_t>({0, 1})); }) ==
-        "[rotary] (2, 3, 4, 6) x (2,): positions are one for each of 3 places: (T)");
+  CHECK(message_of([&] {
+          rotary(x, tensor<std::int32_t>({0, 1}));
+        }) == "[rotary] (2, 3, 4, 6) x (2,): positions are one for each of 3 places: (T)");
   CHECK(message_of([&] { rotary(x, places, {.dims = 3}); }) ==
         "[rotary] (2, 3, 4, 6) x (3,): 3 channels to turn: an even number of at most 6 is needed");
   CHECK(message_of([&] { rotary(x, places, {.dims = 8}); }) ==
         "[rotary] (2, 3, 4, 6) x (3,): 8 channels to turn: an even number of at most 6 is needed");
   CHECK(message_of([&] { rotary(x, places, {.base = 0}); }) == "[rotary] (2, 3, 4, 6) x (3,): .base is not positive");
-  CHECK(message_of([&] { rotary(ones<float>({3, 6}), places); }) ==
-        "[rotary] (3, 6) x (3,): x is (..., T, H, D): time, heads, width");
-  CHECK(message_of([&] { rotary(x, zeros<std::int32_t>({5, 3})); }) ==
-        "[rotary] (2, 3, 4, 6) x (5, 3): leading axes of the positions do not broadcast to those of x");
+  CHECK(message_of([&] {
+          rotary(ones<float>({3, 6}), places);
+        }) == "[rotary] (3, 6) x (3,): x is (..., T, H, D): time, heads, width");
+  CHECK(message_of([&] {
+          rotary(x, zeros<std::int32_t>({5, 3}));
+        }) == "[rotary] (2, 3, 4, 6) x (5, 3): leading axes of the positions do not broadcast to those of x");
 }
 
 }  // namespace ops_attention_test

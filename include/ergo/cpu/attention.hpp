@@ -112,17 +112,10 @@ class AttentionTask {
     r.scale = T(rule_.scale);
     const std::int64_t* const length = lengths_.at(lead);
     const std::int64_t visible = length ? length[b * lengths_.stride[0]] : e_.keys;
-    r.seen = {e_.queries,
-              e_.keys,
-              visible < 0 ? 0 : visible < e_.keys ? visible : e_.keys,
-              rule_.window,
-              rule_.causal,
-              corner(bias_, lead, b, h),
-              bias_.stride[2],
-              bias_.stride[3],
-              corner(mask_, lead, b, h),
-              mask_.stride[2],
-              mask_.stride[3]};
+    r.seen = {e_.queries,      e_.keys,         visible < 0 ? 0 : visible < e_.keys ? visible : e_.keys,
+              rule_.window,    rule_.causal,    corner(bias_, lead, b, h),
+              bias_.stride[2], bias_.stride[3], corner(mask_, lead, b, h),
+              mask_.stride[2], mask_.stride[3]};
     return r;
   }
 
@@ -221,7 +214,7 @@ void attention_vjp(const ergo::detail::AttentionOperands& x, const ergo::detail:
           if (h == kh * group) {
             take_columns(kt, head.k, k0, k1 - k0, e.n, head.scale);
             take_columns(vt, head.v, k0, k1 - k0, e.m, T(1));
-            take_rows(kr, nw, head.k, k0, k1 - k0, e.n, head.scale);
+            take_rows<Pack<T, 16 / int(sizeof(T))>>(kr, nw, head.k, k0, k1 - k0, e.n, head.scale);
           }
           const std::int64_t row = (o * e.heads + h) * e.queries;
           for_isa<AttentionKeysBody<T>, const AttentionHead<T>&>(head, lse + row, delta + row, k0, k1, kt, vt, kr, sk,
@@ -243,9 +236,9 @@ void attention_vjp(const ergo::detail::AttentionOperands& x, const ergo::detail:
         const std::int64_t q0 = i % query_blocks * B, h = i / query_blocks % e.heads, o = i / query_blocks / e.heads;
         const std::int64_t q1 = e.queries - q0 < B ? e.queries : q0 + B, row = (o * e.heads + h) * e.queries;
         const AttentionHead<T> head = task.head(o / e.batch, o % e.batch, h);
-        for_isa<AttentionQueriesBody<T>, const AttentionHead<T>&>(
-            head, lse + row, delta + row, q0, q1, dq + ((o * e.queries + q0) * e.heads + h) * e.n, e.heads * e.n,
-            room.data());
+        for_isa<AttentionQueriesBody<T>, const AttentionHead<T>&>(head, lse + row, delta + row, q0, q1,
+                                                                  dq + ((o * e.queries + q0) * e.heads + h) * e.n,
+                                                                  e.heads * e.n, room.data());
       }
     });
   }
@@ -256,34 +249,34 @@ void attention_vjp(const ergo::detail::AttentionOperands& x, const ergo::detail:
   const std::int64_t down = tiles_of(bt), across = tiles_of(bs), repeats_b = bb == 1 ? e.batch : 1;
   const std::int64_t repeats_h = bh == 1 ? e.heads : 1;
   const std::int64_t over = repeats_b * repeats_h * (bt == 1 ? e.queries : B) * (bs == 1 ? e.keys : B) * (e.n + e.m);
-  parallel_for(e.lead.product() * bb * bh * down * across, attention_grain(over), [&](std::int64_t begin,
-                                                                                     std::int64_t end) {
-    const Scratch<T> room(attention_room<T>(e.n, e.m));
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t ks = i % across, qs = i / across % down, corner = i / across / down;
-      const std::int64_t h0 = corner % bh, b0 = corner / bh % bb, lead = corner / bh / bb;
-      T* const plane = dbias + corner * bt * bs;
-      const auto bound = [](std::int64_t n, std::int64_t at) { return n < at ? n : at; };
-      for (std::int64_t t = qs * B; t < bound(bt, (qs + 1) * B); ++t)
-        for (std::int64_t s = ks * B; s < bound(bs, (ks + 1) * B); ++s) plane[t * bs + s] = 0;
-      const std::int64_t q_from = bt == 1 ? 0 : qs * B, q_to = bt == 1 ? e.queries : bound(bt, (qs + 1) * B);
-      const std::int64_t k_from = bs == 1 ? 0 : ks * B, k_to = bs == 1 ? e.keys : bound(bs, (ks + 1) * B);
-      for (std::int64_t b = b0; b < b0 + repeats_b; ++b)
-        for (std::int64_t h = h0; h < h0 + repeats_h; ++h) {
-          const AttentionHead<T> head = task.head(lead, b, h);
-          const std::int64_t row = ((lead * e.batch + b) * e.heads + h) * e.queries;
-          for (std::int64_t q0 = q_from; q0 < q_to; q0 += B)
-            for (std::int64_t k0 = k_from; k0 < k_to; k0 += B) {
-              const std::int64_t q1 = bound(q_to, q0 + B), k1 = bound(k_to, k0 + B);
-              if (head.seen.high(q1) <= k0 || head.seen.low(q0) >= k1) continue;
-              const std::int64_t down_step = bt == 1 ? 0 : bs, across_step = bs == 1 ? 0 : 1;
-              for_isa<AttentionBiasBody<T>, const AttentionHead<T>&>(
-                  head, lse + row, delta + row, q0, q1, k0, k1, plane + q0 * down_step + k0 * across_step, down_step,
-                  across_step, room.data());
+  parallel_for(
+      e.lead.product() * bb * bh * down * across, attention_grain(over), [&](std::int64_t begin, std::int64_t end) {
+        const Scratch<T> room(attention_room<T>(e.n, e.m));
+        for (std::int64_t i = begin; i < end; ++i) {
+          const std::int64_t ks = i % across, qs = i / across % down, corner = i / across / down;
+          const std::int64_t h0 = corner % bh, b0 = corner / bh % bb, lead = corner / bh / bb;
+          T* const plane = dbias + corner * bt * bs;
+          const auto bound = [](std::int64_t n, std::int64_t at) { return n < at ? n : at; };
+          for (std::int64_t t = qs * B; t < bound(bt, (qs + 1) * B); ++t)
+            for (std::int64_t s = ks * B; s < bound(bs, (ks + 1) * B); ++s) plane[t * bs + s] = 0;
+          const std::int64_t q_from = bt == 1 ? 0 : qs * B, q_to = bt == 1 ? e.queries : bound(bt, (qs + 1) * B);
+          const std::int64_t k_from = bs == 1 ? 0 : ks * B, k_to = bs == 1 ? e.keys : bound(bs, (ks + 1) * B);
+          for (std::int64_t b = b0; b < b0 + repeats_b; ++b)
+            for (std::int64_t h = h0; h < h0 + repeats_h; ++h) {
+              const AttentionHead<T> head = task.head(lead, b, h);
+              const std::int64_t row = ((lead * e.batch + b) * e.heads + h) * e.queries;
+              for (std::int64_t q0 = q_from; q0 < q_to; q0 += B)
+                for (std::int64_t k0 = k_from; k0 < k_to; k0 += B) {
+                  const std::int64_t q1 = bound(q_to, q0 + B), k1 = bound(k_to, k0 + B);
+                  if (head.seen.high(q1) <= k0 || head.seen.low(q0) >= k1) continue;
+                  const std::int64_t down_step = bt == 1 ? 0 : bs, across_step = bs == 1 ? 0 : 1;
+                  for_isa<AttentionBiasBody<T>, const AttentionHead<T>&>(head, lse + row, delta + row, q0, q1, k0, k1,
+                                                                         plane + q0 * down_step + k0 * across_step,
+                                                                         down_step, across_step, room.data());
+                }
             }
         }
-    }
-  });
+      });
 }
 
 }  // namespace cpu

@@ -28,17 +28,21 @@ struct HeadRows {
   std::int64_t row, column;  // strides in elements
 };
 
-// to (count, pitch) = factor * rows [first, first + count) of width n; zeros behind them.
-template <class T>
+// to (count, pitch) = factor * rows [first, first + count) of width n; zeros behind them. The pitch is padded_width.
+template <class P, class T>
 ERGO_INLINE void take_rows(T* to, std::int64_t pitch, const HeadRows<T>& x, std::int64_t first, std::int64_t count,
                            std::int64_t n, T factor) {
+  const P scale(factor);
   for (std::int64_t r = 0; r < count; ++r, to += pitch) {
     const T* from = x.data + (first + r) * x.row;
-    if (x.column == 1)
-      for (std::int64_t c = 0; c < n; ++c) to[c] = from[c] * factor;
-    else
-      for (std::int64_t c = 0; c < n; ++c) to[c] = from[c * x.column] * factor;
-    for (std::int64_t c = n; c < pitch; ++c) to[c] = 0;
+    std::int64_t c = 0;
+    if (x.column == 1) {
+      for (; c + P::kLanes <= n; c += P::kLanes) (P::load(from + c) * scale).store(to + c);
+      for (; c < n; ++c) to[c] = from[c] * factor;
+    } else {
+      for (; c < n; ++c) to[c] = from[c * x.column] * factor;
+    }
+    for (; c < pitch; ++c) to[c] = 0;
   }
 }
 // to (n, 64) = factor * the transpose of rows [first, first + count); zeros beside them.
@@ -53,6 +57,13 @@ ERGO_INLINE void take_columns(T* to, const HeadRows<T>& x, std::int64_t first, s
   }
 }
 
+template <class P, class T>
+ERGO_INLINE void add_row(T* to, const T* x, std::int64_t n) {
+  std::int64_t c = 0;
+  for (; c + P::kLanes <= n; c += P::kLanes) (P::load(to + c) + P::load(x + c)).store(to + c);
+  for (; c < n; ++c) to[c] += x[c];
+}
+
 // A matrix read by two strides, and one of rows of whole registers.
 template <class T>
 struct LeftFactor {
@@ -64,20 +75,29 @@ template <class P, int R, int N, class T>
 ERGO_INLINE void product_tile(const LeftFactor<T>& a, const T* b, std::int64_t b_pitch, T* c, std::int64_t c_pitch,
                               std::int64_t inner, bool add) {
   constexpr int kW = P::kLanes;
-  P sum[R][N];
+  using V = Vector<T, kW>;
+  using Loose = typename VectorOf<T, kW>::loose;
+  V sum[R][N];
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
-    for (int j = 0; j < N; ++j) sum[r][j] = add ? P::load(c + r * c_pitch + j * kW) : P();
+#pragma GCC unroll 8
+    for (int j = 0; j < N; ++j) sum[r][j] = add ? V(*reinterpret_cast<const Loose*>(c + r * c_pitch + j * kW)) : V{};
   const T* left = a.data;
   for (std::int64_t k = 0; k < inner; ++k, left += a.inner, b += b_pitch) {
-    P right[N];
-    for (int j = 0; j < N; ++j) right[j] = P::load(b + j * kW);
+    V right[N];
+#pragma GCC unroll 8
+    for (int j = 0; j < N; ++j) right[j] = *reinterpret_cast<const Loose*>(b + j * kW);
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const P factor(left[r * a.row]);
-      for (int j = 0; j < N; ++j) sum[r][j] = fma(factor, right[j], sum[r][j]);
+      const V factor = left[r * a.row] - V{};
+#pragma GCC unroll 8
+      for (int j = 0; j < N; ++j) sum[r][j] = factor * right[j] + sum[r][j];
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
-    for (int j = 0; j < N; ++j) sum[r][j].store(c + r * c_pitch + j * kW);
+#pragma GCC unroll 8
+    for (int j = 0; j < N; ++j) *reinterpret_cast<Loose*>(c + r * c_pitch + j * kW) = sum[r][j];
 }
 template <class P, int N, class T>
 ERGO_INLINE void product_columns(LeftFactor<T> a, const T* b, std::int64_t b_pitch, T* c, std::int64_t c_pitch,
@@ -94,8 +114,7 @@ ERGO_INLINE void product(const LeftFactor<T>& a, const T* b, std::int64_t b_pitc
                          std::int64_t rows, std::int64_t columns, std::int64_t inner, bool add) {
   constexpr std::int64_t kW = P::kLanes;
   std::int64_t j = 0;
-  for (; j + 2 * kW <= columns; j += 2 * kW)
-    product_columns<P, 2>(a, b + j, b_pitch, c + j, c_pitch, rows, inner, add);
+  for (; j + 2 * kW <= columns; j += 2 * kW) product_columns<P, 2>(a, b + j, b_pitch, c + j, c_pitch, rows, inner, add);
   for (; j < columns; j += kW) product_columns<P, 1>(a, b + j, b_pitch, c + j, c_pitch, rows, inner, add);
 }
 
@@ -177,8 +196,8 @@ struct AttentionForwardBody {
     const std::int64_t high = h.seen.high(q1);
     for (std::int64_t k0 = h.seen.low(q0) / B * B; k0 < high; k0 += B) {
       const std::int64_t k1 = high - k0 < B ? high : k0 + B, keys = k1 - k0;
-      take_rows(kr, nw, h.k, k0, keys, h.n, T(1));
-      take_rows(vr, mw, h.v, k0, keys, h.m, T(1));
+      take_rows<P>(kr, nw, h.k, k0, keys, h.n, T(1));
+      take_rows<P>(vr, mw, h.v, k0, keys, h.m, T(1));
       product<P>(LeftFactor<T>{kr, nw, 1}, qt, B, s, B, keys, B, h.n, false);
       if (!h.seen.plain(q0, q1, k0, k1)) h.seen.finish(s, 1, B, q0, q1, k0, k1);
       bool moved = false;
@@ -222,9 +241,9 @@ struct AttentionForwardBody {
 template <class T>
 struct AttentionKeysBody {
   template <Isa I>
-  static ERGO_INLINE void run(const AttentionHead<T>& h, const T* lse, const T* delta, std::int64_t k0,
-                              std::int64_t k1, const T* kt, const T* vt, const T* kr, T* dk, T* dv, T* dq,
-                              std::int64_t dq_row, T* room) {
+  static ERGO_INLINE void run(const AttentionHead<T>& h, const T* lse, const T* delta, std::int64_t k0, std::int64_t k1,
+                              const T* kt, const T* vt, const T* kr, T* dk, T* dv, T* dq, std::int64_t dq_row,
+                              T* room) {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
     constexpr std::int64_t B = kAttentionTile;
     const std::int64_t nw = padded_width<T>(h.n), mw = padded_width<T>(h.m), keys = k1 - k0;
@@ -232,15 +251,14 @@ struct AttentionKeysBody {
     for (std::int64_t q0 = 0; q0 < h.seen.queries; q0 += B) {
       const std::int64_t q1 = h.seen.queries - q0 < B ? h.seen.queries : q0 + B, rows = q1 - q0;
       if (h.seen.high(q1) <= k0 || h.seen.low(q0) >= k1) continue;
-      take_rows(qr, nw, h.q, q0, rows, h.n, T(1));
-      take_rows(gr, mw, h.g, q0, rows, h.m, T(1));
+      take_rows<P>(qr, nw, h.q, q0, rows, h.n, T(1));
+      take_rows<P>(gr, mw, h.g, q0, rows, h.m, T(1));
       score_cotangents<P>(h, qr, gr, kt, vt, lse, delta, q0, q1, k0, k1, s, d);
       product<P>(LeftFactor<T>{s, 1, B}, gr, mw, dv, mw, keys, mw, rows, true);
       product<P>(LeftFactor<T>{d, 1, B}, qr, nw, dk, nw, keys, nw, rows, true);
       if (!dq) continue;
       product<P>(LeftFactor<T>{d, B, 1}, kr, nw, back, nw, rows, nw, keys, false);
-      for (std::int64_t i = 0; i < rows; ++i)
-        for (std::int64_t c = 0; c < h.n; ++c) dq[(q0 + i) * dq_row + c] += back[i * nw + c];
+      for (std::int64_t i = 0; i < rows; ++i) add_row<P>(dq + (q0 + i) * dq_row, back + i * nw, h.n);
     }
   }
   // Weights s and cotangents of scores d, (queries, keys); the rows of q and g are taken.
@@ -268,8 +286,8 @@ struct AttentionKeysBody {
 template <class T>
 struct AttentionQueriesBody {
   template <Isa I>
-  static ERGO_INLINE void run(const AttentionHead<T>& h, const T* lse, const T* delta, std::int64_t q0,
-                              std::int64_t q1, T* dq, std::int64_t dq_row, T* room) {
+  static ERGO_INLINE void run(const AttentionHead<T>& h, const T* lse, const T* delta, std::int64_t q0, std::int64_t q1,
+                              T* dq, std::int64_t dq_row, T* room) {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
     constexpr std::int64_t B = kAttentionTile, kW = P::kLanes;
     const std::int64_t nw = padded_width<T>(h.n), mw = padded_width<T>(h.m), rows = q1 - q0;
@@ -285,8 +303,8 @@ struct AttentionQueriesBody {
     const std::int64_t high = h.seen.high(q1);
     for (std::int64_t k0 = h.seen.low(q0) / B * B; k0 < high; k0 += B) {
       const std::int64_t k1 = high - k0 < B ? high : k0 + B, keys = k1 - k0;
-      take_rows(kr, nw, h.k, k0, keys, h.n, T(1));
-      take_rows(vr, mw, h.v, k0, keys, h.m, T(1));
+      take_rows<P>(kr, nw, h.k, k0, keys, h.n, T(1));
+      take_rows<P>(vr, mw, h.v, k0, keys, h.m, T(1));
       product<P>(LeftFactor<T>{kr, nw, 1}, qt, B, s, B, keys, B, h.n, false);
       product<P>(LeftFactor<T>{vr, mw, 1}, gt, B, d, B, keys, B, h.m, false);
       if (!h.seen.plain(q0, q1, k0, k1)) h.seen.finish(s, 1, B, q0, q1, k0, k1);
@@ -307,15 +325,14 @@ struct AttentionQueriesBody {
 template <class T>
 struct AttentionBiasBody {
   template <Isa I>
-  static ERGO_INLINE void run(const AttentionHead<T>& h, const T* lse, const T* delta, std::int64_t q0,
-                              std::int64_t q1, std::int64_t k0, std::int64_t k1, T* db, std::int64_t row,
-                              std::int64_t column, T* room) {
+  static ERGO_INLINE void run(const AttentionHead<T>& h, const T* lse, const T* delta, std::int64_t q0, std::int64_t q1,
+                              std::int64_t k0, std::int64_t k1, T* db, std::int64_t row, std::int64_t column, T* room) {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
     constexpr std::int64_t B = kAttentionTile;
     const std::int64_t nw = padded_width<T>(h.n), mw = padded_width<T>(h.m);
     T *s = room, *d = s + B * B, *qr = d + B * B, *gr = qr + B * nw, *kt = gr + B * mw, *vt = kt + B * nw;
-    take_rows(qr, nw, h.q, q0, q1 - q0, h.n, T(1));
-    take_rows(gr, mw, h.g, q0, q1 - q0, h.m, T(1));
+    take_rows<P>(qr, nw, h.q, q0, q1 - q0, h.n, T(1));
+    take_rows<P>(gr, mw, h.g, q0, q1 - q0, h.m, T(1));
     take_columns(kt, h.k, k0, k1 - k0, h.n, h.scale);
     take_columns(vt, h.v, k0, k1 - k0, h.m, T(1));
     AttentionKeysBody<T>::template score_cotangents<P>(h, qr, gr, kt, vt, lse, delta, q0, q1, k0, k1, s, d);

@@ -41,7 +41,8 @@ struct RotaryBody {
             fma(a, P::load(cosine + c), swapped(a) * P::load(sine + c)).store(y + c);
           } else {
             const P a = P::load_part(x + c, int(n));
-            fma(a, P::load_part(cosine + c, int(n)), swapped(a) * P::load_part(sine + c, int(n))).store_part(y + c, int(n));
+            fma(a, P::load_part(cosine + c, int(n)), swapped(a) * P::load_part(sine + c, int(n)))
+                .store_part(y + c, int(n));
           }
         }
       } else {

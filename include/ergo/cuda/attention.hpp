@@ -58,8 +58,7 @@ std::tuple<Tensor<T>, Tensor<T>> attention(const ergo::detail::AttentionOperands
   Ref<Array> y = w.make(dtype_of<T>, e.lead + Shape{e.batch, e.queries, e.heads, e.m}),
              lse = w.make(dtype_of<T>, e.lead + Shape{e.batch, e.heads, e.queries});
   const AttentionHeld<T> in(w, x, e.lead, rule);
-  launch_attention<T>(w.stream(), in.q, in.k, in.v, in.scores, attention_result<T>(*y),
-                      ergo::detail::data_of<T>(*lse));
+  launch_attention<T>(w.stream(), in.q, in.k, in.v, in.scores, attention_result<T>(*y), ergo::detail::data_of<T>(*lse));
   return {Tensor<T>(std::move(y)), Tensor<T>(std::move(lse))};
 }
 

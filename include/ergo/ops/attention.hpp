@@ -40,8 +40,8 @@ namespace detail {
 template <class T>
 Tensor<T> heads_swapped(const Tensor<T>& x) {
   std::int8_t order[kMaxRank];
-  for (int d = 0; d < x.rank(); ++d) order[d] = std::int8_t(d);
-  std::swap(order[x.rank() - 3], order[x.rank() - 2]);
+  const int rank = x.rank();
+  for (int d = 0; d < rank; ++d) order[d] = std::int8_t(d == rank - 3 ? d + 1 : d == rank - 2 ? d - 1 : d);
   return Tensor<T>(permute(x.ref(), order));
 }
 template <class T>
@@ -67,8 +67,8 @@ Tensor<T> each_group_summed(const Tensor<T>& x, std::int64_t group) {
 template <class T>
 Tensor<T> matrices_transposed(const Tensor<T>& x) {
   std::int8_t order[kMaxRank];
-  for (int d = 0; d < x.rank(); ++d) order[d] = std::int8_t(d);
-  std::swap(order[x.rank() - 2], order[x.rank() - 1]);
+  const int rank = x.rank();
+  for (int d = 0; d < rank; ++d) order[d] = std::int8_t(d == rank - 2 ? d + 1 : d == rank - 1 ? d - 1 : d);
   return Tensor<T>(permute(x.ref(), order));
 }
 
@@ -113,8 +113,7 @@ struct AttentionForm {
   }
   template <class T>
   static Tensor<T> values(const Tensor<T>& weights, const Tensor<T>& v) {
-    return heads_swapped(
-        matmul(weights, each_head_repeated(heads_swapped(v), weights.shape()[-3] / v.shape()[-2])));
+    return heads_swapped(matmul(weights, each_head_repeated(heads_swapped(v), weights.shape()[-3] / v.shape()[-2])));
   }
 };
 

@@ -67,8 +67,7 @@ struct Rotary {
 // x (..., T, H, D) with each pair of channels turned by position / base^(2 i / dims), the positions (T) or with leading
 // axes that broadcast to those of x.
 template <class T, class I>
-requires Index<I>
-Tensor<T> rotary(const Tensor<T>& x, const Tensor<I>& positions, const RotaryOptions& options = {}) {
+requires Index<I> Tensor<T> rotary(const Tensor<T>& x, const Tensor<I>& positions, const RotaryOptions& options = {}) {
   static_assert(Floating<T>, "rotary: floating elements are needed: cast<float>(x) first");
   if constexpr (Floating<T>) {
     detail::Array* in[] = {&x.array(), &positions.array()};
