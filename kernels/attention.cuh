@@ -170,7 +170,7 @@ __device__ __forceinline__ T sum_of_row(T x) {
 }
 
 template <class T, int Width>
-__global__ void __launch_bounds__(kAttentionBlock) attention_kernel(AttentionForward<T> p) {
+__global__ void __launch_bounds__(kAttentionBlock, 1) attention_kernel(AttentionForward<T> p) {
   constexpr int kTile = kAttentionTile<T, Width>, R = kTile / 16, kPack = kPackOf<T>, kPacks = Width / (16 * kPack);
   constexpr int kPitch = kAttentionPitch<T, Width>, kScores = kTile + kPack;
   T *sq = dynamic_smem<T>(), *sk = sq + kTile * kPitch, *sv = sk + kTile * kPitch, *sw = sv + kTile * kPitch;

@@ -80,7 +80,7 @@ __device__ __forceinline__ void store_rows(T* x, std::int64_t row_step, std::int
 }
 
 template <class T, int Width>
-__global__ void __launch_bounds__(kAttentionBlock) attention_keys_kernel(AttentionVjp<T> p) {
+__global__ void __launch_bounds__(kAttentionBlock, 1) attention_keys_kernel(AttentionVjp<T> p) {
   constexpr int kTile = kAttentionTile<T, Width>, R = kTile / 16, kPack = kPackOf<T>, kPacks = Width / (16 * kPack);
   constexpr int kPitch = kAttentionPitch<T, Width>, kScores = kTile + kPack;
   T *sk = dynamic_smem<T>(), *sv = sk + kTile * kPitch, *sq = sv + kTile * kPitch, *sg = sq + kTile * kPitch,
@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(kAttentionBlock) attention_keys_kernel(Attenti
 }
 
 template <class T, int Width>
-__global__ void __launch_bounds__(kAttentionBlock) attention_queries_kernel(AttentionVjp<T> p) {
+__global__ void __launch_bounds__(kAttentionBlock, 1) attention_queries_kernel(AttentionVjp<T> p) {
   constexpr int kTile = kAttentionTile<T, Width>, R = kTile / 16, kPack = kPackOf<T>, kPacks = Width / (16 * kPack);
   constexpr int kPitch = kAttentionPitch<T, Width>, kScores = kTile + kPack;
   T *sq = dynamic_smem<T>(), *sg = sq + kTile * kPitch, *sk = sg + kTile * kPitch, *sv = sk + kTile * kPitch,
@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(kAttentionBlock) attention_queries_kernel(Atte
 }
 
 template <class T, int Width>
-__global__ void __launch_bounds__(kAttentionBlock) attention_bias_kernel(AttentionVjp<T> p) {
+__global__ void __launch_bounds__(kAttentionBlock, 1) attention_bias_kernel(AttentionVjp<T> p) {
   constexpr int kTile = kAttentionTile<T, Width>, R = kTile / 16, kPack = kPackOf<T>;
   constexpr int kPitch = kAttentionPitch<T, Width>, kScores = kTile + kPack;
   T *sq = dynamic_smem<T>(), *sg = sq + kTile * kPitch, *sk = sg + kTile * kPitch, *sv = sk + kTile * kPitch,
