@@ -64,5 +64,6 @@ std::vector<Case> network_cases();
 std::vector<Case> spatial_cases();
 std::vector<Case> constant_cases();
 std::vector<Case> random_cases();
+std::vector<Case> attention_cases();
 
 }  // namespace cases
