@@ -139,7 +139,7 @@ def compile_source(task):
             command.append("-lineinfo")
         # One PTX for all: the sources do not ask which architecture they are compiled for.
         command += ["-gencode", f"arch=compute_{ARCHITECTURES[0]},code=[{','.join(codes)}]", "-Xptxas", "-v", "-fatbin"]
-        command += LONG_DOUBLE if name.startswith("cuda/") else []
+        command += LONG_DOUBLE
     elif name == "examples/quickstart":
         command += ["-gencode", "arch=compute_90,code=sm_90", "-DERGO_COMPILED", "-c"]
     else:

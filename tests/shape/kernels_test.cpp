@@ -25,6 +25,7 @@ Offences kernel_rules(const std::vector<File>& tree) {
       const auto tensor = line.find("Tensor<");
       if (tensor != std::string::npos && (tensor == 0 || !std::isalnum(static_cast<unsigned char>(line[tensor - 1]))))
         refuse("a kernel knows no Tensor");
+      if (line.find("long double") != std::string::npos) refuse("long double is double on a device");
       if (line.find("<<<") != std::string::npos) refuse("launch(stream, name, ...), not <<<>>>");
       if (line.find("#if") != std::string::npos && !file.path.ends_with("/ptx.cuh") &&
           !file.path.ends_with("/launch.cuh"))
@@ -50,11 +51,11 @@ Offences kernel_rules(const std::vector<File>& tree) {
 // here: words that are all integers.
 Offences atomics_of_kernels(const std::vector<File>& tree) {
   const std::map<std::string, int> integers = {
-      {"include/ergo/kernels/categorical.cuh", 1},   {"include/ergo/kernels/check.cuh", 1},
-      {"include/ergo/kernels/common/labels.cuh", 3}, {"include/ergo/kernels/compact.cuh", 1},
-      {"include/ergo/kernels/index.cuh", 1},         {"include/ergo/kernels/random_integer.cuh", 2},
-      {"include/ergo/kernels/scatter_set.cuh", 2},   {"include/ergo/kernels/select.cuh", 6},
-      {"include/ergo/kernels/sort_long.cuh", 1}};
+      {"include/ergo/kernels/categorical.cuh", 1},    {"include/ergo/kernels/check.cuh", 1},
+      {"include/ergo/kernels/common/labels.cuh", 3},  {"include/ergo/kernels/compact.cuh", 1},
+      {"include/ergo/kernels/count.cuh", 3},          {"include/ergo/kernels/index.cuh", 1},
+      {"include/ergo/kernels/random_integer.cuh", 2}, {"include/ergo/kernels/scatter_set.cuh", 2},
+      {"include/ergo/kernels/select.cuh", 6},         {"include/ergo/kernels/sort_long.cuh", 1}};
   Offences offences;
   for (const auto& file : tree) {
     if (!file.path.starts_with("include/ergo/kernels/")) continue;
