@@ -45,7 +45,7 @@ Tensor<T> heads_swapped(const Tensor<T>& x) {
   return Tensor<T>(permute(x.ref(), order));
 }
 template <class T>
-Tensor<T> reshaped(const Tensor<T>& x, const Shape& s) {
+Tensor<T> in_shape(const Tensor<T>& x, const Shape& s) {
   return Tensor<T>(reshape(x.ref(), s));
 }
 // Heads (..., K, S, D) each `group` times, and the sum over each such group.
@@ -54,15 +54,15 @@ Tensor<T> each_head_repeated(const Tensor<T>& x, std::int64_t group) {
   if (group == 1) return x;
   const Shape lead = x.shape().first(x.rank() - 3), own = x.shape().last(2);
   const std::int64_t heads = x.shape()[-3];
-  const Tensor<T> apart = reshaped(x, lead + Shape{heads, 1} + own);
-  return reshaped(Tensor<T>(broadcast_to(apart.ref(), lead + Shape{heads, group} + own)),
+  const Tensor<T> apart = in_shape(x, lead + Shape{heads, 1} + own);
+  return in_shape(Tensor<T>(broadcast_to(apart.ref(), lead + Shape{heads, group} + own)),
                   lead + Shape{heads * group} + own);
 }
 template <class T>
 Tensor<T> each_group_summed(const Tensor<T>& x, std::int64_t group) {
   if (group == 1) return x;
   const Shape lead = x.shape().first(x.rank() - 3), own = x.shape().last(2);
-  return sum(reshaped(x, lead + Shape{x.shape()[-3] / group, group} + own), -3);
+  return sum(in_shape(x, lead + Shape{x.shape()[-3] / group, group} + own), -3);
 }
 template <class T>
 Tensor<T> matrices_transposed(const Tensor<T>& x) {
@@ -90,12 +90,12 @@ struct AttentionForm {
     const Tensor<std::int64_t> key = arange<std::int64_t>(0, keys, 1, device);
     if (rule.causal || rule.window) {
       const Tensor<std::int64_t> place =
-          reshaped(arange<std::int64_t>(keys - queries, keys, 1, device), Shape{queries, 1});
+          in_shape(arange<std::int64_t>(keys - queries, keys, 1, device), Shape{queries, 1});
       if (rule.causal) also(key <= place);
       if (rule.window) also(place - key < rule.window);
       if (rule.window && !rule.causal) also(key - place < rule.window);
     }
-    if (lengths) also(key < reshaped(length, length.shape() + Shape{1, 1, 1}));
+    if (lengths) also(key < in_shape(length, length.shape() + Shape{1, 1, 1}));
     if (mask) also(given);
     return all;
   }
@@ -286,7 +286,7 @@ struct AttentionCall {
     if (x.rank() > 4 || !broadcast(s, x.shape()) || s != scores) refuse(why);
     Shape wide;
     for (int d = x.rank(); d < 4; ++d) wide.push(1);
-    return x.rank() == 4 ? x : reshaped(x, wide + x.shape());
+    return x.rank() == 4 ? x : in_shape(x, wide + x.shape());
   }
 };
 
