@@ -1,9 +1,9 @@
 // grid_sample of channels-last images at places (cpu/grid_place.hpp), and its two gradients:
 //   read     y (L, P, C) = the sum over the at most four pixels k at grid (L, P, 2) of weight_k x (L, H, W, C)[k]
-//   slope    dgrid (L, P, 2) = the sum over them of d weight_k / d grid times the product over C of g (L, P, C) and
-//   x[k] rows     weight_k g, and the pixels they go to, for scatter.cuh, which adds them up in an order that the data
-//   alone
-//            fix: no atomics, and no long chain however many places share a pixel
+//   slope    dgrid (L, P, 2) = the sum over them of d weight_k / d grid times the product of g (L, P, C) and x[k]
+//   rows     weight_k g, and the pixels they go to, for scatter.cuh, which adds them up in an order that the data
+//            alone fix: no atomics, and no long chain however many places share a pixel
+//
 // Views of any strides; an image axis of stride 0 broadcasts. A thread has a pack of channels at one place; slopes are
 // summed by a thread a place, or by the lanes of a warp where there are channels for them. float and double.
 #pragma once

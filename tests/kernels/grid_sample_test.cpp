@@ -174,6 +174,21 @@ TEST_CASE("edges, far places, infinities and NaN") {
   CHECK(std::signbit(nearest[0]));
   CHECK(std::isnan(nearest[5]));
 }
+TEST_CASE("slopes at the centres of the first and last pixels, and of an axis of one") {
+  const std::vector<float> across{-1, -0.75f, 0.25f, 0.75f, 1, 1.75f};
+  std::vector<float> v;
+  for (const float p : across) v.insert(v.end(), {p, 0.0f});
+  const DeviceArray<float> x(std::vector<float>{1, 2, 4, 8}), grid(v), g(std::vector<float>(6, 1)), d(12);
+  const auto slopes = [&](GridPadding padding) {
+    launch_grid_slope<float>(stream(), row_major(g.data(), {1, 6, 1}), row_major(x.data(), {1, 1, 4, 1}),
+                             row_major(grid.data(), {1, 6, 2}), row_major(d.data(), {1, 6, 2}),
+                             {GridMode::bilinear, padding});
+    return d.host();
+  };
+  CHECK(slopes(GridPadding::zeros) == std::vector<float>{2, -0.25f, 2, -0.5f, 8, -2, -16, -4, -16, -2, 0, 0});
+  CHECK(slopes(GridPadding::border) == std::vector<float>{0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0});
+  CHECK(slopes(GridPadding::reflection) == std::vector<float>{0, 0, 0, 0, 8, 0, 0, 0, 0, 0, -8, 0});
+}
 TEST_CASE("positions that need 64 bits are split alike") {
   const DeviceArray<float> x(std::vector<float>{1, 2, 3, 4}), grid(std::vector<float>{-0.5f, 0, 0.5f, 0}), y(4), d(4),
       rows(16);

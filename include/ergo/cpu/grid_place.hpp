@@ -36,7 +36,7 @@ constexpr GridPlace<A> grid_place(GridMode mode, GridPadding padding, std::int64
     if (back) slope = -slope;
   }
   if (padding != GridPadding::zeros) {
-    if (p < A(0) || p > last) slope = A(0);
+    if (p <= A(0) || p >= last) slope = A(0);  // at the outer centres too: beyond them nothing changes
     p = p < A(0) ? A(0) : p > last ? last : p;
   }
   const A cell = mode == GridMode::nearest ? round.nearest(p) : round.floor(p);

@@ -153,25 +153,40 @@ void grid_sample(const GridShape& s, std::int64_t images, const XOf& x_of, const
     for_isa<detail::GridReadBody<T>>(&s, corners, n, x_of(image), y + (image * s.pixels + at) * s.c);
   });
 }
-// dx (h, w, c) from g (pixels, c); it is overwritten.
+// dx (h, w, c) from g (pixels, c); it is overwritten. The corners of some places at a time are kept, of enough images
+// at once for all threads; a band takes them in order however they are cut.
 template <class T, class GOf, class GridOf>
 void grid_scatter(const GridShape& s, std::int64_t images, const GOf& g_of, const GridOf& grid_of, T* dx) {
-  const Scratch<detail::GridCorners<T>> memory(images * s.pixels);
-  detail::GridCorners<T>* const all = memory.data();
-  detail::on_places<T>(s, images, grid_of, [&](auto* corners, std::int64_t image, std::int64_t at, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) all[image * s.pixels + at + i] = corners[i];
-  });
-  const std::int64_t wanted = s.pixels * s.c / 8192 + 1, most = wanted < 8 ? wanted : 8, rows = (s.h + most - 1) / most,
+  constexpr std::int64_t kKept = 1 << 15;
+  const auto smaller = [](std::int64_t a, std::int64_t b) { return a < b ? a : b; };
+  const std::int64_t most = smaller(s.pixels * s.c / 8192 + 1, 8), rows = (s.h + most - 1) / most,
                      bands = (s.h + rows - 1) / rows;
-  parallel_for(images * bands, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t b = begin; b < end; ++b) {
-      const std::int64_t image = b / bands, first = b % bands * rows, last = first + rows < s.h ? first + rows : s.h;
-      T* const to = dx + image * s.h * s.w * s.c;
-      for (std::int64_t i = first * s.w * s.c; i < last * s.w * s.c; ++i) to[i] = 0;
-      for_isa<detail::GridWriteBody<T>>(&s, static_cast<const detail::GridCorners<T>*>(all + image * s.pixels),
-                                        s.pixels, g_of(image), first, last, to);
+  const std::int64_t busy = (num_threads() + bands - 1) / bands, whole = s.pixels ? kKept / s.pixels : images;
+  const std::int64_t at_once = smaller(busy > whole ? busy : whole, images),
+                     share = kKept / at_once < detail::kGridPlaces ? detail::kGridPlaces : kKept / at_once,
+                     strip = s.pixels ? smaller(share, s.pixels) : 1;
+  const Scratch<detail::GridCorners<T>> memory(at_once * strip);
+  detail::GridCorners<T>* const kept = memory.data();
+  for (std::int64_t image = 0; image < images; image += at_once)
+    for (std::int64_t place = 0; place == 0 || place < s.pixels; place += strip) {
+      GridShape part = s;
+      part.pixels = smaller(strip, s.pixels - place);
+      const std::int64_t some = smaller(at_once, images - image);
+      const auto places = [&](std::int64_t i) { return grid_of(image + i) + 2 * place; };
+      detail::on_places<T>(part, some, places, [&](auto* corners, std::int64_t i, std::int64_t at, std::int64_t n) {
+        for (std::int64_t k = 0; k < n; ++k) kept[i * strip + at + k] = corners[k];
+      });
+      parallel_for(some * bands, 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t b = begin; b < end; ++b) {
+          const std::int64_t i = b / bands, first = b % bands * rows, last = smaller(first + rows, s.h);
+          T* const to = dx + (image + i) * s.h * s.w * s.c;
+          if (place == 0)
+            for (std::int64_t k = first * s.w * s.c; k < last * s.w * s.c; ++k) to[k] = 0;
+          for_isa<detail::GridWriteBody<T>>(&s, static_cast<const detail::GridCorners<T>*>(kept + i * strip),
+                                            part.pixels, g_of(image + i) + place * s.c, first, last, to);
+        }
+      });
     }
-  });
 }
 // dgrid (pixels, 2) from g (pixels, c) and x (h, w, c).
 template <class T, class GOf, class XOf, class GridOf>

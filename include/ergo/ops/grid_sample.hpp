@@ -134,7 +134,8 @@ struct GridSample : GridOperands {  // (x, grid) to the values at the grid
         const Tensor<T> u = p + T(0.5), turns = floor(u / n), rest = u - turns * n;
         p = where(turns - T(2) * floor(turns * T(0.5)) != T(0), n - rest, rest) - T(0.5);
       }
-      if (s.padding != GridPadding::zeros) p = clip(p, T(0), last);
+      // Not clip, whose slope at its bounds is 1: here it is 0 there.
+      if (s.padding != GridPadding::zeros) p = where(p <= T(0), T(0), where(p >= last, last, p));
       const bool nearest = s.mode == GridMode::nearest;
       const Tensor<T> cell = nearest ? round(p) : floor(p);
       weight[1] = nearest ? cell - cell : p - cell;
@@ -220,7 +221,9 @@ inline void check_grid_sample(Array& x, Array& grid) {
 
 // Images x (N, H, W, C) at the places of grid (N, OH, OW, 2), as (N, OH, OW, C); or one image and one grid. A place is
 // (x, y): -1 and 1 are the outer edges of the first and the last column or row. Nearest is half to even, its gradient
-// by the grid 0; a NaN reads NaN; what an infinite coordinate reads is the padding's, but NaN with reflection.
+// by the grid 0; with border and reflection that gradient is also 0 along an axis at the centres of its first and last
+// pixel. A NaN reads NaN, but 0 where with padding zeros the other coordinate is outside; what an infinite coordinate
+// reads is the padding's, but NaN with reflection.
 template <Floating T>
 Tensor<T> grid_sample(const Tensor<T>& x, const Tensor<T>& grid, const GridSampleOptions& options = {}) {
   using C = Compute<T>;
