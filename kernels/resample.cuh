@@ -5,7 +5,7 @@
 // Views of any strides; an image axis of stride 0 broadcasts. A thread has a pack of channels at one position. Weights
 // are made where they are used, from exact fractions, whose divisors the host prepares. Backward is a gather as well:
 // each element looks at the results that it may be part of. Sums in float for 16-bit types, rounded once: along columns
-// first, then over them, in order.
+// first, then over them, in order. A window is the sum of one thread, however large it is.
 #pragma once
 
 #include "ergo/cpu/resample_axis.hpp"
