@@ -1,6 +1,7 @@
 // Operations on the axes of images beside their rows: numbers of PyTorch 2 (float64, CPU, align_corners=False), special
 // values, storage types, and what is refused, in whose words.
 // again: cuda
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -12,6 +13,7 @@
 #include "ergo/ops/conv_transpose.hpp"
 #include "ergo/ops/grid_sample.hpp"
 #include "ergo/ops/movement.hpp"
+#include "ergo/ops/random.hpp"
 #include "ergo/ops/upsampling.hpp"
 #include "support/message.hpp"
 
@@ -199,6 +201,137 @@ TEST_CASE("grid_sample and its gradients give PyTorch's numbers") {
   check_close(grid_sample(x, grid, {.mode = GridMode::nearest}), {1, 2, 5, 2},
               {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -0.38, 0.36, -0.38, 0.36, -0.38, 0.36, 0, 0});
 }
+TEST_CASE("grid_sample at and beyond the outer pixels' centres gives PyTorch's gradients") {
+  const auto x = from_span<double>(std::vector<double>{1, 2, 4, 8}, {1, 4, 1}, default_device());
+  const std::vector<double> across{-1.75, -1.25, -1, -0.75, -0.25, 0.25, 0.75, 1, 1.25, 1.75, 3.75};
+  struct Case {
+    GridPadding padding;
+    std::vector<double> by_x, by_y;  // of torch 2.15.0 (float64, CPU), y = 0
+  };
+  const Case cases[] = {
+      {GridPadding::zeros, {0, 2, 2, 2, 4, 8, -16, -16, 0, 0, 0}, {0, 0, -0.25, -0.5, -1, -2, -4, -2, 0, 0, 0}},
+      {GridPadding::border, {0, 0, 0, 0, 4, 8, 0, 0, 0, 0, 0}, std::vector<double>(11, 0)},
+      {GridPadding::reflection, {-4, 0, 0, 0, 4, 8, 0, 0, 0, -8, 4}, std::vector<double>(11, 0)}};
+  std::vector<double> v;
+  for (const double p : across) v.insert(v.end(), {p, 0.0});
+  const auto grid = from_span<double>(v, {1, 11, 2}, default_device());
+  for (const Case& c : cases) {
+    CAPTURE(int(c.padding));
+    const auto read = [&](const Tensor<double>& at) { return sum(grid_sample(x, at, {.padding = c.padding})); };
+    const auto same = [&](const Tensor<double>& d) {
+      const auto got = d.to_vector();
+      for (std::size_t i = 0; i < across.size(); ++i) {
+        CAPTURE(across[i]);
+        CHECK(got[2 * i] == c.by_x[i]);
+        CHECK(got[2 * i + 1] == c.by_y[i]);
+      }
+    };
+    same(grad(read)(grid));
+    // By the definition: forward, one coordinate at a time, and backward through it.
+    for (int k = 0; k < 2; ++k) {
+      std::vector<double> along(v.size(), 0);
+      for (std::size_t i = 0; i < across.size(); ++i) along[2 * i + std::size_t(k)] = 1;
+      const auto f = [&](const Tensor<double>& at) { return grid_sample(x, at, {.padding = c.padding}); };
+      const auto slope = jvp(f)(grid, from_span<double>(along, {1, 11, 2}, default_device())).second.to_vector();
+      for (std::size_t i = 0; i < across.size(); ++i) CHECK(slope[i] == (k == 0 ? c.by_x : c.by_y)[i]);
+    }
+    if (c.padding != GridPadding::zeros) {  // mixed second derivative: the slope of one padding pixel is none
+      const auto twice = grad([&](const Tensor<double>& at) { return sum(grad(read)(at)); })(grid).to_vector();
+      for (const double d : twice) CHECK(d == 0);
+    }
+  }
+}
+TEST_CASE("grid_sample of NaN and infinite coordinates") {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+  const auto x = from_span<double>(std::vector<double>{1, 2, 4, 8}, {1, 4, 1}, default_device());
+  const auto read = [&](GridPadding padding) {
+    return grid_sample(x,
+                       from_span<double>(std::vector<double>{nan, 0, nan, 5, 0.25, nan, 5, nan, inf, 0, -inf, 0},
+                                         {1, 6, 2}, default_device()),
+                       {.padding = padding})
+        .to_vector();
+  };
+  const auto zeros = read(GridPadding::zeros), border = read(GridPadding::border),
+             reflection = read(GridPadding::reflection);
+  for (const std::size_t i : {0u, 2u}) CHECK(std::isnan(zeros[i]));
+  for (const std::size_t i : {1u, 3u, 4u, 5u}) CHECK(zeros[i] == 0);  // outside along the other axis, or far away
+  for (std::size_t i = 0; i < 4; ++i) CHECK(std::isnan(border[i]));
+  CHECK(border[4] == 8);
+  CHECK(border[5] == 1);
+  for (const double v : reflection) CHECK(std::isnan(v));
+}
+#if !defined(ERGO_TEST_DEVICE)
+TEST_CASE("working memory is that of some places, of some windows' ends") {
+  const auto peak_beside = [](std::int64_t given, const auto& f) {
+    release_cached_memory();
+    const std::int64_t before = memory_info().live;
+    reset_peak_memory();
+    f();
+    return memory_info().peak - before - given;
+  };
+  // Windows of 2000 at stride 1: as taps 16 bytes each, 128 MB.
+  const Tensor<float> line = ones<float>({1, 1, 10000, 1});
+  const auto pool = [](const Tensor<float>& t) { return avg_pool2d(t, {1, 2000}, {.stride = 1}); };
+  CHECK(peak_beside(8001 * 4, [&] { CHECK(pool(line).to_vector()[8000] == 1); }) < 2 << 20);
+  const auto pull = vjp(pool, line).second;
+  const Tensor<float> g = ones<float>({1, 1, 8001, 1});
+  CHECK(peak_beside(10000 * 4, [&] {
+          const auto back = pull(g).to_vector();
+          CHECK(back[0] == doctest::Approx(1.0 / 2000));
+          CHECK(back[5000] == doctest::Approx(1));
+        }) < 2 << 20);
+  // Of 400,000 places in eight images, and in one: 88 bytes each.
+  for (const std::int64_t n : {8, 1}) {
+    const Tensor<float> plane = ones<float>({n, 8, 8, 1}), grid = zeros<float>({n, 400, 1000 / n, 2}),
+                        of_y = ones<float>({n, 400, 1000 / n, 1});
+    const auto back = vjp([&](const Tensor<float>& t) { return grid_sample(t, grid); }, plane).second;
+    CHECK(peak_beside(n * 64 * 4, [&] { CHECK(sum(back(of_y)).item() == 400000); }) < 4 << 20);
+  }
+}
+TEST_CASE("what places add to an image does not depend on the number of threads, nor on how they are cut") {
+  const int before = num_threads();
+  struct Sizes {
+    std::int64_t n, h, w, c, places;
+  };
+  for (const Sizes s : {Sizes{3, 9, 7, 3, 40000}, {1, 30, 20, 2, 70001}, {500, 2, 3, 1, 100}, {2, 5, 6, 16, 33000}}) {
+    const auto x = normal<float>(Key{1}, {s.n, s.h, s.w, s.c}), g = normal<float>(Key{2}, {s.n, 1, s.places, s.c}),
+               grid = uniform<float>(Key{3}, {s.n, 1, s.places, 2}, -1.2f, 1.2f);
+    const auto back = vjp([&](const Tensor<float>& t) { return grid_sample(t, grid); }, x).second;
+    set_num_threads(1);
+    const auto one = back(g).to_vector();
+    for (const int threads : {2, 3, 8}) {
+      set_num_threads(threads);
+      CHECK(back(g).to_vector() == one);
+    }
+    // Image by image, place by place.
+    std::vector<double> sums(one.size(), 0);
+    const auto at = grid.to_vector(), of_y = g.to_vector();
+    for (std::int64_t p = 0; p < s.n * s.places; ++p) {
+      const double px = ((double(at[std::size_t(2 * p)]) + 1) * double(s.w) - 1) / 2,
+                   py = ((double(at[std::size_t(2 * p + 1)]) + 1) * double(s.h) - 1) / 2;
+      for (int k = 0; k < 4; ++k) {
+        const double column = std::floor(px) + k % 2, row = std::floor(py) + k / 2;
+        if (column < 0 || column >= double(s.w) || row < 0 || row >= double(s.h)) continue;
+        const double weight = (1 - std::abs(px - column)) * (1 - std::abs(py - row));
+        for (std::int64_t c = 0; c < s.c; ++c)
+          sums[std::size_t(((p / s.places * s.h + std::int64_t(row)) * s.w + std::int64_t(column)) * s.c + c)] +=
+              weight * double(of_y[std::size_t(p * s.c + c)]);
+      }
+    }
+    double most = 0;
+    for (std::size_t i = 0; i < one.size(); ++i) most = std::max(most, std::abs(double(one[i]) - sums[i]));
+    CHECK(most < 2e-3);
+  }
+  set_num_threads(before);
+  // No places at all: zeros.
+  const auto none = vjp(
+      [&](const Tensor<float>& t) {
+        return grid_sample(t, zeros<float>({2, 0, 3, 2}));
+      },
+      ones<float>({2, 3, 4, 1}));
+  CHECK(none.second(zeros<float>({2, 0, 3, 1})).to_vector() == std::vector<float>(24, 0));
+}
+#endif
 TEST_CASE("grid_sample: one image, 16-bit types, places that coincide, what is refused") {
   const auto x = image<float>({3, 4, 2});
   const auto grid = image<float>({2, 5, 2});
@@ -236,6 +369,8 @@ TEST_CASE("what pools refuse") {
   CHECK(message_of([&] { avg_pool2d(x, 3, {.padding = 2}); }) ==
         "[avg_pool2d] (1, 4, 6, 2): padding is at most half the kernel of 3");
   CHECK(message_of([&] { avg_pool2d(x, 3, {.padding = -1}); }) ==
+        "[avg_pool2d] (1, 4, 6, 2): padding is at most half the kernel of 3");
+  CHECK(message_of([&] { avg_pool2d(x, 3, {.padding = std::int64_t(1) << 62}); }) ==
         "[avg_pool2d] (1, 4, 6, 2): padding is at most half the kernel of 3");
   CHECK(message_of([&] { avg_pool2d(x, 0); }) ==
         "[avg_pool2d] (1, 4, 6, 2): kernel and stride are at least 1 and at most 2^28");
@@ -295,6 +430,32 @@ TEST_CASE("what conv1d and conv_transpose2d refuse") {
         }) ==
         "[conv1d] (5,) x (3, 3, 4): sequences (N, T, C_in) or (T, C_in) and weights (K, C_in / groups, C_out) are "
         "expected");
+  // Numbers whose products do not fit 64 bits: of one element, broadcast, and of none.
+  constexpr std::int64_t much = std::int64_t(1) << 62, long_kernel = std::int64_t(1) << 36;
+  CHECK(message_of([&] {
+          conv1d(zeros<float>({2, 5, 0}), image<float>({3, 4, 4}), {.groups = much});
+        }) == "[conv1d] (2, 5, 0) x (3, 4, 4): 4611686018427387904 groups of 4 channels are more than there can be");
+  CHECK(message_of([&] {
+          conv2d(zeros<float>({2, 5, 5, 0}), image<float>({3, 3, 4, 4}), {.groups = much});
+        }) ==
+        "[conv2d] (2, 5, 5, 0) x (3, 3, 4, 4): 4611686018427387904 groups of 4 channels are more than there can be");
+  CHECK(message_of([&] {
+          conv_transpose2d(zeros<float>({2, 5, 5, 0}), zeros<float>({3, 3, 0, 4}), {.groups = much});
+        }) ==
+        "[conv_transpose2d] (2, 5, 5, 0) x (3, 3, 0, 4): 4611686018427387904 groups of 4 channels are more than there "
+        "can be");
+  CHECK(message_of([&] {
+          conv1d(x, broadcast_to(image<float>({1, 3, 4}), {long_kernel, 3, 4}), {.dilation = 1 << 28});
+        }) == "[conv1d] (2, 5, 3) x (68719476736, 3, 4): kernels over 2^28 and sequences over 2^60 are not supported");
+  CHECK(message_of([&] {
+          conv2d(image<float>({1, 5, 5, 3}), broadcast_to(image<float>({1, 1, 3, 4}), {1, long_kernel, 3, 4}),
+                 {.dilation = 1 << 28});
+        }) == "[conv2d] (1, 5, 5, 3) x (1, 68719476736, 3, 4): kernels over 2^28 and axes over 2^60 are not supported");
+  CHECK(message_of([&] {
+          conv1d(zeros<float>({0, much, 3}), image<float>({3, 3, 4}), {.padding = Padding::same});
+        }) ==
+        "[conv1d] (0, 4611686018427387904, 3) x (3, 3, 4): kernels over 2^28 and sequences over 2^60 are not "
+        "supported");
   const auto y = image<float>({1, 3, 4, 4});
   CHECK(message_of([&] {
           conv_transpose2d(y, image<float>({3, 3, 5, 2}));

@@ -60,13 +60,15 @@ inline void check_conv1d(Array& x, Array& w, const Conv1dOptions& o) {
   if ((rank != 2 && rank != 3) || w.shape.rank() != 3)
     wrong("sequences (N, T, C_in) or (T, C_in) and weights (K, C_in / groups, C_out) are expected");
   if (o.groups < 1) wrong({"groups is ", o.groups, ", at least 1 is expected"});
-  const std::int64_t channels = w.shape[1] * o.groups, k = w.shape[0], n = x.shape[-2];
+  const std::int64_t channels = channels_of(o.groups, w.shape[1]), k = w.shape[0], n = x.shape[-2];
+  if (channels < 0) wrong({o.groups, " groups of ", w.shape[1], " channels are more than there can be"});
   if (x.shape[-1] != channels)
     wrong({"channels ", x.shape[-1], " and ", channels, " differ (weights are (K, C_in / groups, C_out))"});
   if (w.shape[2] % o.groups != 0)
     wrong({"the ", w.shape[2], " output channels do not divide into ", o.groups, " groups"});
   if (k < 1) wrong("an empty kernel");
   if (!within_spatial(1, {o.stride, o.dilation})) wrong("stride and dilation are at least 1 and at most 2^28");
+  if (k > kMostSpatial || n > kMostConvolved) wrong("kernels over 2^28 and sequences over 2^60 are not supported");
   const Ends ends = o.padding.of(n, k, o.stride, o.dilation);
   if (!within_spatial(0, {ends.before, ends.after})) wrong("padding is negative, or over 2^28");
   const std::int64_t wide = o.dilation * (k - 1) + 1, room = n + ends.before + ends.after;

@@ -32,6 +32,8 @@ inline cpu::Conv2dShape conv_transpose2d_sizes(Array& x, Array& w, const ConvTra
   if (c != w.shape[2])
     wrong({"channels ", c, " and ", w.shape[2], " differ (weights are (KH, KW, C_in, C_out / groups))"});
   if (c % o.groups != 0) wrong({"the ", c, " input channels do not divide into ", o.groups, " groups"});
+  const std::int64_t channels = channels_of(o.groups, w.shape[3]);
+  if (channels < 0) wrong({o.groups, " groups of ", w.shape[3], " channels are more than there can be"});
   if (kh < 1 || kw < 1) wrong("an empty kernel");
   if (h < 1 || wide < 1) wrong("the image's plane is empty");
   if (!within_spatial(1, {o.stride.h, o.stride.w, o.dilation.h, o.dilation.w}))
@@ -55,7 +57,7 @@ inline cpu::Conv2dShape conv_transpose2d_sizes(Array& x, Array& w, const ConvTra
   cpu::Conv2dShape s{0,
                      extent(h, kh, o.stride.h, o.dilation.h, rows, o.output_padding.h),
                      extent(wide, kw, o.stride.w, o.dilation.w, columns, o.output_padding.w),
-                     w.shape[3] * o.groups,
+                     channels,
                      kh,
                      kw,
                      c};

@@ -189,9 +189,10 @@ inline cpu::Conv2dShape conv2d_sizes(const char* op, Array& x, Array& w, const C
   if (x.shape.rank() != 4 || w.shape.rank() != 4)
     wrong("an image (N, H, W, C_in) or (H, W, C_in) and weights (KH, KW, C_in / groups, C_out) are expected");
   if (options.groups < 1) wrong({"groups is ", options.groups, ", at least 1 is expected"});
-  if (x.shape[3] != w.shape[2] * options.groups)
-    wrong({"channels ", x.shape[3], " and ", w.shape[2] * options.groups,
-           " differ (weights are (KH, KW, C_in / groups, C_out))"});
+  const std::int64_t channels = channels_of(options.groups, w.shape[2]);
+  if (channels < 0) wrong({options.groups, " groups of ", w.shape[2], " channels are more than there can be"});
+  if (x.shape[3] != channels)
+    wrong({"channels ", x.shape[3], " and ", channels, " differ (weights are (KH, KW, C_in / groups, C_out))"});
   if (w.shape[3] % options.groups != 0)
     wrong({"the ", w.shape[3], " output channels do not divide into ", options.groups, " groups"});
   if (w.shape[0] < 1 || w.shape[1] < 1) wrong("an empty kernel");
@@ -203,6 +204,8 @@ inline cpu::Conv2dShape conv2d_sizes(const char* op, Array& x, Array& w, const C
   s.dilation_h = options.dilation.h;
   s.dilation_w = options.dilation.w;
   s.groups = options.groups;
+  if (s.kh > kMostSpatial || s.kw > kMostSpatial || s.h > kMostConvolved || s.w > kMostConvolved)
+    wrong("kernels over 2^28 and axes over 2^60 are not supported");
   const Ends rows = options.padding.rows(s.h, s.kh, s.stride_h, s.dilation_h);
   const Ends columns = options.padding.columns(s.w, s.kw, s.stride_w, s.dilation_w);
   if (!within_spatial(0, {rows.before, rows.after, columns.before, columns.after}))

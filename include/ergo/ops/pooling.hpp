@@ -165,7 +165,7 @@ Tensor<T> PoolGather::transpose(const Tensor<T>& g, const Shape&, const Tensor<s
 // The number of windows along one axis, and checks of what the options exclude.
 inline std::int64_t pooled_extent(const char* op, const Array& x, std::int64_t n, std::int64_t kernel,
                                   std::int64_t stride, Ends padding, bool ceil_mode) {
-  if (padding.before < 0 || padding.after < 0 || 2 * padding.before > kernel || 2 * padding.after > kernel)
+  if (padding.before < 0 || padding.after < 0 || padding.before > kernel / 2 || padding.after > kernel / 2)
     fail(op, x, {"padding is at most half the kernel of ", kernel});
   const std::int64_t room = n + padding.before + padding.after - kernel;
   if (room < 0)

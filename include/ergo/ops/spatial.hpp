@@ -1,5 +1,4 @@
 // How convolutions and pools take their sizes: one number for both axes of an image, or {rows, columns}; padding also
-// as
 // {{top, bottom}, {left, right}}, or Padding::same.
 #pragma once
 
@@ -20,12 +19,18 @@ struct Ends {  // what is added before and after an axis
 };
 
 namespace detail {
-// Strides, dilations, paddings and windows beyond this are refused: sums and products of them then stay in 64 bits.
-inline constexpr std::int64_t kMostSpatial = std::int64_t(1) << 28;
+// Strides, dilations, paddings, kernels and windows beyond this are refused, and axes that they go over beyond
+// kMostConvolved, some well before: products of two of the former, and sums of such with an axis, stay in 64 bits.
+inline constexpr std::int64_t kMostSpatial = std::int64_t(1) << 28, kMostConvolved = std::int64_t(1) << 60;
 inline bool within_spatial(std::int64_t least, std::initializer_list<std::int64_t> values) {
   for (std::int64_t v : values)
     if (v < least || v > kMostSpatial) return false;
   return true;
+}
+// The channels of `groups` times `each`, -1 if they are more than there can be.
+inline std::int64_t channels_of(std::int64_t groups, std::int64_t each) {
+  std::int64_t all;
+  return __builtin_mul_overflow(groups, each, &all) ? -1 : all;
 }
 }  // namespace detail
 
