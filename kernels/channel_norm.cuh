@@ -65,7 +65,8 @@ __global__ void __launch_bounds__(256) channel_stats_kernel(ChannelStats<T> p) {
   }
   row_sum<Lanes>(sums);
   if (!valid || lane != 0) return;
-  const A left = sums[0] / A(p.depth), spread = sums[1] / (A(p.x.shape[1]) * A(p.depth)) - left * left;
+  const A left = sums[0] / A(p.depth), about = sums[1] / (A(p.x.shape[1]) * A(p.depth)), apart = about - left * left;
+  const A spread = apart == apart ? apart : about;  // infinity where both are
   off += left;
   const A variance = spread < 0 ? A(0) : spread, center = zero + off, scale = 1 / std::sqrt(variance + p.eps);
   const A rest = zero * zero > off * off ? (zero - center) + off : (off - center) + zero;
@@ -77,6 +78,14 @@ __global__ void __launch_bounds__(256) channel_stats_kernel(ChannelStats<T> p) {
   if (p.variance) p.variance[at] = narrow<T>(variance);
 }
 
+// Blocks numbered from 0 over both axes of a grid, the first of which has room for `most`; there may be some too many.
+inline dim3 numbered_blocks(std::int64_t n, std::int64_t most) {
+  const std::int64_t rows = n > most ? (n + most - 1) / most : 1;
+  return {static_cast<unsigned>((n + rows - 1) / rows), static_cast<unsigned>(rows)};
+}
+__device__ __forceinline__ std::int64_t block_number() { return std::int64_t(blockIdx.y) * gridDim.x + blockIdx.x; }
+inline constexpr std::int64_t kMostBlocks = 0x7fffffff;
+
 // A block's part of (batch, middle, channels): `width` packs of V channels, Block / width rows at once, `chunk` rows.
 struct ChannelTiles {
   int width;
@@ -86,15 +95,16 @@ template <int V, int Block>
 struct ChannelTile {
   std::int64_t b, part, c, row, end, step;
   bool mine;
-  __device__ __forceinline__ ChannelTile(const ChannelTiles& t, std::int64_t middle, std::int64_t channels) {
-    const std::int64_t tile = blockIdx.x % t.tiles, rest = blockIdx.x / t.tiles;
+  __device__ __forceinline__ ChannelTile(const ChannelTiles& t, std::int64_t batch, std::int64_t middle,
+                                         std::int64_t channels) {
+    const std::int64_t block = block_number(), tile = block % t.tiles, rest = block / t.tiles;
     part = rest % t.chunks;
     b = rest / t.chunks;
     c = (tile * t.width + (int(threadIdx.x) & (t.width - 1))) * V;
     step = Block / t.width;
     row = part * t.chunk + int(threadIdx.x) / t.width;
     end = (part + 1) * t.chunk < middle ? (part + 1) * t.chunk : middle;
-    mine = c < channels;
+    mine = c < channels && b < batch;
   }
 };
 template <class T>
@@ -112,7 +122,7 @@ template <int V, int Block, class T>
 __global__ void __launch_bounds__(Block) channel_norm_kernel(ChannelNorm<T> p) {
   using A = Compute<T>;
   constexpr int kInFlight = V > 4 ? 2 : 4;  // by the registers that three numbers a channel leave
-  ChannelTile<V, Block> at(p.tiles, p.x.shape[1], p.x.shape[2]);
+  ChannelTile<V, Block> at(p.tiles, p.x.shape[0], p.x.shape[1], p.x.shape[2]);
   if (!at.mine) return;
   A center[V], factor[V], shift[V];
 #pragma unroll
@@ -194,7 +204,8 @@ std::size_t channel_norm_workspace(const View<const T, 3>& x) {
   return detail::channel_moments_bytes(x) + reduction_workspace<ChannelMoments<T>>(x);
 }
 template <class T>
-void launch_channel_norm(Stream& stream, const char* name, const ChannelNormCall<T>& call, std::byte* workspace) {
+void launch_channel_norm(Stream& stream, const char* name, const ChannelNormCall<T>& call, std::byte* workspace,
+                         std::int64_t most_blocks = kMostBlocks) {
   const View<const T, 3>& x = call.x;
   if (x.shape[0] * x.shape[1] * x.shape[2] == 0) return;
   const std::int64_t depth = x.shape[2] / call.groups, rows = x.shape[0] * call.groups;
@@ -214,7 +225,7 @@ void launch_channel_norm(Stream& stream, const char* name, const ChannelNormCall
       x,           call.gamma, call.beta,
       call.y,      call.stats, x.shape[0] / call.gamma.shape[0],
       call.groups, depth,      detail::channel_tiles(x.shape[0], x.shape[1], x.shape[2], packed ? kPack : 1)};
-  const LaunchShape shape{unsigned(x.shape[0] * p.tiles.tiles * p.tiles.chunks), kBlock};
+  const LaunchShape shape{numbered_blocks(x.shape[0] * p.tiles.tiles * p.tiles.chunks, most_blocks), kBlock};
   if (packed)
     launch(stream, name, shape, channel_norm_kernel<kPack, kBlock, T>, p);
   else

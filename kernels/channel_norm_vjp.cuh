@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(Block) channel_sums_kernel(ChannelNormVjp<T> p
   constexpr int kInFlight = 4;
   __shared__ A part[2][Block];
   const std::int64_t n = p.x.shape[2];
-  ChannelTile<V, Block> at(p.tiles, p.x.shape[1], n);
+  ChannelTile<V, Block> at(p.tiles, p.x.shape[0], p.x.shape[1], n);
   A sums[2][V] = {};
   if (at.mine) {
     A mean[V], rest[V], scale[V];
@@ -97,9 +97,9 @@ template <int Width, class T>
 __global__ void __launch_bounds__(Width* Width) channel_totals_kernel(ChannelNormVjp<T> p, std::int64_t of_means) {
   using A = Compute<T>;
   __shared__ A part[Width][Width];
-  const std::int64_t n = p.x.shape[2], parts = p.tiles.chunks;
-  if (blockIdx.x < of_means) {
-    const std::int64_t at = std::int64_t(blockIdx.x) * Width + threadIdx.y;
+  const std::int64_t n = p.x.shape[2], parts = p.tiles.chunks, block = block_number();
+  if (block < of_means) {
+    const std::int64_t at = block * Width + threadIdx.y;
     if (at >= p.x.shape[0] * p.groups) return;
     const std::int64_t b = at / p.groups, first = at % p.groups * p.depth;
     A level = 0, slope = 0;
@@ -119,16 +119,17 @@ __global__ void __launch_bounds__(Width* Width) channel_totals_kernel(ChannelNor
     }
     return;
   }
-  const std::int64_t tiles = (n + Width - 1) / Width, of_lead = (blockIdx.x - of_means) / tiles;
-  const std::int64_t c = (blockIdx.x - of_means) % tiles * Width + threadIdx.x, lead = of_lead / 2, which = of_lead % 2;
+  const std::int64_t tiles = (n + Width - 1) / Width, of_lead = (block - of_means) / tiles;
+  const std::int64_t c = (block - of_means) % tiles * Width + threadIdx.x, lead = of_lead / 2, which = of_lead % 2;
+  const bool valid = c < n && lead < p.gamma.shape[0];
   A sum = 0;
-  if (c < n) {
+  if (valid) {
     const A* from = p.partial + (lead * p.examples * parts * 2 + which) * n + c;
     for (std::int64_t k = threadIdx.y; k < p.examples * parts; k += Width) sum += from[k * 2 * n];
   }
   part[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
-  if (threadIdx.y != 0 || c >= n) return;
+  if (threadIdx.y != 0 || !valid) return;
   for (int k = 1; k < Width; ++k) sum += part[k][threadIdx.x];
   (which == 0 ? p.dbeta : p.dgamma)(lead, c) = narrow<T>(sum);
 }
@@ -137,17 +138,19 @@ template <int V, int Block, class T>
 __global__ void __launch_bounds__(Block) channel_norm_vjp_kernel(ChannelNormVjp<T> p) {
   using A = Compute<T>;
   constexpr int kInFlight = 4;
-  ChannelTile<V, Block> at(p.tiles, p.x.shape[1], p.x.shape[2]);
+  ChannelTile<V, Block> at(p.tiles, p.x.shape[0], p.x.shape[1], p.x.shape[2]);
   if (!at.mine) return;
-  A center[V], weight[V], slope[V], level[V];  // dx = g weight - ((x - center) slope + level)
+  // dx = (g weight - ((x - center) slope + level)) scale: a slope times the scale's square might overflow.
+  A center[V], weight[V], slope[V], level[V], scale[V];
 #pragma unroll
   for (int v = 0; v < V; ++v) {
     const std::int64_t c = at.c + v, group = at.b * p.groups + c / p.depth;
     const RowStats<A> stats(p.stats + group * kLayerNormStats);
     center[v] = stats.mean;
-    weight[v] = widen(p.gamma(at.b / p.examples, c)) * stats.scale;
-    slope[v] = p.means[group * 2 + 1] * stats.scale * stats.scale;
-    level[v] = (p.means[group * 2] + p.means[group * 2 + 1] * stats.rest) * stats.scale;
+    weight[v] = widen(p.gamma(at.b / p.examples, c));
+    slope[v] = p.means[group * 2 + 1] * stats.scale;
+    level[v] = p.means[group * 2] + p.means[group * 2 + 1] * stats.rest;
+    scale[v] = stats.scale;
   }
   const T* g = p.g.data + at.b * p.g.stride[0] + at.c * p.g.stride[2];
   const T* x = p.x.data + at.b * p.x.stride[0] + at.c * p.x.stride[2];
@@ -167,7 +170,8 @@ __global__ void __launch_bounds__(Block) channel_norm_vjp_kernel(ChannelNormVjp<
       if (row >= at.end) break;
 #pragma unroll
       for (int v = 0; v < V; ++v)
-        rg[u][v] = narrow<T>(widen(rg[u][v]) * weight[v] - ((widen(rx[u][v]) - center[v]) * slope[v] + level[v]));
+        rg[u][v] =
+            narrow<T>((widen(rg[u][v]) * weight[v] - ((widen(rx[u][v]) - center[v]) * slope[v] + level[v])) * scale[v]);
       store_pack(dx + row * p.dx.stride[1], rg[u]);
     }
   }
@@ -205,7 +209,8 @@ std::size_t channel_norm_vjp_workspace(const ChannelNormVjpCall<T>& call) {
   return static_cast<std::size_t>(call.x.shape[0] * (sums + 2 * call.groups)) * sizeof(Compute<T>);
 }
 template <class T>
-void launch_channel_norm_vjp(Stream& stream, const char* name, const ChannelNormVjpCall<T>& call, void* workspace) {
+void launch_channel_norm_vjp(Stream& stream, const char* name, const ChannelNormVjpCall<T>& call, void* workspace,
+                             std::int64_t most_blocks = kMostBlocks) {
   const std::int64_t batch = call.x.shape[0], n = call.x.shape[2], leads = call.gamma.shape[0];
   if (n == 0 || leads == 0) return;
   constexpr int kPack = kPackOf<T>, kBlock = detail::kChannelBlock;
@@ -217,15 +222,16 @@ void launch_channel_norm_vjp(Stream& stream, const char* name, const ChannelNorm
                             call.stats,    partial,     partial + batch * tiles.chunks * 2 * n,
                             batch / leads, call.groups, n / call.groups,
                             tiles};
-  const LaunchShape shape{unsigned(batch * tiles.tiles * tiles.chunks), kBlock};
+  const LaunchShape shape{numbered_blocks(batch * tiles.tiles * tiles.chunks, most_blocks), kBlock};
   const bool some = batch * call.x.shape[1] > 0;
   if (some && packed)
     launch(stream, name, shape, channel_sums_kernel<kPack, kBlock, T>, p);
   else if (some)
     launch(stream, name, shape, channel_sums_kernel<1, kBlock, T>, p);
   const std::int64_t of_means = some ? detail::ceil_divide(batch * call.groups, 32) : 0;
-  launch(stream, name, {unsigned(of_means + detail::ceil_divide(n, 32) * 2 * leads), dim3{32, 32}},
-         channel_totals_kernel<32, T>, p, of_means);
+  const std::int64_t of_totals = detail::ceil_divide(n, 32) * 2 * leads;
+  launch(stream, name, {numbered_blocks(of_means + of_totals, most_blocks), dim3{32, 32}}, channel_totals_kernel<32, T>,
+         p, of_means);
   if (some && packed)
     launch(stream, name, shape, channel_norm_vjp_kernel<kPack, kBlock, T>, p);
   else if (some)

@@ -45,7 +45,8 @@ struct VarianceReduction {
   }
   static __device__ __forceinline__ State combine(const State& a, const State& b) {
     const C count = a.count + b.count, share = count == 0 ? C(0) : b.count / count, d = b.mean - a.mean;
-    return {count, a.mean + d * share, a.squares + b.squares + d * d * (a.count * share)};
+    // In this order, since the identity counts for 0 however far apart they are.
+    return {count, a.mean + d * share, a.squares + b.squares + d * (d * (a.count * share))};
   }
   __device__ __forceinline__ Out finish(const State& s) const { return narrow<T>(s.squares / divisor); }
 

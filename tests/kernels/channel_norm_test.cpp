@@ -1,7 +1,8 @@
 // label: simt
 // group_norm and batch_norm: y, statistics and all three gradients against sums in long double. Channels on both sides
 // of packs and tiles, one and many rows, one channel a group and more, leads, split reductions, strides and offsets,
-// large offsets of the data, constant groups, NaN.
+// large offsets of the data, constant groups, squares that overflow, scales whose squares do, NaN, blocks over both
+// axes of a grid.
 #include <array>
 #include <cmath>
 #include <random>
@@ -105,7 +106,7 @@ struct Size {
 // Forward and backward; `more`: room for what an offset of the data costs, in deviations.
 template <class T>
 void check_norm(std::mt19937& random, const Size& s, Layout layout, const std::vector<T>& x, double more = 0,
-                double eps = 1e-5) {
+                double eps = 1e-5, std::int64_t most_blocks = kMostBlocks) {
   using A = ergo::Compute<T>;
   const std::int64_t batch = s.leads * s.examples, n = s.channels, depth = n / s.groups;
   CAPTURE(s.leads);
@@ -129,13 +130,13 @@ void check_norm(std::mt19937& random, const Size& s, Layout layout, const std::v
     launch_channel_norm<T>(stream, "test",
                            {mx.in(), vw, vb, s.groups, eps, y.view(), stats.data(), asked ? means.data() : nullptr,
                             asked ? variances.data() : nullptr},
-                           workspace.data());
+                           workspace.data(), most_blocks);
     ergo::cuda::check(cudaDeviceSynchronize(), "test");
   }
   const ChannelNormVjpCall<T> call{mg.in(),  mx.in(),   stats.data(),           vw,
                                    s.groups, dx.view(), matrix(dw, s.leads, n), matrix(db, s.leads, n)};
   const DeviceArray<std::byte> workspace(channel_norm_vjp_workspace(call));
-  launch_channel_norm_vjp(stream, "test", call, workspace.data());
+  launch_channel_norm_vjp(stream, "test", call, workspace.data(), most_blocks);
 
   const double unit = kTolerance<T>;
   const auto size = std::size_t(batch * s.middle * n), columns = std::size_t(s.leads * n);
@@ -223,6 +224,43 @@ TEST_CASE("enough blocks for 32 rows a thread") {
   const Size many{1, 520, 11, 32, 4};
   check_norm<float>(random, many, Layout::dense, random_values<float>(random, 520 * 11 * 32, -2, 3));
   check_norm<double>(random, many, Layout::offset, random_values<double>(random, 520 * 11 * 32, -2, 3));
+}
+
+TEST_CASE("more blocks than one axis of a grid has room for") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  for (const std::int64_t most : {1, 3, 4})
+    for (const Size s : {Size{2, 5, 7, 8, 2}, {1, 1, 9000, 5, 5}, {3, 2, 4, 70, 70}})
+      check_norm<float>(random, s, Layout::dense,
+                        random_values<float>(random, s.leads * s.examples * s.middle * s.channels, -2, 3), 0, 1e-5,
+                        most);
+}
+
+TEST_CASE("squares that overflow, and scales whose squares do") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  for (const Size s : {Size{1, 2, 6, 4, 4}, {1, 2, 6, 4, 2}, {1, 1, 6000, 8, 8}, {1, 1, 40, 96, 1}}) {
+    const std::int64_t n = s.examples * s.middle * s.channels;
+    auto tiny = random_values<float>(random, n, -1, 1), large = random_values<float>(random, n, 1, 2);
+    for (float& v : tiny) v *= 1e-20f;
+    check_norm<float>(random, s, Layout::dense, tiny, 1e-3, 0);  // the variance is a denormal
+    for (float& v : large) v *= 1e30f;
+    Stream& stream = current_stream(ergo::Device::cuda());
+    const Cube<float> in(s.examples, s.middle, s.channels, Layout::dense, large),
+        out(s.examples, s.middle, s.channels, Layout::dense, large);
+    const DeviceArray<float> w(std::vector<float>(std::size_t(s.channels), 1.5f)),
+        b(std::vector<float>(std::size_t(s.channels), 0.25f)),
+        stats(std::size_t(s.examples * s.groups * kLayerNormStats)), variances(std::size_t(s.examples * s.groups));
+    const DeviceArray<std::byte> workspace(channel_norm_workspace<float>(in.in()));
+    launch_channel_norm<float>(stream, "test",
+                               {in.in(), matrix(w, 1, s.channels), matrix(b, 1, s.channels), s.groups, 1e-5, out.view(),
+                                stats.data(), nullptr, variances.data()},
+                               workspace.data());
+    CHECK(out.values() == std::vector<float>(std::size_t(n), 0.25f));
+    for (const float v : variances.host()) CHECK(std::isinf(v));
+  }
 }
 
 TEST_CASE("an offset of the data") {

@@ -62,6 +62,17 @@ void check_close(T y, long double expected) {
   CHECK(std::abs(value - expected) <= unit<T>() * std::abs(expected) + (std::is_same_v<T, ergo::half> ? 0x1p-24L : 0));
 }
 
+TEST_CASE("a variance beyond the largest number is infinite, not NaN") {
+  for (const std::int64_t n : {3, 100, 5000}) {
+    std::vector<float> x;
+    for (std::int64_t i = 0; i < n; ++i) x.push_back(float(1 + i % 3) * 1e20f);
+    const DeviceArray<float> in(x), out(1);
+    const auto view = row_major(static_cast<const float*>(in.data()), {1, n, 1});
+    const DeviceArray<std::byte> workspace(variance_workspace<float>(view));
+    launch_variance<float>(stream(), "variance", view, out.data(), test::bytes_of(workspace));
+    CHECK(std::isinf(out.host()[0]));
+  }
+}
 TEST_CASE_TEMPLATE("variances and norms, every layout", T, float, double, ergo::half, ergo::bfloat16) {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);

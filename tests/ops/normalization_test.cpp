@@ -7,8 +7,10 @@
 
 #include "ergo/autograd/curvature.hpp"
 #include "ergo/ops/batch_norm.hpp"
+#include "ergo/ops/extremum.hpp"
 #include "ergo/ops/movement.hpp"
 #include "ergo/ops/rms_norm.hpp"
+#include "ergo/ops/slicing.hpp"
 #include "ergo/ops/statistics.hpp"
 #include "support/fresh.hpp"
 #include "support/message.hpp"
@@ -184,6 +186,76 @@ TEST_CASE("constant data give beta, and derivatives that are finite") {
   CHECK(all_finite(hvp(rms)(zero, u)));
 }
 
+TEST_CASE("eps 0 leaves constant data undefined") {
+  const auto w = test_tensor(ones<float>({2})), x = test_tensor(zeros<float>({3, 1, 2}));
+  const auto none = [](const Tensor<float>& y) {
+    for (const float v : y.to_vector()) CHECK(std::isnan(v));
+  };
+  none(group_norm(x, 2, w, w, {.eps = 0}));
+  none(batch_norm(x, w, w, {.eps = 0}).y);
+  none(layer_norm(x, w, w, {.eps = 0}));
+  none(rms_norm(x, w, {.eps = 0}));
+}
+
+TEST_CASE("data whose squares overflow are normalised as layer_norm does, to beta, and their gradients are finite") {
+  for (const float size : {1e20f, 1e30f})
+    for (const std::int64_t rows : {3, 70, 5000})
+      for (const std::int64_t n : {1, 6}) {
+        CAPTURE(size);
+        CAPTURE(rows);
+        CAPTURE(n);
+        std::vector<float> v;
+        for (std::int64_t i = 0; i < rows * n; ++i) v.push_back(float(1 + i * 7 % 5) * size);
+        const auto x = test_tensor(from_span<float>(v, {rows, n})), gamma = test_tensor(full<float>({n}, 1.5f)),
+                   beta = test_tensor(full<float>({n}, 0.25f));
+        const auto one = [&](const Tensor<float>& p) { return reshape(p, {1, rows, n}); };
+        const auto check = [&](const auto& f) {
+          std::int64_t wrong = 0;
+          for (const float y : f(x).to_vector()) wrong += y != 0.25f;
+          for (const float d : grad([&](const Tensor<float>& p) { return sum(f(p)); })(x).to_vector()) wrong += d != 0;
+          CHECK(wrong == 0);
+        };
+        check([&](const Tensor<float>& p) { return batch_norm(p, gamma, beta).y; });
+        check([&](const Tensor<float>& p) { return group_norm(one(p), n, gamma, beta); });
+        check([&](const Tensor<float>& p) { return group_norm(one(p), 1, gamma, beta); });
+      }
+  const auto x = test_tensor(tensor<float>({1e20f, 3e20f, 4e20f})), one = test_tensor(ones<float>({1})),
+             three = test_tensor(ones<float>({3}));
+  CHECK(batch_norm(reshape(x, {3, 1}), one, one).y.to_vector() == layer_norm(x, three, three).to_vector());
+}
+
+TEST_CASE("derivatives of tiny data without eps: no square of the scale overflows") {
+  Fresh fresh(4);
+  for (const std::int64_t rows : {5, 4000}) {
+    const auto x = fresh.tensor<float>({1, rows, 6}, -1, 1) * 1e-20f, g = fresh.tensor<float>({1, rows, 6}),
+               gamma = fresh.tensor<float>({6}, 0.5, 1.5), beta = fresh.tensor<float>({6});
+    const auto check = [&](const char* name, const auto& f) {
+      CAPTURE(name);
+      const auto pulled = [&]<class T>(const Tensor<T>& p, const Tensor<T>& w, const Tensor<T>& b,
+                                       const Tensor<T>& cotangent) {
+        return ergo::vjp([&](const Tensor<T>& q) { return f(q, w, b); }, p).second(cotangent);
+      };
+      const auto got = pulled(test_tensor(x), test_tensor(gamma), test_tensor(beta), test_tensor(g));
+      const auto want = pulled(cast<double>(x), cast<double>(gamma), cast<double>(beta), cast<double>(g));
+      CHECK(all_finite(got));
+      CHECK(largest_difference(got, want) <= 1e-3 * max(abs(want)).item());  // the variance is a denormal
+      CHECK(max(abs(want)).item() > 1e19);
+    };
+    check("group_norm", [](const auto& p, const auto& w, const auto& b) { return group_norm(p, 2, w, b, {.eps = 0}); });
+    check("batch_norm", [](const auto& p, const auto& w, const auto& b) { return batch_norm(p, w, b, {.eps = 0}).y; });
+  }
+}
+
+TEST_CASE("rms_norm mapped over gamma") {
+  Fresh fresh(5);
+  const auto x = fresh.tensor<float>({3, 7}), gammas = fresh.tensor<float>({4, 7});
+  const auto there = test_tensor(x), weights = test_tensor(gammas);
+  const auto all = vmap([&](const Tensor<float>& w) { return rms_norm(there, w); })(weights);
+  const auto each = [&](const Tensor<float>& t, std::int64_t i) { return reshape(slice(t, 0, i, i + 1), {7}); };
+  for (std::int64_t i = 0; i < 4; ++i)
+    CHECK(reshape(slice(all, 0, i, i + 1), {3, 7}).to_vector() == rms_norm(there, each(weights, i)).to_vector());
+}
+
 TEST_CASE("a NaN or an infinity spoils what it is normalised with, and nothing else") {
   for (const double bad : {NAN, INFINITY, -INFINITY}) {
     CAPTURE(bad);
@@ -234,6 +306,19 @@ TEST_CASE_TEMPLATE("16 bits are computed in float and rounded once", T, bfloat16
        pulled(cast<float>(g), fw, [&](const Tensor<float>& p) { return batch_norm(fx, p, fb).y; }));
   same(pulled(test_tensor(g), there, [&](const Tensor<T>& p) { return rms_norm(p, w); }),
        pulled(cast<float>(g), fx, [&](const Tensor<float>& p) { return rms_norm(p, fw); }));
+  // What reaches x through all three results is one sum.
+  const auto through_all = [](const auto& cotangents, const auto& x0, const auto& weight, const auto& shift) {
+    return ergo::vjp(
+               [&](const auto& p) {
+                 const auto r = batch_norm(p, weight, shift);
+                 return std::tuple{r.y, r.mean, r.variance};
+               },
+               x0)
+        .second(cotangents);
+  };
+  const auto u = fresh.tensor<T>({8}, 10, 20), v = fresh.tensor<T>({8}, 10, 20);
+  same(through_all(std::tuple{test_tensor(g), test_tensor(u), test_tensor(v)}, there, w, b),
+       through_all(std::tuple{cast<float>(g), cast<float>(u), cast<float>(v)}, fx, fw, fb));
 }
 
 TEST_CASE("the statistics are results: derivatives flow through those that are used") {
@@ -297,7 +382,7 @@ TEST_CASE("what is refused") {
         "[batch_norm] () x (1,) x (1,): x (..., C) needs an axis of channels");
   CHECK(message_of([&] {
           batch_norm(z({2, 3}), z({3}), z({3}), {.eps = NAN});
-        }) == "[batch_norm] (2, 3) x (3,) x (3,): .eps is negative");
+        }) == "[batch_norm] (2, 3) x (3,) x (3,): .eps is NaN");
   CHECK(message_of([&] {
           batch_norm(z({2, 3}), z({3}), z({3}), z({2}), z({3}));
         }) ==

@@ -52,9 +52,9 @@ void group_stats(const ChannelShape& s, const T* origin, const T* mean, const T*
     off = reduce_run<SumOf, T>(room, depth) / T(depth);
     for (std::int64_t c = 0; c < depth; ++c) room[c] -= off;
     const T left = reduce_run<SumOf, T>(room, depth) / T(depth);
-    squares = reduce_run<SumOf, T>(square, depth) +
-              T(s.middle) * (inner_product(static_cast<const T*>(room), static_cast<const T*>(room), depth) -
-                             left * left * T(depth));
+    const T about = inner_product(static_cast<const T*>(room), static_cast<const T*>(room), depth),
+            between = about - left * left * T(depth);  // NaN where both are infinite
+    squares = reduce_run<SumOf, T>(square, depth) + T(s.middle) * (between == between ? between : about);
     off += left;
   }
   const T spread = squares / count, positive = spread < 0 ? T(0) : spread;
@@ -175,7 +175,7 @@ void channel_norm_vjp(const ChannelShape& s, const T* g, const T* x, const T* st
   for (std::int64_t i = 0; i < s.leads * n; ++i) dgamma[i] = dbeta[i] = T(0);
   if (s.batch() * s.each() == 0) return;
   const T share = T(1) / (T(s.middle) * T(depth));
-  // An example's table: center, scale, rest, then what dx needs in place of the last two, and a third.
+  // An example's table: center, scale, rest; then, behind the center, what dx needs.
   const auto begin_table = [&](std::int64_t b, T* table) {
     for (std::int64_t c = 0; c < n; ++c) {
       const T* kept = stats + (b * s.groups + c / depth) * kRowStats;
@@ -200,9 +200,10 @@ void channel_norm_vjp(const ChannelShape& s, const T* g, const T* x, const T* st
       const T slope =
           (depth == 1 ? weight[at] * sums[pitch + at] : inner_product(weight + at, sums + pitch + at, depth)) * share;
       for (std::int64_t c = at; c < at + depth; ++c) {
-        table[pitch + c] = weight[c] * kept[2];
-        table[2 * pitch + c] = slope * kept[2] * kept[2];
-        table[3 * pitch + c] = (level + slope * kept[1]) * kept[2];
+        table[pitch + c] = weight[c];
+        table[2 * pitch + c] = slope * kept[2];
+        table[3 * pitch + c] = level + slope * kept[1];
+        table[4 * pitch + c] = kept[2];
       }
     }
   };
@@ -210,7 +211,7 @@ void channel_norm_vjp(const ChannelShape& s, const T* g, const T* x, const T* st
     const T* const from[] = {g + b * s.each(), x + b * s.each()};
     T* const to[] = {dx + b * s.each()};
     for_rows_here(from, to, first, last, n, [&](const T* const* p, T* const* q, std::int64_t, std::int64_t some) {
-      for_isa<ChannelVjpBody<T>>(p[0], p[1], q[0], some, n, table, table + pitch, table + 2 * pitch, table + 3 * pitch);
+      for_isa<ChannelVjpBody<T>>(p[0], p[1], q[0], some, n, table, pitch);
     });
   };
   // dgamma and dbeta of a lead from `parts` pairs of sums.
@@ -225,9 +226,9 @@ void channel_norm_vjp(const ChannelShape& s, const T* g, const T* x, const T* st
     const Scratch<T> all(s.leads * ranges * 2 * pitch);
     std::memset(static_cast<void*>(all.data()), 0, std::size_t(s.leads * ranges * 2 * pitch) * sizeof(T));
     parallel_for(s.leads * ranges, 1 + (kRowGrain - 1) / (s.each() * some), [&](std::int64_t begin, std::int64_t end) {
-      const Scratch<T> room(6 * pitch);
+      const Scratch<T> room(7 * pitch);
       T *sums = room.data(), *table = sums + 2 * pitch;
-      std::memset(static_cast<void*>(sums), 0, std::size_t(6 * pitch) * sizeof(T));
+      std::memset(static_cast<void*>(sums), 0, std::size_t(7 * pitch) * sizeof(T));
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t lead = i / ranges, first = i % ranges * some;
         T* total = all.data() + i * 2 * pitch;
@@ -248,7 +249,7 @@ void channel_norm_vjp(const ChannelShape& s, const T* g, const T* x, const T* st
     for (std::int64_t lead = 0; lead < s.leads; ++lead) give(lead, all.data() + lead * ranges * 2 * pitch, ranges);
     return;
   }
-  const std::int64_t each = (cut.parts * 2 + 4) * pitch;
+  const std::int64_t each = (cut.parts * 2 + 5) * pitch;
   const Scratch<T> all(s.batch() * each);
   std::memset(static_cast<void*>(all.data()), 0, std::size_t(s.batch() * each) * sizeof(T));
   const auto table_of = [&](std::int64_t b) { return all.data() + b * each + cut.parts * 2 * pitch; };

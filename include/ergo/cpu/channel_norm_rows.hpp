@@ -49,7 +49,8 @@ struct ChannelMomentsBody {
             });
         const P old = P::load(mean + i), apart = center - old, about = P::load(square + i);
         where(valid, fma(apart, weight, old), old).store(mean + i);
-        where(valid, about + squares + apart * apart * both, about).store(square + i);
+        // In this order, since 0 rows before count for 0 however far apart they are.
+        where(valid, about + squares + apart * (apart * both), about).store(square + i);
       });
     }
   }
@@ -94,18 +95,20 @@ struct ChannelSumsBody {
   }
 };
 
-// dx = g weight - ((x - center) slope + level), channel by channel.
+// dx = (g weight - ((x - center) slope + level)) scale, channel by channel, of a table of these five, from the center
+// on. The scale comes last: a slope times its square overflows where dx is far from it.
 template <class T>
 struct ChannelVjpBody {
   template <Isa I>
   static ERGO_INLINE void run(const T* g, const T* x, T* dx, std::int64_t rows, std::int64_t n, const T* center,
-                              const T* weight, const T* slope, const T* level) {
+                              std::int64_t pitch) {
+    const T *weight = center + pitch, *slope = weight + pitch, *level = slope + pitch, *scale = level + pitch;
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
     const RowPacks<P> packs(n);
     for (std::int64_t r = 0; r < rows; ++r, g += n, x += n, dx += n)
       packs.template each<2>([&](auto, std::int64_t i, const auto&) __attribute__((always_inline)) {
         const P along = fma(P::load(x + i) - P::load(center + i), P::load(slope + i), P::load(level + i));
-        (P::load(g + i) * P::load(weight + i) - along).store(dx + i);
+        ((P::load(g + i) * P::load(weight + i) - along) * P::load(scale + i)).store(dx + i);
       });
   }
 };

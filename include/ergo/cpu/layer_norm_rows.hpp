@@ -26,7 +26,7 @@ struct LayerNormBody {
     using P = Pack<T, kRegisterBytes<I> / int(sizeof(T))>;
     const RowPacks<P> packs(n);
     const T share = T(1) / T(n);
-    for (std::int64_t r = 0; r < rows; ++r, x += n, y += n, gamma += step, beta += step, stats += kRowStats) {
+    for (std::int64_t r = 0; r < rows; ++r, x += n, y += n, gamma += step, stats += kRowStats) {
       T mean = 0, rest = 0, square;
       if constexpr (Centred) {
         mean =
@@ -57,6 +57,7 @@ struct LayerNormBody {
         else
           (P::load(x + i) * factor * P::load(gamma + i)).store(y + i);
       });
+      if constexpr (Centred) beta += step;
     }
   }
 };

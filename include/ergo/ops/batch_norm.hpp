@@ -62,10 +62,19 @@ struct BatchNorm {
     const ChannelNormVjp<true> rule{axes};
     const auto& [of_y, of_mean, of_variance, none] = g;
     const auto& stats = std::get<3>(y);
+    const bool moments = of_mean.defined() || of_variance.defined();
+    using C = Compute<T>;
+    if constexpr (!std::is_same_v<T, C>)
+      if (of_y.defined() && moments) {  // two parts of dx: they are rounded once, together
+        const auto wide = [](const Tensor<T>& t) { return t.defined() ? cast<C>(t) : Tensor<C>(); };
+        const auto [dx, dgamma, dbeta] =
+            vjp<C>({wide(of_y), wide(of_mean), wide(of_variance), {}}, {{}, {}, {}, stats}, wide(x), wide(gamma), {});
+        return {cast<T>(dx), cast<T>(dgamma), cast<T>(dbeta)};
+      }
     std::tuple<Tensor<T>, Tensor<T>, Tensor<T>> d;
     if (of_y.defined())
       d = stats.defined() ? fused_ops(rule, of_y, x, stats, gamma) : rule.definition(of_y, x, stats, gamma);
-    if (of_mean.defined() || of_variance.defined()) {
+    if (moments) {
       const Tensor<T> more = through_moments(of_mean, of_variance, x);
       Tensor<T>& dx = std::get<0>(d);
       dx = dx.defined() ? dx + more : more;
@@ -136,7 +145,7 @@ struct ScaleAbout {
 }  // namespace detail
 
 // x (..., C) normalised over all axes but the last, gamma and beta (C), and the statistics. At least two elements a
-// channel. Constant channels give beta.
+// channel. Constant channels give beta, but NaN where eps is 0.
 template <class T>
 BatchNormResult<T> batch_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>& beta,
                               const BatchNormOptions& options = {}) {
@@ -150,7 +159,7 @@ BatchNormResult<T> batch_norm(const Tensor<T>& x, const Tensor<T>& gamma, const 
       detail::fail("batch_norm", in, 3, {"gamma and beta must have the extent ", channels[0], " of the last axis"});
     if (const std::int64_t n = x.shape().first(x.rank() - 1).numel(); n < 2)
       detail::fail("batch_norm", in, 3, {"statistics of ", n, " elements a channel (give mean and variance instead)"});
-    if (!(options.eps >= 0)) detail::fail("batch_norm", in, 3, ".eps is negative");
+    detail::check_eps("batch_norm", in, 3, options.eps);
     auto [y, mean, variance, stats] = fused_ops(detail::BatchNorm{{x.rank(), 0, options.eps}}, x, gamma, beta);
     return {std::move(y), std::move(mean), std::move(variance)};
   } else {
@@ -172,7 +181,7 @@ Tensor<T> batch_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>
       if (w->shape != channels)
         detail::fail("batch_norm", in, 5,
                      {"gamma, beta, mean and variance must have the extent ", channels[0], " of the last axis"});
-    if (!(options.eps >= 0)) detail::fail("batch_norm", in, 5, ".eps is negative");
+    detail::check_eps("batch_norm", in, 5, options.eps);
     using C = Compute<T>;
     if constexpr (!std::is_same_v<T, C>) {
       return cast<T>(batch_norm(cast<C>(x), cast<C>(gamma), cast<C>(beta), cast<C>(mean), cast<C>(variance), options));

@@ -180,7 +180,7 @@ struct GroupNorm {
 }  // namespace detail
 
 // x (N, ..., C) normalised over all middle axes and each of `groups` groups of neighbouring channels, which divide C;
-// gamma and beta (C). Constant groups give beta.
+// gamma and beta (C). Constant groups give beta, but NaN where eps is 0.
 template <class T>
 Tensor<T> group_norm(const Tensor<T>& x, std::int64_t groups, const Tensor<T>& gamma, const Tensor<T>& beta,
                      const GroupNormOptions& options = {}) {
@@ -194,7 +194,7 @@ Tensor<T> group_norm(const Tensor<T>& x, std::int64_t groups, const Tensor<T>& g
       detail::fail("group_norm", in, 3, {groups, " groups do not divide ", channels, " channels"});
     if (gamma.shape() != Shape{channels} || beta.shape() != Shape{channels})
       detail::fail("group_norm", in, 3, {"gamma and beta must have the extent ", channels, " of the last axis"});
-    if (!(options.eps >= 0)) detail::fail("group_norm", in, 3, ".eps is negative");
+    detail::check_eps("group_norm", in, 3, options.eps);
     return fused_op(detail::GroupNorm{{x.rank(), groups, options.eps}}, x, gamma, beta);
   } else {
     return x;

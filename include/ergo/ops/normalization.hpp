@@ -143,9 +143,15 @@ struct LayerNorm {
   }
 };
 
+// What all norms refuse of their eps.
+inline void check_eps(const char* op, Array* const* in, int n, double eps) {
+  if (eps != eps) fail(op, in, n, ".eps is NaN");
+  if (eps < 0) fail(op, in, n, ".eps is negative");
+}
+
 }  // namespace detail
 
-// x (..., C) normalised along its last axis, gamma and beta (C). Constant rows give beta.
+// x (..., C) normalised along its last axis, gamma and beta (C). Constant rows give beta, but NaN where eps is 0.
 template <class T>
 Tensor<T> layer_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>& beta,
                      const LayerNormOptions& options = {}) {
@@ -157,7 +163,7 @@ Tensor<T> layer_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>
     const Shape s{x.shape()[-1]};
     if (gamma.shape() != s || beta.shape() != s)
       detail::fail("layer_norm", in, 3, {"gamma and beta must have the extent ", s[0], " of the last axis"});
-    if (!(options.eps >= 0)) detail::fail("layer_norm", in, 3, ".eps is negative");
+    detail::check_eps("layer_norm", in, 3, options.eps);
     return fused_op(detail::LayerNorm{options.eps}, x, gamma, beta);
   } else {
     return x;

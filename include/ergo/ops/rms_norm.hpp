@@ -131,7 +131,8 @@ struct RmsNorm {
 
 }  // namespace detail
 
-// x (..., C) over the root of the mean square along its last axis, times gamma (C). Rows of zeros give zeros.
+// x (..., C) over the root of the mean square along its last axis, times gamma (C). Rows of zeros give zeros, but
+// NaN where eps is 0.
 template <class T>
 Tensor<T> rms_norm(const Tensor<T>& x, const Tensor<T>& gamma, const RmsNormOptions& options = {}) {
   static_assert(Floating<T>, "rms_norm: floating elements are needed: cast<float>(x) first");
@@ -141,7 +142,7 @@ Tensor<T> rms_norm(const Tensor<T>& x, const Tensor<T>& gamma, const RmsNormOpti
     if (x.rank() == 0) detail::fail("rms_norm", in, 2, "x needs an axis to normalise along");
     if (gamma.shape() != Shape{x.shape()[-1]})
       detail::fail("rms_norm", in, 2, {"gamma must have the extent ", x.shape()[-1], " of the last axis"});
-    if (!(options.eps >= 0)) detail::fail("rms_norm", in, 2, ".eps is negative");
+    detail::check_eps("rms_norm", in, 2, options.eps);
     return fused_op(detail::RmsNorm{options.eps}, x, gamma);
   } else {
     return x;
