@@ -268,7 +268,12 @@ TEST_CASE("rotary: errors") {
         "[rotary] (2, 3, 4, 6) x (3,): 3 channels to turn: an even number of at most 6 is needed");
   CHECK(message_of([&] { rotary(x, places, {.dims = 8}); }) ==
         "[rotary] (2, 3, 4, 6) x (3,): 8 channels to turn: an even number of at most 6 is needed");
+  const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
   CHECK(message_of([&] { rotary(x, places, {.base = 0}); }) == "[rotary] (2, 3, 4, 6) x (3,): .base is not positive");
+  CHECK(message_of([&] { rotary(x, places, {.base = -inf}); }) ==
+        "[rotary] (2, 3, 4, 6) x (3,): .base is not positive");
+  CHECK(message_of([&] { rotary(x, places, {.base = inf}); }) == "[rotary] (2, 3, 4, 6) x (3,): .base is infinite");
+  CHECK(message_of([&] { rotary(x, places, {.base = nan}); }) == "[rotary] (2, 3, 4, 6) x (3,): .base is NaN");
   CHECK(message_of([&] {
           rotary(ones<float>({3, 6}), places);
         }) == "[rotary] (3, 6) x (3,): x is (..., T, H, D): time, heads, width");

@@ -83,7 +83,9 @@ requires Index<I> Tensor<T> rotary(const Tensor<T>& x, const Tensor<I>& position
       refuse({"positions are one for each of ", x.shape()[-3], " places: (T)"});
     if (!detail::broadcast(lead, positions.shape().first(positions.rank() - 1)) || lead != before)
       refuse("leading axes of the positions do not broadcast to those of x");
-    if (!(options.base > 0)) refuse(".base is not positive");
+    if (std::isnan(options.base)) refuse(".base is NaN");
+    if (options.base <= 0) refuse(".base is not positive");
+    if (std::isinf(options.base)) refuse(".base is infinite");
     return linear_op(detail::Rotary{{dims, options.base, options.interleaved, false}}, x, positions);
   } else {
     return x;
