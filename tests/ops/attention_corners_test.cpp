@@ -3,7 +3,6 @@
 // again: cuda
 #include <doctest/doctest.h>
 
-#include <cmath>
 #include <limits>
 
 #include "ergo/autograd/transforms.hpp"
@@ -57,13 +56,15 @@ void same(const Four& a, const Four& b) {
 TEST_CASE("going backward, scores are those of going forward to the last bit") {
   for (float size : {30.f, 1e3f, 1e6f}) {
     CAPTURE(size);
-    const auto [q, k, v] = drawn(64, 1, 1, 1, 3);
+    const Three three = drawn(64, 1, 1, 1, 3);
+    const X &q = std::get<0>(three), &k = std::get<1>(three), &v = std::get<2>(three);
     const Four one = with_gradients({size * q, k, v}, {}, ones_like(v));
     CHECK(array_equal(std::get<3>(one), ones_like(v)));
     CHECK(allclose(std::get<1>(one), zeros_like(q), {.rtol = 0, .atol = 1e-5}));
     // As many equal keys, which share one weight; in one pass and in two.
     for (std::int64_t heads : {20, 1}) {
-      const auto [a, b, c] = drawn(1, 1, 1, heads, 3);
+      const Three single = drawn(1, 1, 1, heads, 3);
+      const X &a = std::get<0>(single), &b = std::get<1>(single);
       const Shape wide{1, 128, heads, 3};
       const X keys = broadcast_to(b, wide), values = normal<float>(Key{4}, wide);
       const Four many = with_gradients({broadcast_to(size * a, wide), keys, values}, {}, ones<float>(wide));
@@ -82,7 +83,7 @@ TEST_CASE("going backward, scores are those of going forward to the last bit") {
 TEST_CASE_TEMPLATE("a bias that swallows the logarithm of the sum leaves the weights as they are", T, float, double) {
   for (double level : {-1e9, 1e9, -1e30, -3.4e38, 3.4e38}) {
     CAPTURE(level);
-    const Tensor<T> q = ones<T>({1, 1, 1, 2}), k = ones<T>({1, 4, 1, 2}),
+    const Tensor<T> q = ones<T>({1, 1, 1, 1}), k = ones<T>({1, 4, 1, 1}),
                     v = tensor<T>({{{{T(1)}}, {{T(2)}}, {{T(3)}}, {{T(6)}}}});
     const Tensor<T> bias = full<T>({4}, T(level));
     const auto f = [&](const std::tuple<Tensor<T>, Tensor<T>, Tensor<T>, Tensor<T>>& x) {
@@ -94,7 +95,7 @@ TEST_CASE_TEMPLATE("a bias that swallows the logarithm of the sum leaves the wei
     CHECK(array_equal(dq, zeros_like(q)));
     CHECK(array_equal(dv, full<T>({1, 4, 1, 1}, T(0.25))));
     CHECK(array_equal(db, tensor<T>({T(-0.5), T(-0.25), T(0), T(0.75)})));
-    CHECK(array_equal(dk[0], broadcast_to(reshape(db, {4, 1, 1}), {4, 1, 2}) * T(1 / std::sqrt(2.0))));
+    CHECK(array_equal(dk, reshape(db, {1, 4, 1, 1})));
   }
 }
 
@@ -141,7 +142,8 @@ TEST_CASE("NaN and infinity where no query looks reach neither y nor a gradient"
       for (float with : {kNan, kInfinity, -kInfinity}) {
         CAPTURE(h.by);
         CAPTURE(with);
-        const auto [q, k, v] = drawn(1, h.queries, h.keys, h.heads, 5);
+        const Three three = drawn(1, h.queries, h.keys, h.heads, 5);
+        const X &q = std::get<0>(three), &k = std::get<1>(three), &v = std::get<2>(three);
         const X g = normal<float>(Key{4}, q.shape());
         const Four clean = with_gradients({q, k, v}, h.options, g);
         const auto hide = [&](const X& x) { return spoilt(x, h.from, h.to, with); };
@@ -164,7 +166,8 @@ TEST_CASE("NaN and infinity where no query looks reach neither y nor a gradient"
 
 TEST_CASE("a NaN in a query, a key, a value or a cotangent spoils what looks at it alone") {
   for (std::int64_t heads : {1, 20}) {
-    const auto [q, k, v] = drawn(1, 70, 70, heads, 5);
+    const Three three = drawn(1, 70, 70, heads, 5);
+    const X &q = std::get<0>(three), &k = std::get<1>(three), &v = std::get<2>(three);
     const X g = normal<float>(Key{4}, q.shape());
     const AttentionOptions<float> o{.causal = true};
     const auto before = [](const X& x) { return slice(x, 1, 0, 66); };
@@ -190,7 +193,8 @@ TEST_CASE("a NaN in a query, a key, a value or a cotangent spoils what looks at 
 }
 
 TEST_CASE("padding is absent from forward mode, second derivatives and the pattern as well") {
-  const auto [q, k, v] = drawn(2, 3, 4, 1, 5);
+  const Three three = drawn(2, 3, 4, 1, 5);
+  const X &q = std::get<0>(three), &k = std::get<1>(three), &v = std::get<2>(three);
   const AttentionOptions<float> o{.lengths = tensor<std::int32_t>({2, 3})};
   const X bad_k = spoilt(k, 3, 4, kNan), bad_v = spoilt(v, 3, 4, kInfinity);
   const auto forward = [&](const X& a, const X& b) {
@@ -213,7 +217,8 @@ TEST_CASE("padding is absent from forward mode, second derivatives and the patte
 }
 
 TEST_CASE("many cotangents of one attention are one call") {
-  const auto [q, k, v] = drawn(2, 5, 70, 2, 4);
+  const Three three = drawn(2, 5, 70, 2, 4);
+  const X &q = std::get<0>(three), &k = std::get<1>(three), &v = std::get<2>(three);
   const auto [y, back] = vjp([](const Three& x) { return attended(x, {.causal = true}); }, Three{q, k, v});
   const X g = normal<float>(Key{4}, Shape{3} + y.shape());
   const auto pull = [back = back](const X& one) { return back(one); };

@@ -108,12 +108,10 @@ AttentionOptions<C> options_of(const AttentionOptions<T>& o) {
 
 // softmax(scale q k' + bias) v of q (B, T, H, D), k (B, S, K, D), v (B, S, K, M), with H a multiple of K: (B, T, H, M).
 // A query that sees no key gives 0, with zero gradients; a bias of -infinity hides a key. A hidden key is absent: its
-// numbers reach neither y nor a gradient and its own gradients are 0, also where it, or a query that does not see it,
-// holds NaN or infinity (forward mode and higher orders: where .lengths hides it). The same may befall a key that is
-// seen with a weight that rounds to 0. Products and sums of the 16-bit types are in float. Weights are not dropped at
-// random: there is no .dropout. On a CUDA device D and M are at most 256; for more than 64 (backward, double: 128 as
-// well) it is to allow blocks 152 KiB of shared memory, as sm_80 and sm_90 do and sm_86 and sm_89 do not (they give an
-// Error).
+// gradients are 0, and NaN or infinity in it, or in a query that does not see it, reach nothing across (in forward mode
+// and higher orders this holds of padding, by .lengths). A key whose weight rounds to 0 may count as hidden. Products
+// and sums of the 16-bit types are in float. There is no .dropout. On a CUDA device D and M are at most 256; over 64,
+// blocks take up to 149 KiB of shared memory, which sm_80 and sm_90 have, but sm_86 and sm_89 have not: an Error there.
 template <class T>
 Tensor<T> attention(const Tensor<T>& q, const Tensor<T>& k, const Tensor<T>& v,
                     const AttentionOptions<std::type_identity_t<T>>& options = {}) {
