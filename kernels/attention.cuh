@@ -2,152 +2,25 @@
 // (L, B, S, K, M); query head h reads head h / (H / K) of k and v. The weights (T, S) are never in memory.
 //
 // One launch: a block takes a tile of queries and goes through the keys that it sees, tile by tile, with a running
-// maximum and sum a row (Milakov and Gimelshein 2018; Dao et al. 2022). Scores are in units of log2, so that weights
-// are powers of two; tiles of keys that no query of the block sees are skipped. A row leaves the base-2 logarithm of
-// its sum for the backward pass, 0 if it sees nothing: then y is 0. Products by fused multiply-adds from shared memory,
+// maximum and sum a row (Milakov and Gimelshein 2018; Dao et al. 2022). Weights are powers of two of how far scores are
+// below the maximum; tiles of keys that no query of the block sees are skipped. A row leaves two numbers for the
+// backward pass, m and r, with which a weight is e^(score - m) r: not the one logarithm m - log r, as a large m would
+// swallow log r. r is 0 if the row sees nothing: then y is 0. A weight of 0 leaves out its value, NaN or not: tiles of
+// values that are not all finite go through a product of their own. Products by fused multiply-adds from shared memory,
 // each thread a square of scores; float and double. Sums are in an order that the shape fixes.
 #pragma once
 
-#include "ergo/kernels/common/pack.cuh"
-#include "ergo/kernels/common/view.cuh"
+#include "ergo/kernels/common/attention_tiles.cuh"
 
 namespace ergo::inline ERGO_BUILD::cuda {
 
-inline constexpr std::int64_t kAttentionWidth = 256;  // the largest D and M
-inline constexpr int kAttentionBlock = 256;           // 16 x 16 threads
-
-// Which keys queries see and what is added to their scores: strides of 0 where an extent of 1 repeats, null where
-// absent.
-template <class T>
-struct AttentionScores {
-  View<const T, 5> bias;                // (L, B, H, T, S)
-  View<const bool, 5> mask;             // the same
-  View<const std::int64_t, 2> lengths;  // (L, B): keys from here on are padding
-  double scale;
-  std::int64_t window;  // 0: none
-  bool causal;
-};
-
 // ---- device code ----
-
-__device__ __forceinline__ float power_of_two(float x) { return ::exp2f(x); }
-__device__ __forceinline__ double power_of_two(double x) { return ::exp2(x); }
-__device__ __forceinline__ float log_of_base_two(float x) { return ::log2f(x); }
-__device__ __forceinline__ double log_of_base_two(double x) { return ::log2(x); }
-
-// Queries and keys of a tile: 16 threads of 1, 2 or 4 rows each, as shared memory allows.
-template <class T, int Width>
-inline constexpr int kAttentionTile = sizeof(T) == 8 ? (Width <= 128 ? 32 : 16) : (Width <= 128 ? 64 : 32);
-
-// A tile of rows in shared memory, `Width` columns of them used, padded by a pack against bank conflicts.
-template <class T, int Width>
-inline constexpr int kAttentionPitch = Width + kPackOf<T>;
-
-template <class T, int Rows, int Width>
-__device__ __forceinline__ void load_attention_rows(T* shared, const T* from, std::int64_t row_step,
-                                                    std::int64_t column_step, std::int64_t rows, int n) {
-  for (int i = int(threadIdx.x); i < Rows * Width; i += kAttentionBlock) {
-    const int r = i / Width, c = i % Width;
-    shared[r * kAttentionPitch<T, Width> + c] = r < rows && c < n ? from[r * row_step + c * column_step] : T(0);
-  }
-}
-
-// acc[i][j] = a[row i of this thread] . b[column j of this thread]: rows ty R + i of a, rows tx + 16 j of b.
-template <class T, int R, int Width>
-__device__ __forceinline__ void dot_rows(const T* a, const T* b, int n, T (&acc)[R][R]) {
-  constexpr int kPack = kPackOf<T>, kPitch = kAttentionPitch<T, Width>;
-  const int tx = int(threadIdx.x) % 16, ty = int(threadIdx.x) / 16;
-#pragma unroll
-  for (int i = 0; i < R; ++i)
-#pragma unroll
-    for (int j = 0; j < R; ++j) acc[i][j] = 0;
-#pragma unroll 2
-  for (int c = 0; c < n; c += kPack) {
-    Pack<T, kPack> left[R], right[R];
-#pragma unroll
-    for (int i = 0; i < R; ++i) left[i] = load_pack<kPack>(a + (ty * R + i) * kPitch + c);
-#pragma unroll
-    for (int j = 0; j < R; ++j) right[j] = load_pack<kPack>(b + (tx + 16 * j) * kPitch + c);
-#pragma unroll
-    for (int e = 0; e < kPack; ++e)
-#pragma unroll
-      for (int i = 0; i < R; ++i)
-#pragma unroll
-        for (int j = 0; j < R; ++j) acc[i][j] += left[i][e] * right[j][e];
-  }
-}
-
-// acc += w b: rows ty R + i of the weights w (tile, Rows + a pack), or of their transpose; columns of b in packs, pack
-// tx + 16 j.
-template <bool Transposed, class T, int R, int Width, int Rows, int Packs>
-__device__ __forceinline__ void add_weighted_rows(const T* w, const T* b, int inner, T (&acc)[R][Packs * kPackOf<T>]) {
-  constexpr int kPack = kPackOf<T>, kPitch = kAttentionPitch<T, Width>, kScores = Rows + kPack;
-  const int tx = int(threadIdx.x) % 16, ty = int(threadIdx.x) / 16;
-#pragma unroll 4
-  for (int k = 0; k < inner; ++k) {
-    T left[R];
-#pragma unroll
-    for (int i = 0; i < R; ++i) left[i] = Transposed ? w[k * kScores + ty * R + i] : w[(ty * R + i) * kScores + k];
-#pragma unroll
-    for (int p = 0; p < Packs; ++p) {
-      const Pack<T, kPack> right = load_pack<kPack>(b + k * kPitch + (tx + 16 * p) * kPack);
-#pragma unroll
-      for (int i = 0; i < R; ++i)
-#pragma unroll
-        for (int e = 0; e < kPack; ++e) acc[i][p * kPack + e] += left[i] * right[e];
-    }
-  }
-}
-
-// One (batch, head): whose keys which queries see.
-template <class T>
-struct AttentionSight {
-  std::int64_t queries, offset, length, window;  // the query beside key 0 is -offset
-  bool causal;
-  const T* bias;
-  const bool* mask;
-  std::int64_t bias_step[2], mask_step[2];
-  T unit;  // log2(e)
-
-  __device__ __forceinline__ AttentionSight(const AttentionScores<T>& s, std::int64_t rows, std::int64_t keys,
-                                            std::int64_t l, std::int64_t b, std::int64_t h)
-      : queries(rows),
-        offset(keys - rows),
-        length(keys),
-        window(s.window),
-        causal(s.causal),
-        bias(s.bias.data ? s.bias.data + l * s.bias.stride[0] + b * s.bias.stride[1] + h * s.bias.stride[2] : nullptr),
-        mask(s.mask.data ? s.mask.data + l * s.mask.stride[0] + b * s.mask.stride[1] + h * s.mask.stride[2] : nullptr),
-        bias_step{s.bias.stride[3], s.bias.stride[4]},
-        mask_step{s.mask.stride[3], s.mask.stride[4]},
-        unit(T(1.44269504088896340736)) {
-    if (s.lengths.data) {
-      const std::int64_t given = s.lengths.data[l * s.lengths.stride[0] + b * s.lengths.stride[1]];
-      length = given < 0 ? 0 : given < keys ? given : keys;
-    }
-  }
-  // Keys [low, high) that queries from `first` on, and queries before `last`, see.
-  __device__ __forceinline__ std::int64_t low(std::int64_t first) const {
-    const std::int64_t at = first + offset - window + 1;
-    return window && at > 0 ? (at < length ? at : length) : 0;
-  }
-  __device__ __forceinline__ std::int64_t high(std::int64_t last) const {
-    const std::int64_t ahead = causal ? 1 : window, at = last - 1 + offset + ahead;
-    return ahead && at < length ? (at > 0 ? at : 0) : length;
-  }
-  // The score in units of log2 from a product in such, -infinity where the query (or none) does not see the key.
-  __device__ __forceinline__ T score(T product, std::int64_t query, std::int64_t key) const {
-    if (query >= queries || key < low(query) || key >= high(query + 1)) return -T(__builtin_huge_val());
-    if (mask && !mask[query * mask_step[0] + key * mask_step[1]]) return -T(__builtin_huge_val());
-    return bias ? product + bias[query * bias_step[0] + key * bias_step[1]] * unit : product;
-  }
-};
 
 template <class T>
 struct AttentionForward {
   View<const T, 5> q, k, v;
   View<T, 5> y;
-  T* lse;  // (L, B, H, T), row-major
+  T* kept;  // (L, B, H, T, 2), row-major
   AttentionScores<T> scores;
   std::int64_t tiles;  // of queries
 };
@@ -182,7 +55,6 @@ __global__ void __launch_bounds__(kAttentionBlock, 1) attention_kernel(Attention
   const std::int64_t b = outer % p.q.shape[1], l = outer / p.q.shape[1], kh = h / (heads / p.k.shape[3]);
   const std::int64_t q0 = tile * kTile, q1 = q0 + kTile < queries ? q0 + kTile : queries;
   const AttentionSight<T> sight(p.scores, queries, keys, l, b, h);
-  const T unit = T(p.scores.scale * 1.44269504088896340736);
 
   load_attention_rows<T, kTile, Width>(sq, &p.q(l, b, q0, h, 0), p.q.stride[2], p.q.stride[4], q1 - q0, n);
   T acc[R][kPacks * kPack] = {}, top[R], total[R] = {};
@@ -193,8 +65,8 @@ __global__ void __launch_bounds__(kAttentionBlock, 1) attention_kernel(Attention
     const std::int64_t left = high - k0 < kTile ? high - k0 : kTile;
     __syncthreads();
     load_attention_rows<T, kTile, Width>(sk, &p.k(l, b, k0, kh, 0), p.k.stride[2], p.k.stride[4], left, n);
-    load_attention_rows<T, kTile, Width>(sv, &p.v(l, b, k0, kh, 0), p.v.stride[2], p.v.stride[4], left, m);
-    __syncthreads();
+    const bool spoilt = __syncthreads_or(
+        load_attention_rows<T, kTile, Width>(sv, &p.v(l, b, k0, kh, 0), p.v.stride[2], p.v.stride[4], left, m));
     T s[R][R];
     dot_rows<T, R, Width>(sq, sk, n, s);
 #pragma unroll
@@ -202,15 +74,15 @@ __global__ void __launch_bounds__(kAttentionBlock, 1) attention_kernel(Attention
       T most = top[i];
 #pragma unroll
       for (int j = 0; j < R; ++j) {
-        s[i][j] = sight.score(s[i][j] * unit, q0 + ty * R + i, k0 + tx + 16 * j);
+        s[i][j] = sight.score(s[i][j], q0 + ty * R + i, k0 + tx + 16 * j);
         most = most < s[i][j] ? s[i][j] : most;  // a NaN shows in the sum
       }
       most = largest_of_row(most);
-      const T base = most == -T(__builtin_huge_val()) ? T(0) : most, shrink = power_of_two(top[i] - base);
+      const T base = most == -T(__builtin_huge_val()) ? T(0) : most, shrink = attention_power(top[i] - base);
       T sum = 0;
 #pragma unroll
       for (int j = 0; j < R; ++j) {
-        const T w = power_of_two(s[i][j] - base);
+        const T w = attention_power(s[i][j] - base);
         sw[(ty * R + i) * kScores + tx + 16 * j] = w;
         sum += w;
       }
@@ -220,7 +92,7 @@ __global__ void __launch_bounds__(kAttentionBlock, 1) attention_kernel(Attention
       for (int c = 0; c < kPacks * kPack; ++c) acc[i][c] *= shrink;
     }
     __syncwarp();  // a row of weights is made and read by one warp
-    add_weighted_rows<false, T, R, Width, kTile, kPacks>(sw, sv, int(left), acc);
+    add_weighted_rows<false, T, R, Width, kTile, kPacks>(sw, sv, int(left), spoilt, acc);
   }
 #pragma unroll
   for (int i = 0; i < R; ++i) {
@@ -228,8 +100,11 @@ __global__ void __launch_bounds__(kAttentionBlock, 1) attention_kernel(Attention
     if (t >= q1) continue;
     const bool empty = total[i] == 0;
     const T share = empty ? T(0) : 1 / total[i];
-    if (tx == 0)
-      p.lse[((l * p.q.shape[1] + b) * heads + h) * queries + t] = empty ? T(0) : top[i] + log_of_base_two(total[i]);
+    if (tx == 0) {
+      T* kept = p.kept + 2 * (((l * p.q.shape[1] + b) * heads + h) * queries + t);
+      kept[0] = top[i] == -T(__builtin_huge_val()) ? T(0) : top[i];
+      kept[1] = share;
+    }
     T* y = &p.y(l, b, t, h, 0);
 #pragma unroll
     for (int c = 0; c < kPacks * kPack; ++c)
@@ -261,20 +136,27 @@ void for_attention_width(std::int64_t n, std::int64_t m, const F& f) {
     f(std::integral_constant<int, int(kAttentionWidth)>{});
 }
 
+// Blocks along the one axis of a grid.
+inline unsigned attention_blocks(const char* name, std::int64_t n) {
+  if (n > 0x7fffffff)
+    throw Error({"[", name, "] ", n, " tiles of queries or keys are more than a grid's 2^31 - 1 blocks"});
+  return static_cast<unsigned>(n);
+}
+
 }  // namespace detail
 
-// y and lse (L, B, H, T; row-major). D and M are at most kAttentionWidth.
+// y and kept (L, B, H, T, 2; row-major). D and M are at most kAttentionWidth.
 template <class T>
 void launch_attention(Stream& stream, View<const T, 5> q, View<const T, 5> k, View<const T, 5> v,
-                      const AttentionScores<T>& scores, View<T, 5> y, T* lse) {
+                      const AttentionScores<T>& scores, View<T, 5> y, T* kept) {
   if (q.shape[0] * q.shape[1] * q.shape[2] * q.shape[3] == 0) return;
   detail::for_attention_width(q.shape[4], v.shape[4], [&](auto width) {
     constexpr int kWidth = decltype(width)::value, kTile = kAttentionTile<T, kWidth>;
     const std::int64_t tiles = (q.shape[2] + kTile - 1) / kTile;
     launch(stream, "attention",
-           {static_cast<unsigned>(q.shape[0] * q.shape[1] * q.shape[3] * tiles), kAttentionBlock,
+           {detail::attention_blocks("attention", q.shape[0] * q.shape[1] * q.shape[3] * tiles), kAttentionBlock,
             detail::attention_memory<T, kWidth>(3, 1)},
-           attention_kernel<T, kWidth>, AttentionForward<T>{q, k, v, y, lse, scores, tiles});
+           attention_kernel<T, kWidth>, AttentionForward<T>{q, k, v, y, kept, scores, tiles});
   });
 }
 

@@ -1,5 +1,5 @@
-// The gradients of attention (attention.cuh) from the cotangent g of y: with weights w made again from the logarithms
-// of sums that forward left,
+// The gradients of attention (attention.cuh) from the cotangent g of y: with weights w made again from what forward
+// kept,
 //
 //   delta = sum(g y) a row,  ds = w (g v' - delta),  dv = w' g,  dk = scale ds' q,  dq = scale ds k,  dbias = sum of ds
 //
@@ -17,8 +17,8 @@ namespace ergo::inline ERGO_BUILD::cuda {
 
 template <class T>
 struct AttentionVjp {
-  View<const T, 5> g, q, k, v, y;
-  const T *lse, *delta;  // (L, B, H, T)
+  View<const T, 5> g, q, k, v, y, kept;
+  const T* delta;  // (L, B, H, T)
   View<T, 5> dq, dk, dv;
   T* dbias;                     // (L, b, h, t, s), row-major, or null
   std::int64_t bias_extent[4];  // b, h, t, s: of the batch, heads, queries, keys, or 1
@@ -39,21 +39,25 @@ __global__ void __launch_bounds__(kAttentionBlock) attention_delta_kernel(Attent
   if (threadIdx.x % 32 == 0) delta[row] = sum;
 }
 
-// Of this thread's scores: weights, and the scores' cotangents from those of weights. sums: where a head's rows begin.
+// Of this thread's scores: weights, and the scores' cotangents from those of weights, both 0 where a key is hidden.
 template <class T, int R>
 __device__ __forceinline__ void attention_weights(const AttentionVjp<T>& p, const AttentionSight<T>& sight,
-                                                  std::int64_t sums, std::int64_t q0, std::int64_t k0, T (&s)[R][R],
-                                                  T (&d)[R][R]) {
+                                                  std::int64_t l, std::int64_t b, std::int64_t h, std::int64_t q0,
+                                                  std::int64_t k0, T (&s)[R][R], T (&d)[R][R]) {
   const int tx = int(threadIdx.x) % 16, ty = int(threadIdx.x) / 16;
-  const T unit = T(p.scores.scale * 1.44269504088896340736);
+  const T *delta = p.delta + ((l * p.q.shape[1] + b) * p.q.shape[3] + h) * sight.queries,
+          *kept = &p.kept(l, b, h, 0, 0);
 #pragma unroll
   for (int i = 0; i < R; ++i) {
     const std::int64_t t = q0 + ty * R + i;
-    const T base = t < sight.queries ? p.lse[sums + t] : T(0), level = t < sight.queries ? p.delta[sums + t] : T(0);
+    const std::int64_t row = t < sight.queries ? t : 0;
+    const T base = kept[row * p.kept.stride[3]], share = kept[row * p.kept.stride[3] + p.kept.stride[4]];
+    const T level = delta[row];
 #pragma unroll
     for (int j = 0; j < R; ++j) {
-      s[i][j] = power_of_two(sight.score(s[i][j] * unit, t, k0 + tx + 16 * j) - base);
-      d[i][j] = s[i][j] * (d[i][j] - level);
+      const T power = attention_power(sight.score(s[i][j], t, k0 + tx + 16 * j) - base);
+      s[i][j] = power == 0 ? T(0) : power * share;
+      d[i][j] = power == 0 ? T(0) : s[i][j] * (d[i][j] - level);
     }
   }
 }
@@ -101,20 +105,22 @@ __global__ void __launch_bounds__(kAttentionBlock, 1) attention_keys_kernel(Atte
       const std::int64_t rows = queries - q0 < kTile ? queries - q0 : kTile;
       if (sight.high(q0 + rows) <= k0 || sight.low(q0) >= k1) continue;
       __syncthreads();
-      load_attention_rows<T, kTile, Width>(sq, &p.q(l, b, q0, h, 0), p.q.stride[2], p.q.stride[4], rows, n);
-      load_attention_rows<T, kTile, Width>(sg, &p.g(l, b, q0, h, 0), p.g.stride[2], p.g.stride[4], rows, m);
-      __syncthreads();
+      const bool q_spoilt =
+          load_attention_rows<T, kTile, Width>(sq, &p.q(l, b, q0, h, 0), p.q.stride[2], p.q.stride[4], rows, n);
+      const bool g_spoilt =
+          load_attention_rows<T, kTile, Width>(sg, &p.g(l, b, q0, h, 0), p.g.stride[2], p.g.stride[4], rows, m);
+      const bool spoilt = __syncthreads_or(q_spoilt || g_spoilt);
       T s[R][R], d[R][R];
       dot_rows<T, R, Width>(sq, sk, n, s);
       dot_rows<T, R, Width>(sg, sv, m, d);
-      attention_weights(p, sight, ((l * batch + b) * heads + h) * queries, q0, k0, s, d);
+      attention_weights(p, sight, l, b, h, q0, k0, s, d);
       store_scores<T, R, kScores>(sw, s);
       __syncthreads();
-      add_weighted_rows<true, T, R, Width, kTile, kPacks>(sw, sg, int(rows), dv);
+      add_weighted_rows<true, T, R, Width, kTile, kPacks>(sw, sg, int(rows), spoilt, dv);
       __syncthreads();
       store_scores<T, R, kScores>(sw, d);
       __syncthreads();
-      add_weighted_rows<true, T, R, Width, kTile, kPacks>(sw, sq, int(rows), dk);
+      add_weighted_rows<true, T, R, Width, kTile, kPacks>(sw, sq, int(rows), spoilt, dk);
     }
   }
   store_rows(&p.dk(l, b, k0, kh, 0), p.dk.stride[2], p.dk.stride[4], k1 - k0, n, T(p.scores.scale), dk);
@@ -142,16 +148,16 @@ __global__ void __launch_bounds__(kAttentionBlock, 1) attention_queries_kernel(A
   for (std::int64_t k0 = sight.low(q0) / kTile * kTile; k0 < high; k0 += kTile) {
     const std::int64_t left = high - k0 < kTile ? high - k0 : kTile;
     __syncthreads();
-    load_attention_rows<T, kTile, Width>(sk, &p.k(l, b, k0, kh, 0), p.k.stride[2], p.k.stride[4], left, n);
     load_attention_rows<T, kTile, Width>(sv, &p.v(l, b, k0, kh, 0), p.v.stride[2], p.v.stride[4], left, m);
-    __syncthreads();
+    const bool spoilt = __syncthreads_or(
+        load_attention_rows<T, kTile, Width>(sk, &p.k(l, b, k0, kh, 0), p.k.stride[2], p.k.stride[4], left, n));
     T s[R][R], d[R][R];
     dot_rows<T, R, Width>(sq, sk, n, s);
     dot_rows<T, R, Width>(sg, sv, m, d);
-    attention_weights(p, sight, ((l * batch + b) * heads + h) * queries, q0, k0, s, d);
+    attention_weights(p, sight, l, b, h, q0, k0, s, d);
     store_scores<T, R, kScores>(sw, d);
     __syncwarp();  // a row is made and read by one warp
-    add_weighted_rows<false, T, R, Width, kTile, kPacks>(sw, sk, int(left), dq);
+    add_weighted_rows<false, T, R, Width, kTile, kPacks>(sw, sk, int(left), spoilt, dq);
   }
   store_rows(&p.dq(l, b, q0, h, 0), p.dq.stride[2], p.dq.stride[4], q1 - q0, n, T(p.scores.scale), dq);
 }
@@ -163,7 +169,7 @@ __global__ void __launch_bounds__(kAttentionBlock, 1) attention_bias_kernel(Atte
   T *sq = dynamic_smem<T>(), *sg = sq + kTile * kPitch, *sk = sg + kTile * kPitch, *sv = sk + kTile * kPitch,
     *sw = sv + kTile * kPitch;
   const std::int64_t queries = p.q.shape[2], keys = p.k.shape[2], heads = p.q.shape[3], batch = p.q.shape[1];
-  const std::int64_t group = heads / p.k.shape[3];
+  const std::int64_t group = p.k.shape[3] ? heads / p.k.shape[3] : 0;
   const int n = int(p.q.shape[4]), m = int(p.v.shape[4]);
   const std::int64_t ks = blockIdx.x % p.across, qs = blockIdx.x / p.across % p.tiles;
   const std::int64_t corner = blockIdx.x / p.across / p.tiles, h0 = corner % p.bias_extent[1],
@@ -193,7 +199,7 @@ __global__ void __launch_bounds__(kAttentionBlock, 1) attention_bias_kernel(Atte
           T s[R][R], d[R][R];
           dot_rows<T, R, Width>(sq, sk, n, s);
           dot_rows<T, R, Width>(sg, sv, m, d);
-          attention_weights(p, sight, ((l * batch + b) * heads + h) * queries, q0, k0, s, d);
+          attention_weights(p, sight, l, b, h, q0, k0, s, d);
 #pragma unroll
           for (int i = 0; i < R; ++i)
 #pragma unroll
@@ -217,8 +223,7 @@ __global__ void __launch_bounds__(kAttentionBlock, 1) attention_bias_kernel(Atte
 
 template <class T>
 struct AttentionVjpCall {
-  View<const T, 5> g, q, k, v, y;
-  const T* lse;  // what forward left
+  View<const T, 5> g, q, k, v, y, kept;  // y and kept: what forward gave
   AttentionScores<T> scores;
   View<T, 5> dq, dk, dv;
   T* dbias;                     // null: not asked for
@@ -228,28 +233,28 @@ struct AttentionVjpCall {
 template <class T>
 void launch_attention_vjp(Stream& stream, const AttentionVjpCall<T>& call, T* delta) {
   constexpr auto name = "attention_vjp";
-  AttentionVjp<T> p{call.g,  call.q,  call.k,     call.v, call.y,      call.lse, delta, call.dq,
-                    call.dk, call.dv, call.dbias, {},     call.scores, 1,        1};
+  AttentionVjp<T> p{call.g,  call.q,  call.k,     call.v, call.y,      call.kept, delta, call.dq,
+                    call.dk, call.dv, call.dbias, {},     call.scores, 1,         1};
   for (int d = 0; d < 4; ++d) p.bias_extent[d] = call.bias_extent[d];
   const std::int64_t outer = p.q.shape[0] * p.q.shape[1], rows = outer * p.q.shape[2] * p.q.shape[3];
   if (rows > 0)
-    launch(stream, name, {blocks_for(rows, kAttentionBlock / 32), kAttentionBlock}, attention_delta_kernel<T>, p,
-           delta);
+    launch(stream, name, {detail::attention_blocks(name, (rows - 1) / (kAttentionBlock / 32) + 1), kAttentionBlock},
+           attention_delta_kernel<T>, p, delta);
   detail::for_attention_width(p.q.shape[4], p.v.shape[4], [&](auto width) {
     constexpr int kWidth = decltype(width)::value, kTile = kAttentionTile<T, kWidth>;
     constexpr std::size_t memory = detail::attention_memory<T, kWidth>(4, 1);
     const auto tiles = [](std::int64_t n) { return (n + kTile - 1) / kTile; };
     p.tiles = tiles(p.k.shape[2]);
-    if (const auto blocks = static_cast<unsigned>(outer * p.k.shape[3] * p.tiles); blocks > 0)
+    if (const auto blocks = detail::attention_blocks(name, outer * p.k.shape[3] * p.tiles); blocks > 0)
       launch(stream, name, {blocks, kAttentionBlock, memory}, attention_keys_kernel<T, kWidth>, p);
     p.tiles = tiles(p.q.shape[2]);
-    if (const auto blocks = static_cast<unsigned>(outer * p.q.shape[3] * p.tiles); blocks > 0)
+    if (const auto blocks = detail::attention_blocks(name, outer * p.q.shape[3] * p.tiles); blocks > 0)
       launch(stream, name, {blocks, kAttentionBlock, memory}, attention_queries_kernel<T, kWidth>, p);
     if (!p.dbias) return;
     p.tiles = tiles(p.bias_extent[2]);
     p.across = tiles(p.bias_extent[3]);
     const std::int64_t corners = p.q.shape[0] * p.bias_extent[0] * p.bias_extent[1];
-    if (const auto blocks = static_cast<unsigned>(corners * p.tiles * p.across); blocks > 0)
+    if (const auto blocks = detail::attention_blocks(name, corners * p.tiles * p.across); blocks > 0)
       launch(stream, name, {blocks, kAttentionBlock, memory}, attention_bias_kernel<T, kWidth>, p);
   });
 }

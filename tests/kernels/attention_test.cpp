@@ -1,6 +1,7 @@
 // label: simt
 // Attention and its gradients against loops in long double: sizes on both sides of a tile for each width of tiles,
-// grouped heads, masks, biases repeated along each axis, windows, lengths, strides and offsets, nothing to do.
+// grouped heads, masks, biases repeated along each axis, windows, lengths, strides and offsets, padding of NaN and
+// infinities, more blocks than a grid has, nothing to do.
 #include <cmath>
 #include <limits>
 #include <random>
@@ -21,7 +22,7 @@ struct Sizes {
   std::int64_t l, b, t, s, h, k, n, m;
 };
 struct Ask {
-  bool causal = false, masked = false, lengths = false, strided = false;
+  bool causal = false, masked = false, lengths = false, strided = false, spoilt = false;  // spoilt: what lengths hide
   std::int64_t window = 0;
   const char* bias = "";  // which of b, h, t, s it repeats along; "-": along none; "": no bias
 };
@@ -34,8 +35,10 @@ struct Heads {
   std::vector<T> values;  // row-major
   DeviceArray<T> memory;
 
-  Heads(std::mt19937& random, std::int64_t l, std::int64_t b, std::int64_t t, std::int64_t h, std::int64_t d, bool s)
-      : shape{l, b, t, h, d}, strided(s), values(drawn(random, l * b * t * h * d)), memory(laid_out()) {}
+  // lengths: of each (l, b), where NaN and infinities begin; none: nowhere.
+  Heads(std::mt19937& random, std::int64_t l, std::int64_t b, std::int64_t t, std::int64_t h, std::int64_t d, bool s,
+        const std::vector<std::int64_t>& lengths = {})
+      : shape{l, b, t, h, d}, strided(s), values(drawn(random, lengths)), memory(laid_out()) {}
   View<T, 5> view() const {
     View<T, 5> v = row_major(memory.data(), {shape[0], shape[1], shape[2], shape[3], shape[4]});
     if (!strided) return v;
@@ -69,10 +72,13 @@ struct Heads {
           for (std::int64_t h = 0; h < shape[3]; ++h)
             for (std::int64_t d = 0; d < shape[4]; ++d) f(l, b, t, h, d);
   }
-  static std::vector<T> drawn(std::mt19937& random, std::int64_t n) {
+  std::vector<T> drawn(std::mt19937& random, const std::vector<std::int64_t>& lengths) const {
     std::uniform_real_distribution<double> uniform(-1.5, 1.5);
     std::vector<T> x;
-    for (std::int64_t i = 0; i < n; ++i) x.push_back(T(uniform(random)));
+    each([&](auto l, auto b, auto t, auto, auto d) {
+      const bool sound = lengths.empty() || t < lengths[std::size_t(l * shape[1] + b)];
+      x.push_back(sound ? T(uniform(random)) : d % 2 ? std::numeric_limits<T>::infinity() : T(NAN));
+    });
     return x;
   }
   std::vector<T> laid_out() const {
@@ -117,8 +123,12 @@ void check_attention(const Sizes& z, const Ask& ask) {
   std::mt19937 random(seed);
   Stream& stream = current_stream(ergo::Device::cuda());
   const bool st = ask.strided;
-  const Heads<T> q(random, z.l, z.b, z.t, z.h, z.n, st), k(random, z.l, z.b, z.s, z.k, z.n, st),
-      v(random, z.l, z.b, z.s, z.k, z.m, st), g(random, z.l, z.b, z.t, z.h, z.m, st),
+  std::vector<std::int64_t> lengths;
+  for (std::int64_t i = 0; ask.lengths && i < z.l * z.b; ++i)
+    lengths.push_back(std::int64_t(random() % unsigned(z.s + 3)) - 1);
+  const std::vector<std::int64_t> sound = ask.spoilt ? lengths : std::vector<std::int64_t>();
+  const Heads<T> k(random, z.l, z.b, z.s, z.k, z.n, st, sound), v(random, z.l, z.b, z.s, z.k, z.m, st, sound),
+      q(random, z.l, z.b, z.t, z.h, z.n, st), g(random, z.l, z.b, z.t, z.h, z.m, st),
       y(random, z.l, z.b, z.t, z.h, z.m, st), dq(random, z.l, z.b, z.t, z.h, z.n, st),
       dk(random, z.l, z.b, z.s, z.k, z.n, st), dv(random, z.l, z.b, z.s, z.k, z.m, st);
   const std::string along = ask.bias;
@@ -133,11 +143,9 @@ void check_attention(const Sizes& z, const Ask& ask) {
   std::vector<unsigned char> mask;
   for (std::int64_t i = 0; ask.masked && i < z.l * z.b * z.h * z.t * z.s; ++i)
     mask.push_back(random() % 3 != 0 && i / z.s % 4 != 2);
-  std::vector<std::int64_t> lengths;
-  for (std::int64_t i = 0; ask.lengths && i < z.l * z.b; ++i)
-    lengths.push_back(std::int64_t(random() % unsigned(z.s + 3)) - 1);
-  const DeviceArray<T> on_bias(bias), dbias(std::size_t(bias_count) + 1), lse(std::size_t(z.l * z.b * z.h * z.t)),
-      delta(std::size_t(z.l * z.b * z.h * z.t));
+  const std::int64_t rows = z.l * z.b * z.h * z.t;
+  const DeviceArray<T> on_bias(bias), dbias{std::size_t(bias_count)}, kept(std::size_t(2 * rows)),
+      delta{std::size_t(rows)};
   const DeviceArray<bool> on_mask(mask);
   const DeviceArray<std::int64_t> on_lengths(lengths);
 
@@ -152,9 +160,10 @@ void check_attention(const Sizes& z, const Ask& ask) {
   }
   if (ask.masked) scores.mask = row_major<const bool>(on_mask.data(), {z.l, z.b, z.h, z.t, z.s});
   if (ask.lengths) scores.lengths = row_major<const std::int64_t>(on_lengths.data(), {z.l, z.b});
-  launch_attention<T>(stream, q.in(), k.in(), v.in(), scores, y.view(), lse.data());
-  AttentionVjpCall<T> call{g.in(), q.in(),    k.in(),    v.in(),    y.in(),  lse.data(),
-                           scores, dq.view(), dk.view(), dv.view(), nullptr, {}};
+  launch_attention<T>(stream, q.in(), k.in(), v.in(), scores, y.view(), kept.data());
+  AttentionVjpCall<T> call{
+      g.in(), q.in(),    k.in(),    v.in(),    y.in(),  row_major<const T>(kept.data(), {z.l, z.b, z.h, z.t, 2}),
+      scores, dq.view(), dk.view(), dv.view(), nullptr, {}};
   if (biased) call.dbias = dbias.data();
   for (int d = 0; d < 4; ++d) call.bias_extent[d] = extent[d];
   launch_attention_vjp<T>(stream, call, delta.data());
@@ -192,6 +201,7 @@ void check_attention(const Sizes& z, const Ask& ask) {
           for (std::int64_t s = 0; s < z.s; ++s) {
             Real& p = w[std::size_t(s)];
             p = total == 0 ? 0 : p / total;
+            if (p == 0) continue;
             for (std::int64_t c = 0; c < z.m; ++c) {
               ey[index(l, b, t, h, c, y.shape)] += p * v.at(l, b, s, kh, c);
               ev[index(l, b, s, kh, c, v.shape)] += p * g.at(l, b, t, h, c);
@@ -200,6 +210,7 @@ void check_attention(const Sizes& z, const Ask& ask) {
             level += p * dw[std::size_t(s)];
           }
           for (std::int64_t s = 0; s < z.s; ++s) {
+            if (w[std::size_t(s)] == 0) continue;
             const Real ds = w[std::size_t(s)] * (dw[std::size_t(s)] - level);
             if (biased) eb[bias_at(s)] += ds;
             for (std::int64_t c = 0; c < z.n; ++c) {
@@ -213,11 +224,7 @@ void check_attention(const Sizes& z, const Ask& ask) {
   check_all("dq", dq.now(), eq, room);
   check_all("dk", dk.now(), ek, room);
   check_all("dv", dv.now(), ev, room);
-  if (biased) {
-    auto got = dbias.host();
-    got.pop_back();
-    check_all("dbias", got, eb, room);
-  }
+  if (biased) check_all("dbias", dbias.host(), eb, room);
 }
 
 TEST_CASE_TEMPLATE("lengths around a tile, each width of tiles", T, float, double) {
@@ -245,6 +252,14 @@ TEST_CASE_TEMPLATE("what queries see", T, float, double) {
   check_attention<T>(late, {.window = 3});
 }
 
+TEST_CASE_TEMPLATE("padding may hold anything, each width of tiles", T, float, double) {
+  for (const Sizes z :
+       {Sizes{1, 3, 33, 40, 1, 1, 5, 3}, {2, 2, 17, 66, 2, 1, 65, 20}, {1, 3, 18, 34, 1, 1, 130, 200}}) {
+    check_attention<T>(z, {.lengths = true, .spoilt = true});
+    check_attention<T>(z, {.causal = true, .lengths = true, .strided = true, .spoilt = true, .bias = "b"});
+  }
+}
+
 TEST_CASE_TEMPLATE("grouped heads", T, float, double) {
   check_attention<T>({1, 2, 33, 35, 6, 2, 9, 7}, {.causal = true});
   check_attention<T>({2, 1, 5, 66, 4, 1, 8, 8}, {.strided = true, .bias = "b"});
@@ -265,19 +280,65 @@ TEST_CASE("nothing to do, and gradients of keys that no query reads") {
 }
 
 TEST_CASE("a NaN among the queries spoils its row alone") {
-  std::mt19937 random(5);
   Stream& stream = current_stream(ergo::Device::cuda());
   const DeviceArray<float> q(std::vector<float>{1, NAN, 2}), k(std::vector<float>{1, 2}), v(std::vector<float>{3, 5}),
-      y(std::vector<float>{7, 7, 7}), lse(std::vector<float>{0, 0, 0});
+      y(std::vector<float>{7, 7, 7}), kept{std::size_t(6)};
   launch_attention<float>(stream, row_major<const float>(q.data(), {1, 1, 3, 1, 1}),
                           row_major<const float>(k.data(), {1, 1, 2, 1, 1}),
                           row_major<const float>(v.data(), {1, 1, 2, 1, 1}),
                           {.bias = {}, .mask = {}, .lengths = {}, .scale = 1, .window = 0, .causal = false},
-                          row_major(y.data(), {1, 1, 3, 1, 1}), lse.data());
+                          row_major(y.data(), {1, 1, 3, 1, 1}), kept.data());
   const auto out = y.host();
   CHECK(out[0] == doctest::Approx(3 + 2 / (1 + std::exp(-1.0))));
   CHECK(std::isnan(out[1]));
   CHECK(out[2] == doctest::Approx(3 + 2 / (1 + std::exp(-2.0))));
+}
+
+TEST_CASE("more blocks than a grid has are an Error") {
+  Stream& stream = current_stream(ergo::Device::cuda());
+  const DeviceArray<float> one(std::size_t(8));
+  // One element, repeated: (L, B, T, H, D).
+  const auto repeated = [&](std::int64_t l, std::int64_t h) {
+    View<float, 5> v = row_major(one.data(), {l, 1, 1, h, 1});
+    for (std::int64_t& step : v.stride) step = 0;
+    return v;
+  };
+  const auto message_of = [](const auto& f) -> std::string {
+    try {
+      f();
+    } catch (const ergo::Error& e) { return e.what(); }
+    return "no error";
+  };
+  const auto in = [&](std::int64_t l, std::int64_t h) { return View<const float, 5>(repeated(l, h)); };
+  constexpr std::int64_t kMany = (std::int64_t(1) << 32) + 1;  // as an unsigned, 1
+  AttentionScores<float> scores{};
+  const auto forward = [&](std::int64_t l) {
+    launch_attention<float>(stream, in(l, 1), in(l, 1), in(l, 1), scores, repeated(l, 1), one.data());
+  };
+  const auto backward = [&](std::int64_t l, std::int64_t heads, std::int64_t key_heads, std::int64_t extent) {
+    const auto q = in(l, heads), k = in(l, key_heads);
+    launch_attention_vjp<float>(stream,
+                                {q,
+                                 q,
+                                 k,
+                                 k,
+                                 q,
+                                 q,
+                                 scores,
+                                 repeated(l, heads),
+                                 repeated(l, key_heads),
+                                 repeated(l, key_heads),
+                                 extent ? one.data() : nullptr,
+                                 {extent, 1, 1, 1}},
+                                one.data());
+  };
+  CHECK(message_of([&] { forward(kMany); }) ==
+        "[attention] 4294967297 tiles of queries or keys are more than a grid's 2^31 - 1 blocks");
+  CHECK(message_of([&] { forward(std::int64_t(1) << 31); }) ==
+        "[attention] 2147483648 tiles of queries or keys are more than a grid's 2^31 - 1 blocks");
+  CHECK(message_of([&] { backward(kMany << 3, 1, 1, 0); }).starts_with("[attention_vjp] 4294967297 tiles"));
+  CHECK(message_of([&] { backward(1, 0, kMany, 0); }).starts_with("[attention_vjp] 4294967297 tiles"));
+  CHECK(message_of([&] { backward(1, 0, 0, kMany); }).starts_with("[attention_vjp] 4294967297 tiles"));
 }
 
 }  // namespace kernels_attention_test

@@ -1,4 +1,4 @@
-// Attention on arrays of the CPU, forward and backward, tile by tile (attention_tiles.hpp): the weights of all queries
+// Attention on arrays of the CPU, forward and backward, tile by tile (attention_passes.hpp): the weights of all queries
 // and keys are never in memory. Forward runs in parallel over blocks of queries of every head. Backward runs over the
 // heads of keys, each of which also gathers its queries' gradients; where there are few heads it takes two passes, over
 // blocks of keys and over blocks of queries, that make the weights twice. Which it is depends on the shape alone, and
@@ -6,7 +6,7 @@
 #pragma once
 
 #include "ergo/core/parallel.hpp"
-#include "ergo/cpu/attention_tiles.hpp"
+#include "ergo/cpu/attention_passes.hpp"
 #include "ergo/cpu/scratch.hpp"
 #include "ergo/cpu/storage.hpp"
 
@@ -17,7 +17,7 @@ namespace detail {
 // What attention is asked for beside its operands.
 struct AttentionRule {
   double scale;
-  std::int64_t window;  // 0: none
+  std::int64_t window;  // 0: none; at most queries + keys
   bool causal;
 };
 // q (..., B, T, H, D), k (..., B, S, K, D), v (..., B, S, K, M); null where absent: bias and mask, which broadcast to
@@ -142,10 +142,10 @@ inline std::int64_t attention_grain(std::int64_t products) { return 1 + (1 << 17
 
 }  // namespace detail
 
-// y (lead..., B, T, H, M) and the log-sum-exp of each row of scores (lead..., B, H, T).
+// y (lead..., B, T, H, M), and what is kept of each row of scores for going backward (lead..., B, H, T, 2).
 template <class T>
 void attention(const ergo::detail::AttentionOperands& x, const ergo::detail::AttentionExtents& e,
-               const ergo::detail::AttentionRule& rule, T* y, T* lse) {
+               const ergo::detail::AttentionRule& rule, T* y, T* kept) {
   using namespace detail;
   const AttentionTask<T> task(x, e, rule);
   const std::int64_t blocks = tiles_of(e.queries), all = e.lead.product() * e.batch * e.heads * blocks;
@@ -159,16 +159,16 @@ void attention(const ergo::detail::AttentionOperands& x, const ergo::detail::Att
       const AttentionHead<T> head = task.head(outer / e.batch, outer % e.batch, h);
       for_isa<AttentionForwardBody<T>, const AttentionHead<T>&>(
           head, q0, q1, y + ((outer * e.queries + q0) * e.heads + h) * e.m, e.heads * e.m,
-          lse + (outer * e.heads + h) * e.queries + q0, room.data());
+          kept + 2 * ((outer * e.heads + h) * e.queries + q0), room.data());
     }
   });
 }
 
 // Gradients, all with every leading axis: dq, dk, dv as q, k, v; dbias, if not null, with the extents `bias_shape` (B,
-// H, T, S or 1 each). g is the cotangent, y and lse what forward gave, row-major.
+// H, T, S or 1 each). g is the cotangent, y and kept what forward gave, row-major.
 template <class T>
 void attention_vjp(const ergo::detail::AttentionOperands& x, const ergo::detail::AttentionExtents& e,
-                   const ergo::detail::AttentionRule& rule, const Array& g, const T* y, const T* lse, T* dq, T* dk,
+                   const ergo::detail::AttentionRule& rule, const Array& g, const T* y, const T* kept, T* dq, T* dk,
                    T* dv, T* dbias, const Shape& bias_shape) {
   using namespace detail;
   constexpr std::int64_t B = kAttentionTile;
@@ -207,22 +207,24 @@ void attention_vjp(const ergo::detail::AttentionOperands& x, const ergo::detail:
             for (std::int64_t c = 0; c < e.n; ++c) dq_of(h)[t * e.heads * e.n + c] = 0;
       for (std::int64_t block = from; block < to; ++block) {
         const std::int64_t k0 = block * B, k1 = e.keys - k0 < B ? e.keys : k0 + B;
+        AttentionKeys<T> tile{kt, vt, kr, true};
         for (std::int64_t c = 0; c < B * nw; ++c) sk[c] = 0;
         for (std::int64_t c = 0; c < B * mw; ++c) sv[c] = 0;
         for (std::int64_t h = kh * group; h < (kh + 1) * group; ++h) {
           const AttentionHead<T> head = task.head(o / e.batch, o % e.batch, h);
           if (h == kh * group) {
-            take_columns(kt, head.k, k0, k1 - k0, e.n, head.scale);
+            take_columns(kt, head.k, k0, k1 - k0, e.n, T(1));
             take_columns(vt, head.v, k0, k1 - k0, e.m, T(1));
-            take_rows<Pack<T, 16 / int(sizeof(T))>>(kr, nw, head.k, k0, k1 - k0, e.n, head.scale);
+            tile.finite = take_rows<Pack<T, 16 / int(sizeof(T))>>(kr, nw, head.k, k0, k1 - k0, e.n, head.scale);
           }
           const std::int64_t row = (o * e.heads + h) * e.queries;
-          for_isa<AttentionKeysBody<T>, const AttentionHead<T>&>(head, lse + row, delta + row, k0, k1, kt, vt, kr, sk,
-                                                                 sv, few ? nullptr : dq_of(h), e.heads * e.n, room);
+          for_isa<AttentionKeysBody<T>, const AttentionHead<T>&, const T*, const T*, std::int64_t, std::int64_t,
+                  const AttentionKeys<T>&>(head, kept + 2 * row, delta + row, k0, k1, tile, sk, sv,
+                                           few ? nullptr : dq_of(h), e.heads * e.n, room);
         }
         for (std::int64_t j = k0; j < k1; ++j) {
           const std::int64_t at = (o * e.keys + j) * e.key_heads + kh;
-          for (std::int64_t c = 0; c < e.n; ++c) dk[at * e.n + c] = sk[(j - k0) * nw + c] * T(rule.scale);
+          for (std::int64_t c = 0; c < e.n; ++c) dk[at * e.n + c] = sk[(j - k0) * nw + c];
           for (std::int64_t c = 0; c < e.m; ++c) dv[at * e.m + c] = sv[(j - k0) * mw + c];
         }
       }
@@ -236,7 +238,7 @@ void attention_vjp(const ergo::detail::AttentionOperands& x, const ergo::detail:
         const std::int64_t q0 = i % query_blocks * B, h = i / query_blocks % e.heads, o = i / query_blocks / e.heads;
         const std::int64_t q1 = e.queries - q0 < B ? e.queries : q0 + B, row = (o * e.heads + h) * e.queries;
         const AttentionHead<T> head = task.head(o / e.batch, o % e.batch, h);
-        for_isa<AttentionQueriesBody<T>, const AttentionHead<T>&>(head, lse + row, delta + row, q0, q1,
+        for_isa<AttentionQueriesBody<T>, const AttentionHead<T>&>(head, kept + 2 * row, delta + row, q0, q1,
                                                                   dq + ((o * e.queries + q0) * e.heads + h) * e.n,
                                                                   e.heads * e.n, room.data());
       }
@@ -270,8 +272,8 @@ void attention_vjp(const ergo::detail::AttentionOperands& x, const ergo::detail:
                   const std::int64_t q1 = bound(q_to, q0 + B), k1 = bound(k_to, k0 + B);
                   if (head.seen.high(q1) <= k0 || head.seen.low(q0) >= k1) continue;
                   const std::int64_t down_step = bt == 1 ? 0 : bs, across_step = bs == 1 ? 0 : 1;
-                  for_isa<AttentionBiasBody<T>, const AttentionHead<T>&>(head, lse + row, delta + row, q0, q1, k0, k1,
-                                                                         plane + q0 * down_step + k0 * across_step,
+                  for_isa<AttentionBiasBody<T>, const AttentionHead<T>&>(head, kept + 2 * row, delta + row, q0, q1, k0,
+                                                                         k1, plane + q0 * down_step + k0 * across_step,
                                                                          down_step, across_step, room.data());
                 }
             }

@@ -49,17 +49,18 @@ struct AttentionHeld {
   }
 };
 
-// y (lead..., B, T, H, M), and a number for each row of scores (lead..., B, H, T).
+// y (lead..., B, T, H, M), and what is kept of each row of scores (lead..., B, H, T, 2).
 template <class T>
 std::tuple<Tensor<T>, Tensor<T>> attention(const ergo::detail::AttentionOperands& x,
                                            const ergo::detail::AttentionExtents& e,
                                            const ergo::detail::AttentionRule& rule) {
   const Work w(x.q->device);
   Ref<Array> y = w.make(dtype_of<T>, e.lead + Shape{e.batch, e.queries, e.heads, e.m}),
-             lse = w.make(dtype_of<T>, e.lead + Shape{e.batch, e.heads, e.queries});
+             kept = w.make(dtype_of<T>, e.lead + Shape{e.batch, e.heads, e.queries, 2});
   const AttentionHeld<T> in(w, x, e.lead, rule);
-  launch_attention<T>(w.stream(), in.q, in.k, in.v, in.scores, attention_result<T>(*y), ergo::detail::data_of<T>(*lse));
-  return {Tensor<T>(std::move(y)), Tensor<T>(std::move(lse))};
+  launch_attention<T>(w.stream(), in.q, in.k, in.v, in.scores, attention_result<T>(*y),
+                      ergo::detail::data_of<T>(*kept));
+  return {Tensor<T>(std::move(y)), Tensor<T>(std::move(kept))};
 }
 
 // dq, dk, dv and dbias, all with every leading axis; dbias is not computed if it has no elements.
@@ -67,7 +68,7 @@ template <class T>
 std::tuple<Tensor<T>, Tensor<T>, Tensor<T>, Tensor<T>> attention_vjp(const ergo::detail::AttentionOperands& x,
                                                                      const ergo::detail::AttentionExtents& e,
                                                                      const ergo::detail::AttentionRule& rule,
-                                                                     const Array& g, const Array& y, const Array& lse,
+                                                                     const Array& g, const Array& y, const Array& kept,
                                                                      const Shape& bias_shape) {
   const Work w(x.q->device);
   const auto like = [&](const Array& a) { return w.make(dtype_of<T>, e.lead + a.shape.last(4)); };
@@ -75,15 +76,13 @@ std::tuple<Tensor<T>, Tensor<T>, Tensor<T>, Tensor<T>> attention_vjp(const ergo:
   const std::int64_t rows = e.lead.product() * e.batch * e.heads * e.queries;
   const Workspace delta(w, static_cast<std::size_t>(rows) * sizeof(T));
   const AttentionHeld<T> in(w, x, e.lead, rule);
-  Ref<Array> held[2];
-  const Ref<Array> kept = ergo::detail::dense(lse);
-  w.reads(*kept);
+  Ref<Array> held[3];
   AttentionVjpCall<T> call{attention_view<T, 4>(w, g, e.lead, held[0]),
                            in.q,
                            in.k,
                            in.v,
                            attention_view<T, 4>(w, y, e.lead, held[1]),
-                           ergo::detail::data_of<T>(*kept),
+                           attention_view<T, 4>(w, kept, e.lead, held[2]),
                            in.scores,
                            attention_result<T>(*dq),
                            attention_result<T>(*dk),
