@@ -26,6 +26,9 @@ template <class M>
 inline constexpr int kScanItems = sizeof(typename M::State) > 16  ? 4  // a lane
                                   : sizeof(typename M::State) > 8 ? 8
                                                                   : 16;
+// Blocks a multiprocessor must have room for: two, or ptxas spills wide states to have three; none said for others.
+template <class M>
+inline constexpr int kScanBlocks = sizeof(typename M::State) > 16 ? 2 : 0;
 template <class M>
 inline constexpr int kScanSegment = 32 * kScanItems<M>;  // of a warp
 template <class M>
@@ -142,7 +145,7 @@ __device__ __forceinline__ void store_scan(Out* row, std::int64_t n, std::int64_
 
 // x, y: (rows, n). WarpRows: a warp a row of at most kScanSegment elements; else a block a row, or a tile of it.
 template <bool WarpRows, class M>
-__global__ void __launch_bounds__(kScanBlock)
+__global__ void __launch_bounds__(kScanBlock, kScanBlocks<M>)
     scan_rows_kernel(ScanInputs<M, 2> in, typename M::Out* y, ScanOptions options, ScanParts<typename M::State> parts,
                      bool packs) {
   using C = typename M::State;

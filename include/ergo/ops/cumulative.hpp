@@ -67,6 +67,13 @@ template <class T>
 Tensor<T> products_before(const Tensor<T>& x, int axis, bool reverse) {
   return scan_op(RunningProduct<T>{axis, {.reverse = reverse, .exclusive = true}}, x);
 }
+// a in the shape that it and b have in common: one may lack the axes of a vmap.
+template <class T>
+Tensor<T> along_with(const Tensor<T>& a, const Tensor<T>& b) {
+  Shape s = a.shape();
+  broadcast(s, b.shape());
+  return Tensor<T>(broadcast_to(a.ref(), s));
+}
 // y[k] = y[k - 1] x[k], so dy[k] = x[k] dy[k - 1] + y[k - 1] dx[k]. T is float or double; definitions are in double.
 struct ProductSlope {
   static constexpr auto name = "cumprod";
@@ -75,12 +82,14 @@ struct ProductSlope {
   ScanOptions options;
   int core_of(int) const { return axis; }
   template <class T>
-  Tensor<T> cpu(const Tensor<T>& x, const Tensor<T>& t) const {
+  Tensor<T> cpu(const Tensor<T>& given, const Tensor<T>& of_x) const {
+    const Tensor<T> x = along_with(given, of_x), t = along_with(of_x, given);
     return Tensor<T>(cpu::product_slope<T>(x.array(), t.array(), x.rank() - axis, options));
   }
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
   template <class T>
-  Tensor<T> cuda(const Tensor<T>& x, const Tensor<T>& t) const {
+  Tensor<T> cuda(const Tensor<T>& given, const Tensor<T>& of_x) const {
+    const Tensor<T> x = along_with(given, of_x), t = along_with(of_x, given);
     return ergo::cuda::scan<ergo::cuda::ProductSlopeScan<T>>(name, x, x.rank() - axis,
                                                              {options.reverse, options.exclusive}, t);
   }
@@ -100,12 +109,14 @@ struct ProductCotangent {
   ScanOptions options;
   int core_of(int) const { return axis; }
   template <class T>
-  Tensor<T> cpu(const Tensor<T>& x, const Tensor<T>& g) const {
+  Tensor<T> cpu(const Tensor<T>& given, const Tensor<T>& of_y) const {
+    const Tensor<T> x = along_with(given, of_y), g = along_with(of_y, given);
     return Tensor<T>(cpu::product_cotangent<T>(x.array(), g.array(), x.rank() - axis, options));
   }
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
   template <class T>
-  Tensor<T> cuda(const Tensor<T>& x, const Tensor<T>& g) const {
+  Tensor<T> cuda(const Tensor<T>& given, const Tensor<T>& of_y) const {
+    const Tensor<T> x = along_with(given, of_y), g = along_with(of_y, given);
     return ergo::cuda::product_cotangent(name, x, g, x.rank() - axis, {options.reverse, options.exclusive});
   }
 #endif
