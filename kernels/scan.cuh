@@ -1,14 +1,15 @@
 // Running combinations along the middle axis of x (outer, n, inner), of any strides; y is row-major:
 //   y[o, k, i] = x[o, 0, i] + ... + x[o, k, i], from the last element backwards if `reverse`, without x[o, k, i] itself
-// if `exclusive`. What is combined is a type of scan_monoids.cuh: sums, products, extrema and their positions,
-// log-sum-exp, linear recurrences of two inputs. Sums and products of floats are taken in double and rounded once an
-// element, of integers and bool in int64, which y then holds (ergo/cpu/scan.hpp).
+// if `exclusive`. What is combined is a type of scan_monoids.cuh: sums, products and their slopes, extrema and their
+// positions, log-sum-exp, linear recurrences of two inputs. Sums of floats are taken in double, products in double with
+// exponents of their own, and rounded once an element; of integers and bool in int64, which y then holds
+// (ergo/cpu/scan.hpp, scan_products.hpp).
 //
-// Rows (inner = 1): a warp takes 512 elements (256 where the state is a pair), four neighbours a lane and round, with a
-// scan by shuffles; a block takes tiles of eight such segments. Columns (inner > 1, and rows of up to 16 elements): a
-// thread goes down each. Where there are too few rows or columns to fill a GPU, they are cut into tiles of fixed
-// length: what tiles combine to, its running combinations, then each tile on its own: three launches. Which way is by
-// shape alone, so the order of combining is fixed.
+// Rows (inner = 1): a warp takes 512 elements (256 where the state is a pair, 128 of two), four neighbours a lane and
+// round, with a scan by shuffles; a block takes tiles of eight such segments. Columns (inner > 1, and rows of up to 16
+// elements): a thread goes down each. Where there are too few rows or columns to fill a GPU, they are cut into tiles of
+// fixed length: what tiles combine to, its running combinations, then each tile on its own: three launches. Which way
+// is by shape alone, so the order of combining is fixed.
 #pragma once
 
 #include "ergo/kernels/common/view.cuh"
@@ -22,7 +23,12 @@ inline constexpr int kScanBlock = 256;
 inline constexpr int kScanRound = 4;  // neighbours a lane
 inline constexpr std::int64_t kScanColumnTile = 256;
 template <class M>
-inline constexpr int kScanItems = sizeof(typename M::State) > 8 ? 8 : 16;  // a lane
+inline constexpr int kScanItems = sizeof(typename M::State) > 16  ? 4  // a lane
+                                  : sizeof(typename M::State) > 8 ? 8
+                                                                  : 16;
+// Blocks a multiprocessor must have room for: two, or ptxas spills wide states to have three; none said for others.
+template <class M>
+inline constexpr int kScanBlocks = sizeof(typename M::State) > 16 ? 2 : 0;
 template <class M>
 inline constexpr int kScanSegment = 32 * kScanItems<M>;  // of a warp
 template <class M>
@@ -41,23 +47,25 @@ template <class T>
 __device__ __forceinline__ void load_scan(const View<const T, 2>& x, const T* row, std::int64_t k, bool reverse,
                                           bool packs, Compute<T> (&v)[kScanRound]) {
   const std::int64_t n = x.shape[1];
-  if (packs && k + kScanRound <= n) {
-    constexpr int W = kPackOf<T> < kScanRound ? kPackOf<T> : kScanRound;
-    const T* from = row + (reverse ? n - kScanRound - k : k);
+  constexpr int W = kPackOf<T> < kScanRound ? kPackOf<T> : kScanRound;  // 0 of wide states
+  if constexpr (W > 0) {
+    if (packs && k + kScanRound <= n) {
+      const T* from = row + (reverse ? n - kScanRound - k : k);
 #pragma unroll
-    for (int e = 0; e < kScanRound; e += W) {
-      const auto pack = load_pack<W>(from + e);
+      for (int e = 0; e < kScanRound; e += W) {
+        const auto pack = load_pack<W>(from + e);
 #pragma unroll
-      for (int w = 0; w < W; ++w) v[e + w] = widen(pack[w]);
+        for (int w = 0; w < W; ++w) v[e + w] = widen(pack[w]);
+      }
+      if (reverse) {
+        const Compute<T> a = v[0], b = v[1];
+        v[0] = v[3];
+        v[1] = v[2];
+        v[2] = b;
+        v[3] = a;
+      }
+      return;
     }
-    if (reverse) {
-      const Compute<T> a = v[0], b = v[1];
-      v[0] = v[3];
-      v[1] = v[2];
-      v[2] = b;
-      v[3] = a;
-    }
-    return;
   }
 #pragma unroll
   for (int e = 0; e < kScanRound; ++e) {
@@ -66,12 +74,35 @@ __device__ __forceinline__ void load_scan(const View<const T, 2>& x, const T* ro
   }
 }
 
-// Inputs of a scan: x, and a second of the same shape and strides if M takes two.
+// Inputs of a scan: x, and a second of the same shape and strides if M takes two; what results are scaled by lies as y.
 template <class M, int Rank>
 struct ScanInputs {
   View<const typename M::In, Rank> x;
   const typename M::In* second;
 };
+template <class M, int Rank>
+requires scan_scales<M>
+struct ScanInputs<M, Rank> {
+  View<const typename M::In, Rank> x;
+  const typename M::In* second;
+  const Scaled* scale;
+};
+template <class M, int Rank>
+ScanInputs<M, Rank> scan_inputs(const View<const typename M::In, Rank>& x, const typename M::In* second,
+                                [[maybe_unused]] const Scaled* scale) {
+  if constexpr (scan_scales<M>)
+    return {x, second, scale};
+  else
+    return {x, second};
+}
+template <class M, int Rank>
+__device__ __forceinline__ Scaled scale_at([[maybe_unused]] const ScanInputs<M, Rank>& in,
+                                           [[maybe_unused]] std::int64_t at) {
+  if constexpr (scan_scales<M>)
+    return in.scale[at];
+  else
+    return {};
+}
 // The elements k, ..., k + 3 of each input; `row` is where the row begins in x.
 template <class M>
 __device__ __forceinline__ void load_elements(const ScanInputs<M, 2>& in, std::int64_t row, std::int64_t k,
@@ -93,17 +124,19 @@ __device__ __forceinline__ ScanElement<M> element_of(const C (&e)[M::kInputs][kS
 template <class Out>
 __device__ __forceinline__ void store_scan(Out* row, std::int64_t n, std::int64_t k, bool reverse, bool packs,
                                            const Compute<Out> (&v)[kScanRound]) {
-  if (packs && k + kScanRound <= n) {
-    constexpr int W = kPackOf<Out> < kScanRound ? kPackOf<Out> : kScanRound;
-    Out* to = row + (reverse ? n - kScanRound - k : k);
+  constexpr int W = kPackOf<Out> < kScanRound ? kPackOf<Out> : kScanRound;  // 0 of wide states
+  if constexpr (W > 0) {
+    if (packs && k + kScanRound <= n) {
+      Out* to = row + (reverse ? n - kScanRound - k : k);
 #pragma unroll
-    for (int e = 0; e < kScanRound; e += W) {
-      Pack<Out, W> pack;
+      for (int e = 0; e < kScanRound; e += W) {
+        Pack<Out, W> pack;
 #pragma unroll
-      for (int w = 0; w < W; ++w) pack[w] = narrow<Out>(reverse ? v[kScanRound - 1 - (e + w)] : v[e + w]);
-      store_pack(to + e, pack);
+        for (int w = 0; w < W; ++w) pack[w] = narrow<Out>(reverse ? v[kScanRound - 1 - (e + w)] : v[e + w]);
+        store_pack(to + e, pack);
+      }
+      return;
     }
-    return;
   }
 #pragma unroll
   for (int e = 0; e < kScanRound; ++e)
@@ -112,7 +145,7 @@ __device__ __forceinline__ void store_scan(Out* row, std::int64_t n, std::int64_
 
 // x, y: (rows, n). WarpRows: a warp a row of at most kScanSegment elements; else a block a row, or a tile of it.
 template <bool WarpRows, class M>
-__global__ void __launch_bounds__(kScanBlock)
+__global__ void __launch_bounds__(kScanBlock, kScanBlocks<M>)
     scan_rows_kernel(ScanInputs<M, 2> in, typename M::Out* y, ScanOptions options, ScanParts<typename M::State> parts,
                      bool packs) {
   using C = typename M::State;
@@ -184,7 +217,10 @@ __global__ void __launch_bounds__(kScanBlock)
         if constexpr (M::kReads) element = element_of<M>(e, i);
         const auto own_before = [&] { return i > 0 ? M::combine(start, v[r][i > 0 ? i - 1 : 0]) : start; };
         const auto own_after = [&] { return M::combine(start, v[r][i]); };
-        out[i] = result_of<M>(own_before, own_after, element, options);
+        const auto scale = [&] {
+          return k + i < n ? scale_at(in, row * n + (options.reverse ? n - 1 - (k + i) : k + i)) : Scaled{};
+        };
+        out[i] = result_of<M>(own_before, own_after, element, options, scale);
       }
       store_scan(y + row * n, n, k, options.reverse, packs, out);
     }
@@ -218,7 +254,8 @@ __global__ void __launch_bounds__(kScanBlock)
   const auto take = [&](const ScanElement<M>& element, std::int64_t at) {
     const C next = M::combine(sum, M::lift(element, start + step * at));
     if (!parts.sums)
-      to[at * to_step] = narrow<Out>(result_of<M>([&] { return sum; }, [&] { return next; }, element, options));
+      to[at * to_step] = narrow<Out>(result_of<M>([&] { return sum; }, [&] { return next; }, element, options,
+                                                  [&] { return scale_at(in, to + at * to_step - y.data); }));
     sum = next;
   };
   const auto load = [&](std::int64_t at) {
@@ -288,11 +325,13 @@ std::size_t scan_workspace(const View<const typename M::In, 3>& x) {
   const auto plan = detail::ScanPlan::of<M>(x.shape);
   return plan.cut() ? std::size_t(x.shape[0] * plan.tiles * x.shape[2]) * sizeof(typename M::State) : 0;
 }
-// One launch, or three where rows or columns are cut. `second`, of x's shape and strides, for an M of two inputs.
+// One launch, or three where rows or columns are cut. `second`, of x's shape and strides, for an M of two inputs;
+// `scale`, row-major as y, for one that scales.
 // `workspace` is aligned to 16 bytes, and may be null where it is empty.
 template <class M>
 void launch_scan(Stream& stream, const char* name, const View<const typename M::In, 3>& x, const typename M::In* second,
-                 typename M::Out* y, std::byte* workspace, ScanOptions options = {}) {
+                 typename M::Out* y, std::byte* workspace, ScanOptions options = {},
+                 const detail::Scaled* scale = nullptr) {
   using namespace detail;
   using C = typename M::State;
   using Out = typename M::Out;
@@ -303,7 +342,7 @@ void launch_scan(Stream& stream, const char* name, const View<const typename M::
   C* sums = plan.cut() ? reinterpret_cast<C*>(workspace) : nullptr;
   const ScanOptions exclusive{false, true};
   if (plan.columns) {
-    ScanInputs<M, 3> from{x, second};
+    ScanInputs<M, 3> from = scan_inputs<M, 3>(x, second, scale);
     View<Out, 3> to = row_major(y, {outer, n, inner});
     if (inner == 1) {  // short rows: neighbouring threads take neighbouring rows
       from.x = {x.data, {1, n, outer}, {0, x.stride[1], x.stride[0]}};
@@ -316,7 +355,7 @@ void launch_scan(Stream& stream, const char* name, const View<const typename M::
     }
     launch_scan_columns<M>(stream, name, from, to, options, {nullptr, sums, plan.tiles});
   } else {
-    const ScanInputs<M, 2> from{{x.data, {outer, n}, {x.stride[0], x.stride[1]}}, second};
+    const auto from = scan_inputs<M, 2>({x.data, {outer, n}, {x.stride[0], x.stride[1]}}, second, scale);
     if (sums) {
       launch_scan_rows<M>(stream, name, from, y, options, {sums, nullptr, plan.tiles});
       launch_scan_rows<Tiles>(stream, name, {row_major(static_cast<const C*>(sums), {outer, plan.tiles}), nullptr},
@@ -335,6 +374,28 @@ template <class T>
 void launch_cumsum(Stream& stream, const char* name, const View<const T, 3>& x, ScanResult<T>* y, std::byte* workspace,
                    ScanOptions options = {}) {
   launch_scan<SumScan<T>>(stream, name, x, nullptr, y, workspace, options);
+}
+
+// Bytes of device memory that launch_product_cotangent needs.
+template <class T>
+std::size_t product_cotangent_workspace(const View<const T, 3>& x) {
+  using Back = ScaledRecurrenceScan<T, Recurrence::late>;
+  const std::size_t forth = scan_workspace<ScaledProductScan<T>>(x), back = scan_workspace<Back>(x);
+  return std::size_t(x.numel()) * sizeof(detail::Scaled) + (forth < back ? back : forth);
+}
+// What a cotangent g of running products by `options` is to x: y[k] = (x[0] ... x[k - 1]) (g[k] + x[k + 1] (g[k + 1] +
+// ...)), the brackets by a scan backwards, whose results are scaled by the products. x, g row-major; two scans.
+template <class T>
+void launch_product_cotangent(Stream& stream, const char* name, const View<const T, 3>& x, const T* g, T* y,
+                              std::byte* workspace, ScanOptions options) {
+  auto* const products = reinterpret_cast<detail::Scaled*>(workspace);
+  std::byte* const rest = workspace + std::size_t(x.numel()) * sizeof(detail::Scaled);
+  const ScanOptions back{!options.reverse, false};
+  launch_scan<ScaledProductScan<T>>(stream, name, x, nullptr, products, rest, {options.reverse, true});
+  if (options.exclusive)
+    launch_scan<ScaledRecurrenceScan<T, Recurrence::exclusive>>(stream, name, x, g, y, rest, back, products);
+  else
+    launch_scan<ScaledRecurrenceScan<T, Recurrence::late>>(stream, name, x, g, y, rest, back, products);
 }
 
 }  // namespace ergo::inline ERGO_BUILD::cuda

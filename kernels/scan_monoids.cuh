@@ -4,6 +4,7 @@
 //   result(state, e)            what is written, from the state up to the element, or before it if `exclusive`;
 //   result(before, after, e)    or from both, if M::kBoth
 //   kReads                      whether the result needs the element again
+//   kScales                     if there: whether the result takes an element of ScanInputs::scale too
 #pragma once
 
 #include "ergo/kernels/common/pack.cuh"
@@ -40,19 +41,27 @@ __device__ __forceinline__ C shuffled_up(const C& a, unsigned offset) {
   if constexpr (std::is_arithmetic_v<C>)
     return __shfl_up_sync(kFullMask, a, offset);
   else
-    return {__shfl_up_sync(kFullMask, a.first, offset), __shfl_up_sync(kFullMask, a.second, offset)};
+    return {shuffled_up(a.first, offset), shuffled_up(a.second, offset)};
 }
 template <class C>
 __device__ __forceinline__ C shuffled_from(const C& a, int lane) {
   if constexpr (std::is_arithmetic_v<C>)
     return __shfl_sync(kFullMask, a, lane);
   else
-    return {__shfl_sync(kFullMask, a.first, lane), __shfl_sync(kFullMask, a.second, lane)};
+    return {shuffled_from(a.first, lane), shuffled_from(a.second, lane)};
 }
-template <class M, class Before, class After>
+template <class M>
+inline constexpr bool scan_scales = requires {
+  M::kScales;
+};
+// `scale` gives the element of the further array, if M has one.
+template <class M, class Before, class After, class Scale>
 __device__ __forceinline__ Compute<typename M::Out> result_of(const Before& before, const After& after,
-                                                              const ScanElement<M>& e, ScanOptions options) {
-  if constexpr (M::kBoth)
+                                                              const ScanElement<M>& e, ScanOptions options,
+                                                              [[maybe_unused]] const Scale& scale) {
+  if constexpr (scan_scales<M>)
+    return M::result(before(), after(), e, scale());
+  else if constexpr (M::kBoth)
     return M::result(before(), after(), e);
   else
     return M::result(options.exclusive ? before() : after(), e);
@@ -61,27 +70,66 @@ template <class C>
 __device__ __forceinline__ C scan_infinity() {
   return C(__builtin_huge_val());
 }
-__device__ __forceinline__ float exact_exp(float x) { return ::expf(x); }
-__device__ __forceinline__ double exact_exp(double x) { return ::exp(x); }
-__device__ __forceinline__ float exact_log(float x) { return ::logf(x); }
-__device__ __forceinline__ double exact_log(double x) { return ::log(x); }
+// Numbers of any exponent: first in [1, 2) or (-2, -1], times 2 to the second, so that products and sums of them
+// neither overflow nor vanish on the way. Zeros, infinities and NaN are `first`.
+using Scaled = ScanPair<double, std::int64_t>;
+__device__ __forceinline__ bool is_plain(double x) { return x == 0 || x - x != 0; }
+__device__ __forceinline__ double power_of_2(std::int64_t e) {  // e in [-1022, 1023]
+  return __longlong_as_double((e + 1023) << 52);
+}
+__device__ __forceinline__ Scaled scaled(double x) {
+  if (is_plain(x)) return {x, 0};
+  const bool tiny = x < 0x1p-1022 && x > -0x1p-1022;
+  const std::int64_t bits = __double_as_longlong(tiny ? x * 0x1p54 : x);
+  return {__longlong_as_double((bits & ~(std::int64_t{2047} << 52)) | std::int64_t{1023} << 52),
+          (bits >> 52 & 2047) - (tiny ? 1077 : 1023)};
+}
+// Rounded once.
+__device__ __forceinline__ double unscaled(const Scaled& a) {
+  if (is_plain(a.first)) return a.first;
+  if (a.second > 1023) return a.first * 0x1p1023 * 2;
+  if (a.second >= -1022) return a.first * power_of_2(a.second);
+  return a.first * 0x1p-1022 * power_of_2(a.second < -1100 ? -78 : a.second + 1022);
+}
+__device__ __forceinline__ Scaled times(const Scaled& a, const Scaled& b) {
+  const double m = a.first * b.first;  // of magnitude below 4
+  const bool up = (m >= 2 || m <= -2) && m - m == 0;
+  return {up ? m * 0.5 : m, a.second + b.second + (up ? 1 : 0)};
+}
+__device__ __forceinline__ Scaled plus(const Scaled& a, const Scaled& b) {
+  if (a.first == 0) return b;
+  if (b.first == 0) return a;
+  if (is_plain(a.first) || is_plain(b.first)) return {a.first + b.first, 0};
+  const bool less = a.second < b.second;
+  const Scaled high = less ? b : a, low = less ? a : b;
+  const std::int64_t apart = high.second - low.second;
+  if (apart > 200) return high;
+  const Scaled sum = scaled(high.first + low.first * power_of_2(-apart));
+  return {sum.first, sum.second + high.second};
+}
 
-// Sums and products: floats in double, integers in int64, which wraps.
-template <class T>
+// Sums and products: floats in double, or `Wide`, integers in int64, which wraps.
+template <class T, class Wide = double>
 struct ArithmeticScan {
   using In = T;
   using Out = ScanResult<T>;
-  using State = std::conditional_t<std::is_integral_v<T>, std::int64_t, double>;
+  using State = std::conditional_t<std::is_integral_v<T>, std::int64_t, Wide>;
   using Ring = std::conditional_t<std::is_integral_v<T>, std::uint64_t, double>;
   static constexpr int kInputs = 1;
   static constexpr bool kReads = false, kBoth = false;
   template <class E>
   static __device__ __forceinline__ State lift(const E& e, std::int64_t) {
-    return State(e.of[0]);
+    if constexpr (std::is_arithmetic_v<State>)
+      return State(e.of[0]);
+    else
+      return scaled(double(e.of[0]));
   }
   template <class E>
-  static __device__ __forceinline__ Compute<Out> result(State s, const E&) {
-    return Compute<Out>(s);
+  static __device__ __forceinline__ Compute<Out> result(const State& s, const E&) {
+    if constexpr (std::is_arithmetic_v<State>)
+      return Compute<Out>(s);
+    else
+      return Compute<Out>(unscaled(s));
   }
 };
 
@@ -93,11 +141,83 @@ struct SumScan : detail::ArithmeticScan<T> {
   static __device__ __forceinline__ State identity() { return State(0); }
   static __device__ __forceinline__ State combine(State a, State b) { return State(Ring(a) + Ring(b)); }
 };
+// Floats as Scaled numbers, rounded once: where the product is one it comes out, whatever those of parts are.
 template <class T>
-struct ProductScan : detail::ArithmeticScan<T> {
-  using typename detail::ArithmeticScan<T>::State, typename detail::ArithmeticScan<T>::Ring;
-  static __device__ __forceinline__ State identity() { return State(1); }
-  static __device__ __forceinline__ State combine(State a, State b) { return State(Ring(a) * Ring(b)); }
+struct ProductScan : detail::ArithmeticScan<T, detail::Scaled> {
+  using Arithmetic = detail::ArithmeticScan<T, detail::Scaled>;
+  using typename Arithmetic::State, typename Arithmetic::Ring;
+  static __device__ __forceinline__ State identity() {
+    if constexpr (std::is_integral_v<T>)
+      return 1;
+    else
+      return {1.0, 0};
+  }
+  static __device__ __forceinline__ State combine(const State& a, const State& b) {
+    if constexpr (std::is_integral_v<T>)
+      return State(Ring(a) * Ring(b));
+    else
+      return detail::times(a, b);
+  }
+};
+// The same, not rounded.
+template <class T>
+struct ScaledProductScan : ProductScan<T> {
+  using Out = detail::Scaled;
+  template <class E>
+  static __device__ __forceinline__ Out result(const Out& s, const E&) {
+    return s;
+  }
+};
+// The slope of the product of the first input along the second: the state is both, of products of dual numbers.
+template <class T>
+struct ProductSlopeScan {
+  using In = T;
+  using Out = T;
+  using State = ScanPair<detail::Scaled, detail::Scaled>;
+  static constexpr int kInputs = 2;
+  static constexpr bool kReads = false, kBoth = false;
+  static __device__ __forceinline__ State identity() { return {{1.0, 0}, {0.0, 0}}; }
+  static __device__ __forceinline__ State combine(const State& a, const State& b) {
+    using namespace detail;
+    return {times(a.first, b.first), plus(times(a.second, b.first), times(a.first, b.second))};
+  }
+  template <class E>
+  static __device__ __forceinline__ State lift(const E& e, std::int64_t) {
+    return {detail::scaled(double(e.of[0])), detail::scaled(double(e.of[1]))};
+  }
+  template <class E>
+  static __device__ __forceinline__ Compute<T> result(const State& s, const E&) {
+    return Compute<T>(detail::unscaled(s.second));
+  }
+};
+// RecurrenceScan below of Scaled numbers, each result times the number at its place of a further array, as kScales says
+// (ScanInputs::scale): with the products before each, the cotangent of running products.
+template <class T, Recurrence Form>
+struct ScaledRecurrenceScan {
+  using In = T;
+  using Out = T;
+  using State = ScanPair<detail::Scaled, detail::Scaled>;
+  static constexpr int kInputs = 2;
+  static constexpr bool kReads = Form == Recurrence::late, kBoth = true, kScales = true;
+  static __device__ __forceinline__ State identity() { return {{1.0, 0}, {0.0, 0}}; }
+  static __device__ __forceinline__ State combine(const State& a, const State& b) {
+    using namespace detail;
+    // The product of many may be infinite before anything was there to be multiplied.
+    const bool none = a.second.first == 0 && b.first.first == b.first.first;
+    return {times(a.first, b.first), none ? b.second : plus(times(a.second, b.first), b.second)};
+  }
+  template <class E>
+  static __device__ __forceinline__ State lift(const E& e, std::int64_t) {
+    const detail::Scaled a = detail::scaled(double(e.of[0])), b = detail::scaled(double(e.of[1]));
+    return {a, Form == Recurrence::late ? detail::times(a, b) : b};
+  }
+  template <class E>
+  static __device__ __forceinline__ Compute<T> result(const State& before, const State&, const E& e,
+                                                      const detail::Scaled& scale) {
+    detail::Scaled h = before.second;
+    if constexpr (Form == Recurrence::late) h = detail::plus(h, detail::scaled(double(e.of[1])));
+    return Compute<T>(detail::unscaled(detail::times(h, scale)));
+  }
 };
 
 // The largest, or the smallest, so far: NaN wins, of equals the first.
@@ -150,7 +270,8 @@ struct ArgExtremumScan {
   }
 };
 
-// log(exp(x[0]) + ... + exp(x[k])) as the largest x so far and the sum of exp(x - it), infinities as their number.
+// log(exp(x[0]) + ... + exp(x[k])) as the largest x so far and the sum of exp(x - it), infinities as their number. In
+// double: each of a rising row scales what came before, and as floats a million scales near 1 would be off by per cent.
 template <class T, LogSumExp What>
 struct LogSumExpScan {
   using In = T;
@@ -160,7 +281,7 @@ struct LogSumExpScan {
   static constexpr int kInputs = 1;
   static constexpr bool kReads = What == LogSumExp::weight, kBoth = What != LogSumExp::value;
   static __device__ __forceinline__ double below(C low, C high) {  // exp(low - high), 1 if they are one infinity
-    return low == high ? 1.0 : double(detail::exact_exp(low - high));
+    return low == high ? 1.0 : ::exp(double(low) - double(high));
   }
   static __device__ __forceinline__ State identity() { return {-detail::scan_infinity<C>(), 0.0}; }
   static __device__ __forceinline__ State combine(const State& a, const State& b) {
@@ -173,7 +294,7 @@ struct LogSumExpScan {
   }
   template <class E>
   static __device__ __forceinline__ C result(const State& s, const E&) {
-    return s.first + detail::exact_log(C(s.second));
+    return C(double(s.first) + ::log(s.second));
   }
   template <class E>
   static __device__ __forceinline__ C result(const State& before, const State& after, const E& e) {

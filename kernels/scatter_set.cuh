@@ -1,9 +1,9 @@
 // Rows put at places given by indices, where nothing is summed:
-//   scatter          y (L, extent, inner)[l, i (L, m)[l, j], c] = rows (L, m, inner)[l, j, c], else x (L, extent,
-//   inner) take_winners     rows (L, m, inner)[l, j, c] = g (L, extent, inner)[l, i[l, j], c], 0 unless j is the last
-//   that names
-//                    its destination: the transpose
-//   scatter_extremum y[l, i[l, j], c] = the largest (smallest) of x and of all rows that go there
+//   scatter           y[l, i[l, j], c] = rows[l, j, c] of the last j that names the place, else x
+//   take_winners      rows[l, j, c] = g[l, i[l, j], c] if j is the last that names its place, else 0: the transpose
+//   scatter_extremum  y[l, i[l, j], c] = the largest (smallest) of x and of all rows that go there
+//
+// with x, y, g (L, extent, inner), rows (L, m, inner), i (L, m).
 // Views of any strides; an axis of x, rows, g or indices broadcasts by stride 0.
 //
 // Which row wins a destination is settled by a maximum of positions, an extremum by a maximum of keys: unsigned
@@ -147,6 +147,10 @@ __global__ void __launch_bounds__(Block) extremum_store_kernel(const ExtremumKey
 
 namespace detail {
 
+// A winner is 1 + its position, of 32 bits.
+inline void check_positions(std::int64_t m) {
+  if (m >= 0xffffffffLL) throw_error({"[scatter] on CUDA, rows are less than 2^32 - 1, not ", m});
+}
 template <class I>
 void scatter_winners(Stream& stream, const char* name, const View<const I, 2>& indices, std::int64_t extent,
                      std::uint32_t* winner, std::int64_t* fault) {
@@ -204,8 +208,7 @@ template <class T, class I>
 void launch_scatter_set(Stream& stream, View<const T, 3> x, View<const T, 3> rows, View<const I, 2> indices,
                         View<T, 3> y, void* workspace, std::int64_t* fault) {
   const std::int64_t extent = y.shape[1];
-  if (indices.shape[1] >= 0xffffffffLL)
-    throw_error({"[scatter] on CUDA, rows are less than 2^32 - 1, not ", indices.shape[1]});
+  detail::check_positions(indices.shape[1]);
   if (y.numel() == 0) return detail::check_indices(stream, "scatter", detail::with_inner_axis(indices), extent, fault);
   auto* const winner = static_cast<std::uint32_t*>(workspace);
   detail::scatter_winners(stream, "scatter", indices, extent, winner, fault);
@@ -216,11 +219,12 @@ void launch_scatter_set(Stream& stream, View<const T, 3> x, View<const T, 3> row
   else
     detail::scatter_set_units<int(sizeof(T))>(stream, x, rows, winner, stride, y);
 }
-// y (L, m, inner) from g (L, extent, inner).
+// y (L, m, inner) from g (L, extent, inner). Throws an Error if m is 2^32 - 1 or more.
 template <class T, class I>
 void launch_take_winners(Stream& stream, View<const T, 3> g, View<const I, 2> indices, View<T, 3> y, void* workspace,
                          std::int64_t* fault) {
   const std::int64_t extent = g.shape[1];
+  detail::check_positions(indices.shape[1]);
   if (y.numel() == 0) return detail::check_indices(stream, "scatter", detail::with_inner_axis(indices), extent, fault);
   auto* const winner = static_cast<std::uint32_t*>(workspace);
   detail::scatter_winners(stream, "scatter", indices, extent, winner, fault);

@@ -217,6 +217,142 @@ TEST_CASE_TEMPLATE("running products", T, std::int32_t, std::int64_t, float, dou
   }
 }
 
+// Factors of a walk: products of rows stay within exp(+-size), those of parts need not, and one of a few is 0.
+template <class T>
+std::vector<T> walk(const ReductionLayout& layout, double size, bool reverse, std::mt19937& random) {
+  std::vector<T> x(std::size_t(layout.size()));
+  std::uniform_real_distribution<double> u(-size, size);
+  const std::int64_t n = layout.shape[1];
+  for (std::int64_t o = 0; o < layout.shape[0]; ++o)
+    for (std::int64_t i = 0; i < layout.shape[2]; ++i) {
+      double here = 0;
+      for (std::int64_t p = 0; p < n; ++p) {
+        const double next = random() % 5 == 0 ? here : u(random);
+        x[std::size_t(layout.at(o, reverse ? n - 1 - p : p, i))] = T((random() % 3 ? 1 : -1) * std::exp(next - here));
+        here = next;
+      }
+    }
+  return x;
+}
+template <class T>
+auto relatively_near(double slack) {
+  return [slack](T given, long double wanted) {
+    const double error = double(std::abs(static_cast<long double>(given) - wanted));
+    return error <= slack * double(std::abs(wanted)) + (wanted == 0 ? 0 : 0x1p-1073 * (sizeof(T) == 4 ? 0x1p925 : 1));
+  };
+}
+TEST_CASE_TEMPLATE("products of parts that overflow and vanish", T, float, double) {
+  std::mt19937 random(std::random_device{}());
+  for (const auto& layout : few_layouts()) {
+    const ScanOptions options{bool(random() % 2), bool(random() % 2)};
+    auto x = walk<T>(layout, std::is_same_v<T, float> ? 40 : 330, options.reverse, random);
+    if (random() % 2 && !x.empty()) x[x.size() / 2] = 0;
+    check_scan<ProductScan<T>>(
+        layout, options, x, {}, 1.0L, [](long double s, T e, T, auto) { return s * static_cast<long double>(e); },
+        [&](long double s, long double t, T, T) { return options.exclusive ? s : t; },
+        relatively_near<T>(std::is_same_v<T, float> ? 6e-8 : double(layout.shape[1] + 2) * 0x1p-53));
+  }
+}
+TEST_CASE("infinities, NaN, zeros and denormals of products") {
+  const std::vector<double> x{2, INFINITY, -3, 1e-300, 1e300, 0, 4, 1e-320, 1e10, NAN, 0, 5e-324, 0x1.8p-70};
+  const std::int64_t n = std::int64_t(x.size());
+  for (std::int64_t first : {std::int64_t(0), std::int64_t(2), std::int64_t(6), n - 2}) {
+    std::vector<double> row(x.begin() + first, x.end());
+    row.resize(40, 1.0);  // in lanes of a warp
+    const DeviceArray<double> in(row), y{row.size()};
+    const auto view = row_major(static_cast<const double*>(in.data()), {1, 40, 1});
+    launch_scan<ProductScan<double>>(stream(), "scan", view, nullptr, y.data(), nullptr);
+    const auto given = y.host();
+    long double product = 1;
+    for (std::size_t k = 0; k < row.size(); ++k) {
+      product *= static_cast<long double>(row[k]);
+      const double wanted = double(product);
+      const bool same = std::isnan(wanted) ? std::isnan(given[k]) : given[k] == wanted;
+      CHECK((same || std::abs(given[k] - wanted) <= 1e-14 * std::abs(wanted) + 0x1p-1073));
+    }
+  }
+}
+TEST_CASE_TEMPLATE("slopes of running products", T, float, double) {
+  struct State {
+    long double product = 1, slope = 0;
+  };
+  std::mt19937 random(std::random_device{}());
+  const double size = std::is_same_v<T, float> ? 20 : 300;
+  for (const auto& layout : few_layouts()) {
+    const ScanOptions options{bool(random() % 2), bool(random() % 2)};
+    const auto x = walk<T>(layout, size, options.reverse, random);
+    std::vector<T> t(x.size());  // of x's sign and size: nothing cancels
+    for (std::size_t i = 0; i < x.size(); ++i) t[i] = x[i] * T(random() % 4);
+    check_scan<ProductSlopeScan<T>>(
+        layout, options, x, t, State{},
+        [](State s, T a, T b, auto) {
+          return State{s.product * static_cast<long double>(a),
+                       s.slope * static_cast<long double>(a) + s.product * static_cast<long double>(b)};
+        },
+        [&](State s, State u, T, T) { return options.exclusive ? s.slope : u.slope; },
+        relatively_near<T>((std::is_same_v<T, float> ? 2e-7 : 0) + double(layout.shape[1] + 2) * 0x1p-51));
+  }
+}
+TEST_CASE_TEMPLATE("cotangents of running products", T, float, double) {
+  std::mt19937 random(std::random_device{}());
+  const double size = std::is_same_v<T, float> ? 20 : 300;
+  for (const std::vector<std::int64_t>& shape : std::vector<std::vector<std::int64_t>>{{2, 1, 1},
+                                                                                       {2, 16, 1},
+                                                                                       {3, 17, 1},
+                                                                                       {2, 128, 1},
+                                                                                       {2, 129, 1},
+                                                                                       {2, 516, 1},
+                                                                                       {1, 5000, 1},
+                                                                                       {258, 1025, 1},
+                                                                                       {2, 1, 3},
+                                                                                       {2, 9, 3},
+                                                                                       {2, 257, 3},
+                                                                                       {3, 700, 2},
+                                                                                       {0, 4, 1}}) {
+    const ScanOptions options{bool(random() % 2), bool(random() % 2)};
+    const auto layout = test::dense_layout(shape[0], shape[1], shape[2]);
+    const std::int64_t n = shape[1], inner = shape[2];
+    CAPTURE(layout.text());
+    CAPTURE(options.reverse);
+    CAPTURE(options.exclusive);
+    auto x = walk<T>(layout, size, options.reverse, random);
+    std::vector<T> g(x.size());
+    for (auto& each : g) each = T(random() % 3 ? 0 : 1 + random() % 4);
+    // Signs of x would cancel: of products they are known, so g has them.
+    for (std::int64_t o = 0; o < shape[0]; ++o)
+      for (std::int64_t i = 0; i < inner; ++i) {
+        int sign = 1;
+        for (std::int64_t p = 0; p < n; ++p) {
+          const std::size_t at = std::size_t(layout.at(o, options.reverse ? n - 1 - p : p, i));
+          const int after = x[at] < 0 ? -sign : sign;
+          if ((options.exclusive ? sign : after) < 0) g[at] = -g[at];
+          sign = after;
+        }
+      }
+    const DeviceArray<T> in(x), given(g), y{x.size()};
+    const auto view = layout.view(static_cast<const T*>(in.data()));
+    const DeviceArray<std::byte> workspace(product_cotangent_workspace<T>(view));
+    launch_product_cotangent<T>(stream(), "cumprod", view, given.data(), y.data(), test::bytes_of(workspace), options);
+    const auto dx = y.host();
+    std::int64_t wrong = -1;
+    const auto near = relatively_near<T>((std::is_same_v<T, float> ? 2e-7 : 0) + double(n + 2) * 0x1p-51);
+    for (std::int64_t o = 0; o < shape[0]; ++o)
+      for (std::int64_t i = 0; i < inner; ++i) {
+        const auto at = [&](std::int64_t p) { return std::size_t(layout.at(o, options.reverse ? n - 1 - p : p, i)); };
+        std::vector<long double> before(std::size_t(n), 1.0L);
+        for (std::int64_t p = 1; p < n; ++p)
+          before[std::size_t(p)] = before[std::size_t(p - 1)] * static_cast<long double>(x[at(p - 1)]);
+        long double h = 0;
+        for (std::int64_t p = n; p-- > 0;) {
+          const long double own = static_cast<long double>(g[at(p)]), out = options.exclusive ? h : h + own;
+          if (!near(dx[at(p)], before[std::size_t(p)] * out) && wrong < 0) wrong = std::int64_t(at(p));
+          h = static_cast<long double>(x[at(p)]) * (options.exclusive ? h : out) + (options.exclusive ? own : 0);
+        }
+      }
+    CHECK(wrong == -1);
+  }
+}
+
 template <class T, bool Largest>
 void check_extrema(std::mt19937& random) {
   struct State {

@@ -10,6 +10,7 @@
 
 #include "ergo/kernels/scatter_set.cuh"
 #include "support/device_array.hpp"
+#include "support/message.hpp"
 #include "support/seed.hpp"
 
 namespace kernels_scatter_set_test {
@@ -190,6 +191,22 @@ TEST_CASE("a bad index is told and goes nowhere") {
                                                      other.data());
   CHECK(y.host() == std::vector<float>{1, 2, 7});
   CHECK(other.host()[0] == 1);
+}
+
+TEST_CASE("positions of 32 bits: more are an Error both ways") {
+  const DeviceArray<std::uint32_t> x(3);
+  const DeviceArray<std::int32_t> index(std::vector<std::int32_t>{0});
+  const DeviceArray<unsigned char> workspace(scatter_winners_workspace(1, 3, true));
+  const auto row = row_major(x.data(), {1, 3, 1});
+  const View<const std::int32_t, 2> at{index.data(), {1, 0xffffffffLL}, {0, 0}};
+  const View<std::uint32_t, 3> rows{x.data(), {1, 0xffffffffLL, 1}, {0, 0, 0}};
+  const std::string told = "[scatter] on CUDA, rows are less than 2^32 - 1, not 4294967295";
+  CHECK(message_of([&] {
+          launch_scatter_set<std::uint32_t, std::int32_t>(stream(), row, rows, at, row, workspace.data(), nullptr);
+        }) == told);
+  CHECK(message_of([&] {
+          launch_take_winners<std::uint32_t, std::int32_t>(stream(), row, at, rows, workspace.data(), nullptr);
+        }) == told);
 }
 
 }  // namespace kernels_scatter_set_test

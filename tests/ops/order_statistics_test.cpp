@@ -1,5 +1,6 @@
 // Corners of topk, median, quantile, searchsorted, scatters and of results whose shape the data say: ties, NaN, zeros
 // of both signs, ends, nothing; errors; vmap; all dtypes.
+// again: cuda
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -79,6 +80,19 @@ TEST_CASE("median and quantile: ends, NaN, infinities, numbers of NumPy 1.26") {
   CHECK(quantile(tensor<double>({kInfinity, kInfinity, 0}), 0.75).item() == kInfinity);
   CHECK(quantile(tensor<double>({-kInfinity, -kInfinity, 0}), 0.25).item() == -kInfinity);
   CHECK(median(tensor<double>({1, kInfinity})).item() == kInfinity);
+  CHECK(median(tensor<double>({-kInfinity, 1})).item() == -kInfinity);
+  CHECK(quantile(tensor<double>({-kInfinity, 1, 2}), 0.25).item() == -kInfinity);
+  CHECK(std::isnan(median(tensor<double>({-kInfinity, kInfinity})).item()));
+  CHECK(median(tensor<float>({-3e38f, 3e38f})).item() == 0);
+  CHECK(median(tensor<float>({3e38f, 3e38f, -3e38f, 3.2e38f})).item() == 3e38f);
+  CHECK(median(tensor<float>({3e38f, 3.2e38f})).item() == 3.1e38f);
+  CHECK(quantile(tensor<double>({-1.7e308, 1.7e308}), 0.75).item() == doctest::Approx(0.85e308).epsilon(1e-15));
+  CHECK(median(tensor<double>({5e-324, 1.5e-323})).item() == 1e-323);
+  for (const double q : {0.1, 0.3, 0.5, 0.7, 0.9}) CHECK(quantile(tensor<double>({0.1, 0.1}), q).item() == 0.1);
+  const auto far = grad([](const X& v) { return quantile(v, 0.25); })(tensor<double>({-1.7e308, 1.7e308}));
+  CHECK(far.to_vector() == Numbers{0.75, 0.25});
+  CHECK(jvp([](const X& v) { return median(v); })(tensor<double>({-1.7e308, 1.7e308}), tensor<double>({2, 4}))
+            .second.item() == 3);
   CHECK(median(tensor<float>({2, 1, 3, 4})).item() == 2.5f);
   CHECK(float(quantile(cast<bfloat16>(tensor<float>({0, 256})), 0.3).item()) == float(bfloat16(76.8f)));
   CHECK(median(zeros<double>({0, 3}), 1).shape() == Shape{0});
@@ -162,6 +176,46 @@ TEST_CASE("scatter: the last wins, others have no cotangent") {
   CHECK(message_of([&] {
           scatter(x, places({0, 3}), tensor<double>({1, 2}));
         }) == "[scatter] indices (2,), x (3,): index 3 at (1,) is not in [0, 3)");
+}
+
+TEST_CASE("scatter_max of many equals: its own value below forward mode too, shares of 16 bits counted in float") {
+  const auto check = [](auto zero, float value, std::int64_t n) {
+    using T = decltype(zero);
+    CAPTURE(dtype_of<T>);
+    CAPTURE(value);
+    const Tensor<T> x = full<T>({1}, convert<T>(value)), y = full<T>({n}, convert<T>(value));
+    const auto at = zeros<std::int32_t>({n});
+    const auto most = [&](const Tensor<T>& v) { return scatter_max(x, at, v); };
+    const auto least = [&](const Tensor<T>& v) { return scatter_min(v, at, y); };
+    const auto [up, slope] = jvp(most)(y, full<T>({n}, convert<T>(1.0f)));
+    CHECK(float(up.item()) == float(convert<T>(value)));
+    CHECK(float(slope.item()) == float(convert<T>(float(n) / float(n + 1))));
+    CHECK(float(jvp(least)(x, full<T>({1}, convert<T>(1.0f))).first.item()) == float(convert<T>(value)));
+    const auto g = grad([&](const Tensor<T>& v) { return sum(most(v)); })(y).to_vector();
+    CHECK(float(g[0]) == float(convert<T>(1 / float(n + 1))));
+    CHECK(float(g.back()) == float(g[0]));
+    const auto one = grad([&](const Tensor<T>& v) { return sum(least(v)); })(x);
+    CHECK(float(one.item()) == float(convert<T>(1 / float(n + 1))));
+  };
+  check(0.0f, 0.1f, 2);
+  check(0.0f, 1.4e-45f, 2);
+  check(0.0, 0.1f, 9);
+  check(half(), 3.0f, 70000);
+  check(half(), 0.1f, 2100);
+  check(bfloat16(), 0.1f, 300);
+  check(bfloat16(), -7.0f, 2);
+  // Infinities are equal, nothing equals a NaN, and zeros of both signs are equal.
+  const auto ends = tensor<double>({kInfinity, -kInfinity, kNan, -0.0});
+  const auto rows = tensor<double>({kInfinity, -kInfinity, 1, 0.0});
+  const auto [value, slope] = jvp([&](const X& v) {
+    return scatter_max(ends, places({0, 1, 2, 3}), v);
+  })(rows, ones<double>({4}));
+  const Numbers given = value.to_vector();
+  CHECK(given[0] == kInfinity);
+  CHECK(given[1] == -kInfinity);
+  CHECK(std::isnan(given[2]));
+  CHECK((given[3] == 0 && !std::signbit(given[3])));
+  CHECK(slope.to_vector() == Numbers{0.5, 0.5, 0, 0.5});
 }
 
 TEST_CASE("scatter_max and scatter_min: NaN wins, +0 is above -0, shares at ties") {

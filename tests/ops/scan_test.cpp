@@ -1,7 +1,9 @@
 // Corners of cumprod, cummax, cummin, cumlogsumexp and associative_scan that no row drives: zeros, infinities, NaN,
-// ties, integers, 16 bits, what stands first of an exclusive scan, long rows, errors. again: cuda
+// ties, integers, 16 bits, what stands first of an exclusive scan, long rows, errors.
+// again: cuda
 #include <algorithm>
 #include <cmath>
+#include <random>
 
 #include <doctest/doctest.h>
 
@@ -13,6 +15,7 @@
 #include "ergo/ops/reduction.hpp"
 #include "ergo/ops/selection.hpp"
 #include "support/message.hpp"
+#include "support/seed.hpp"
 
 namespace ops_scan_test {
 
@@ -62,6 +65,151 @@ TEST_CASE("products with zeros: exact at every order") {
   CHECK(grad(third)(of<double>({0, 0, 0})).to_vector() == Doubles{2, 2, 2});
   const auto all = [](const auto& x) { return sum(cumprod(x, 0, {.reverse = true})); };
   CHECK(grad(all)(of<double>({2, 0, 0})).to_vector() == Doubles{0, 0, 1});
+}
+// Factors of a walk whose products stay within exp(+-size), while those of parts of a row may be of twice that
+// exponent; one of five is that of the element before, and signs are mixed.
+template <class T>
+void check_walk(const Shape& shape, int axis, double size, ScanOptions options, std::mt19937_64& random) {
+  CAPTURE(shape);
+  CAPTURE(axis);
+  CAPTURE(options.reverse);
+  CAPTURE(options.exclusive);
+  std::uniform_real_distribution<double> u(-size, size);
+  const std::int64_t n = shape[axis], inner = shape.last(shape.rank() - 1 - axis).numel(),
+                     outer = shape.first(axis).numel();
+  std::vector<T> v(std::size_t(shape.numel()));
+  const auto at = [&](std::int64_t o, std::int64_t k, std::int64_t i) {
+    return std::size_t((o * n + (options.reverse ? n - 1 - k : k)) * inner + i);
+  };
+  for (std::int64_t o = 0; o < outer; ++o)
+    for (std::int64_t i = 0; i < inner; ++i) {
+      double here = 0;
+      for (std::int64_t k = 0; k < n; ++k) {
+        const double next = random() % 5 == 0 ? here : u(random);
+        v[at(o, k, i)] = T((random() % 3 == 0 ? -1 : 1) * std::exp(next - here));
+        here = next;
+      }
+    }
+  const auto y = cumprod(of<T>(v, shape), axis, options).to_vector();
+  double worst = 0;
+  for (std::int64_t o = 0; o < outer; ++o)
+    for (std::int64_t i = 0; i < inner; ++i) {
+      long double product = 1;
+      for (std::int64_t k = 0; k < n; ++k) {
+        const long double before = product;
+        product *= static_cast<long double>(v[at(o, k, i)]);
+        const long double wanted = options.exclusive ? before : product;
+        const double error = double(std::abs(static_cast<long double>(y[at(o, k, i)]) / wanted - 1));
+        worst = error <= worst ? worst : error;  // a NaN stays
+      }
+    }
+  CHECK(worst <= (std::is_same_v<T, float> ? 0x1.001p-24 : 0) + double(n + 1) * 0x1p-53);
+}
+TEST_CASE("products of parts of a row may overflow and vanish where those of the row do not") {
+  CHECK(cumprod(of<double>({1e300, 1e-200, 1e-200, 1})).to_vector()[2] == doctest::Approx(1e-100).epsilon(1e-14));
+  CHECK(cumprod(of<double>({1e300, 1e-200, 1e-200, 1})).to_vector()[3] == doctest::Approx(1e-100).epsilon(1e-14));
+  CHECK(cumprod(of<double>({0, 1e200, 1e200, 1})).to_vector() == Doubles{0, 0, 0, 0});
+  CHECK(cumprod(of<double>({1e-200, 1e-200, 1e300, 2})).to_vector()[2] == doctest::Approx(1e-100).epsilon(1e-14));
+  const auto y = cumprod(of<double>({1e200, -1e200, 1e-200, 1e-320, 0, 3, -inf, 1})).to_vector();
+  CHECK(y[1] == -inf);
+  CHECK(y[2] == doctest::Approx(-1e200).epsilon(1e-14));
+  CHECK(y[3] == doctest::Approx(-9.99988671826831e-121).epsilon(1e-14));
+  CHECK(y[4] == 0);
+  CHECK(y[5] == 0);
+  CHECK(std::isnan(y[6]));
+  CHECK(std::isnan(y[7]));
+  CHECK(cumprod(of<double>({2, inf, -3, 1e-300})).to_vector() == Doubles{2, inf, -inf, -inf});
+  CHECK(cumprod(of<double>({0x1p-1000, 0x1.8p-70, 0x1p-5})).to_vector() == Doubles{0x1p-1000, 0x1.8p-1070, 0x1p-1074});
+  std::mt19937_64 random(test_seed());
+  for (std::int64_t n : {1, 3, 4, 5, 16, 17, 63, 300, 5000, 40000}) {
+    const std::int64_t m = n > 1000 ? 1 : 7;
+    for (int o = 0; o < 4; ++o) {
+      const ScanOptions options{(o & 1) != 0, (o & 2) != 0};
+      check_walk<double>({m, n}, 1, 330, options, random);
+      check_walk<float>({m, n}, 1, 40, options, random);
+      check_walk<double>({2, n, m == 1 ? 3 : 19}, 1, 330, options, random);
+      check_walk<float>({n, m}, 0, 40, options, random);
+    }
+  }
+}
+TEST_CASE("slopes of products that vanish or overflow on the way") {
+  for (const std::int64_t m : {200, 2500}) {  // in float and in double
+    std::vector<float> v(std::size_t(2 * m), 0.5f);
+    for (std::int64_t i = m; i < 2 * m; ++i) v[std::size_t(i)] = 2;
+    const auto x = of<float>(v), t = full<float>({2 * m}, 1.0f);
+    const auto last = [](const auto& a) { return sum(slice(cumprod(a), 0, -1)); };
+    CHECK(cumprod(x).to_vector().back() == 1);
+    const auto g = grad(last)(x).to_vector();
+    std::int64_t wrong = 0;
+    for (std::int64_t i = 0; i < 2 * m; ++i) wrong += g[std::size_t(i)] != (i < m ? 2.0f : 0.5f);
+    CHECK(wrong == 0);
+    CHECK(jvp([](const auto& a) { return cumprod(a); })(x, t).second.to_vector().back() == float(2.5 * double(m)));
+    const auto back = [](const auto& a) {
+      return sum(slice(cumprod(a, 0, {.reverse = true, .exclusive = true}), 0, 0, 1)) * 3.0f;
+    };
+    const auto h = grad(back)(x).to_vector();
+    CHECK(h[0] == 0);
+    CHECK(h[1] == 12);
+    CHECK(h[std::size_t(2 * m - 1)] == 3);
+    if (m == 200) {  // a second order in double
+      const auto second = hvp(last)(x, t).to_vector();
+      CHECK(second[0] == doctest::Approx(2 * (2.5 * double(m) - 2)).epsilon(1e-6));
+      CHECK(second[300] == doctest::Approx(0.5 * (2.5 * double(m) - 0.5)).epsilon(1e-6));
+    }
+  }
+  const auto first = [](const auto& a) { return sum(slice(cumprod(a), 0, 0, 1)); };
+  CHECK(grad(first)(of<float>({1e30f, 1e30f, 1})).to_vector() == Floats{1, 0, 0});
+  CHECK(grad(first)(of<double>({1e300, 1e300, 1})).to_vector() == Doubles{1, 0, 0});
+  const auto sums = grad([](const auto& a) { return sum(cumprod(a)); })(of<double>({1e-200, 1e-200, 1e300, 4}));
+  CHECK(sums.to_vector()[0] == doctest::Approx(1 + 5e100).epsilon(1e-14));
+  CHECK(sums.to_vector()[2] == 0);  // 5e-400
+  CHECK(sums.to_vector()[3] == doctest::Approx(1e-100).epsilon(1e-14));
+  const auto zero = grad([](const auto& a) { return sum(cumprod(a)); })(of<double>({1e200, 0, 1e-200, 1e-200}));
+  CHECK(zero.to_vector()[0] == 1);
+  CHECK(zero.to_vector()[1] == doctest::Approx(1e200).epsilon(1e-14));
+  CHECK(zero.to_vector()[2] == 0);
+  // A long row in chunks: 1 / x[k] for each.
+  const std::int64_t n = 40000;
+  std::mt19937_64 random(test_seed());
+  std::vector<double> v;
+  for (std::int64_t i = 0; i < n; ++i) v.push_back(i < n / 2 ? 0.25 + double(random() % 512) / 1024 : 0);
+  for (std::int64_t i = 0; i < n / 2; ++i) v[std::size_t(n / 2 + i)] = 1 / v[std::size_t(i)];
+  const auto g = grad([](const auto& a) { return sum(slice(cumprod(a), 0, -1)); })(of<double>(v)).to_vector();
+  double worst = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double error = std::abs(g[std::size_t(i)] * v[std::size_t(i)] - 1);
+    worst = error <= worst ? worst : error;
+  }
+  CHECK(worst < 1e-11);
+  const auto j = jvp([](const auto& a) { return cumprod(a); })(of<double>(v), of<double>(v)).second.to_vector();
+  CHECK(j.back() == doctest::Approx(double(n)).epsilon(1e-11));
+}
+TEST_CASE("the log-sum-exp of long rows of float: 1e-6, of shares too") {
+  const std::int64_t n = 1 << 20;
+  const auto share = grad([](const auto& x) { return sum(slice(cumlogsumexp(x), 0, -1)); });
+  std::mt19937_64 random(test_seed());
+  for (const bool ramp : {false, true}) {
+    std::vector<float> v;
+    for (std::int64_t i = 0; i < n; ++i)
+      v.push_back(ramp ? 1e-5f * float(i) : float(std::int64_t(random() % 4000)) / 1000 - 2);
+    long double all = 0;
+    double worst = 0;
+    const auto y = cumlogsumexp(of<float>(v)).to_vector();
+    for (std::int64_t i = 0; i < n; ++i) {
+      all += std::exp(static_cast<long double>(v[std::size_t(i)]));
+      const double error = std::abs(double(std::log(all)) - double(y[std::size_t(i)])) / (1 + double(std::log(all)));
+      worst = error <= worst ? worst : error;
+    }
+    CHECK(worst < 1e-6);
+    const auto g = share(of<float>(v)).to_vector();
+    worst = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double wanted = double(std::exp(static_cast<long double>(v[std::size_t(i)])) / all),
+                   error = std::abs(double(g[std::size_t(i)]) / wanted - 1);
+      worst = error <= worst ? worst : error;
+    }
+    CHECK(worst < 1e-6);
+  }
 }
 TEST_CASE("the log-sum-exp of infinities") {
   const auto f = [](const auto& x) { return sum(cumlogsumexp(x)); };
@@ -169,7 +317,16 @@ TEST_CASE("associative scans of any length, axis and function") {
       }
     }
   }
+  const auto many = from_span<double>(Doubles{1, 2, 3, 4, 5, 6}, {1, 1, 1, 1, 2, 1, 1, 3});  // no axis to spare
+  for (int axis : {-1, 4, 0})
+    CHECK(associative_scan([](const auto& a, const auto& b) { return a + b; }, many, axis).to_vector() ==
+          cumsum(many, axis).to_vector());
   using Pair = std::pair<Tensor<float>, Tensor<float>>;
+  using Counted = std::pair<Tensor<float>, Tensor<std::int32_t>>;
+  CHECK(message_of([] {
+          associative_scan([](const Counted& a, const Counted&) { return a; },
+                           Counted{zeros<float>({3}), zeros<std::int32_t>({3})});
+        }) == "[associative_scan] (3,): leaf 1 of the tree is not learned (cast<float>(x) first)");
   CHECK(message_of([] {
           associative_scan([](const Pair& a, const Pair&) { return a; }, Pair{zeros<float>({3}), zeros<float>({4})});
         }) == "[associative_scan] (4,): extent 4 where another leaf has 3");

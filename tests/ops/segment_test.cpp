@@ -1,5 +1,6 @@
 // Corners of segment_sum, segment_mean, segment_max, segment_min, bincount, histogram that no row drives: empty
-// segments, ties, NaN, integers, 16 bits, several axes of ids, errors. again: cuda
+// segments, ties, NaN, integers, 16 bits, several axes of ids, errors.
+// again: cuda
 #include <cmath>
 
 #include <doctest/doctest.h>
@@ -114,6 +115,10 @@ TEST_CASE("histograms: closed at the end, NaN and what lies outside not counted"
         std::vector<std::int32_t>{2, 2});
   CHECK(histogram<std::int64_t>(cast<bfloat16>(x), cast<bfloat16>(edges)).to_vector() ==
         std::vector<std::int64_t>{2, 0, 3});
+  CHECK(histogram(cast<half>(x), cast<half>(edges)).to_vector() == std::vector<std::int32_t>{2, 0, 3});
+  CHECK(message_of([&] {
+          histogram(cast<half>(x), cast<half>(of<float>({0, 2, 1})));
+        }) == "[histogram] edges (3,): they do not ascend from 1 to 2 (sort(edges) first)");
   CHECK(vmap([&](const auto& r) {
           return histogram(r, of<float>({0, 1, 2}));
         })(of<float>({0, 1, 2, 5, 0, 0}, {2, 3}))

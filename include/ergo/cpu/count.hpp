@@ -67,7 +67,7 @@ void check_edges(const Array& edges) {
   const T* p = reinterpret_cast<const T*>(from->data);
   const std::int64_t n = edges.shape[-1];
   for (std::int64_t i = 0; i + 1 < edges.numel(); ++i)
-    if (i % n + 1 < n && !(p[i] <= p[i + 1]))
+    if (i % n + 1 < n && !(convert<Compute<T>>(p[i]) <= convert<Compute<T>>(p[i + 1])))
       throw_error({"[histogram] edges ", edges.shape, ": they do not ascend from ", i % n, " to ", i % n + 1,
                    " (sort(edges) first)"});
 }

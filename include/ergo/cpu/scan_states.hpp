@@ -95,7 +95,8 @@ struct AddLogBody {
   }
 };
 // The largest element so far and the sum of exp(x - it), infinities as their number: one exponential an element, of the
-// distance to the largest before it.
+// distance to the largest before it. In double: each of a rising row scales what came before, and as floats a million
+// scales near 1 would be off by per cent.
 template <class T, LogSumExp What>
 struct LogSumExpOf {
   using In = T;
@@ -106,7 +107,7 @@ struct LogSumExpOf {
     T top = -T(__builtin_inf());
     double sum = 0;
   };
-  static double below(T low, T high) { return low == high ? 1.0 : double(__builtin_exp(double(low - high))); }
+  static double below(T low, T high) { return low == high ? 1.0 : __builtin_exp(double(low) - double(high)); }
   static State combine(const State& a, const State& b) {
     if (a.top < b.top || b.top != b.top) return {b.top, a.sum * below(a.top, b.top) + b.sum};
     return {a.top, a.sum + b.sum * below(b.top, a.top)};
@@ -119,29 +120,30 @@ struct LogSumExpOf {
 
  private:
   static void block(const T* x, T* y, std::int64_t n, std::int64_t step, ScanOptions options, State* state) {
-    alignas(64) T distance[kBlock], top[kBlock], sum[kBlock];
+    alignas(64) double distance[kBlock], top[kBlock], sum[kBlock];
     bool up[kBlock];
     State s = *state;
     const T first = s.top;
     for (std::int64_t i = 0; i < n; ++i) {
-      const T v = x[i * step], d = v < s.top ? v - s.top : s.top - v;
+      const T v = x[i * step];
+      const double from = double(v) - double(s.top), d = v < s.top ? from : -from;
       up[i] = s.top < v || v != v;
-      distance[i] = v == s.top ? T(0) : d;
+      distance[i] = v == s.top ? 0 : d;
       if (up[i]) s.top = v;
       top[i] = s.top;
     }
     const std::int64_t whole = (n + 15) / 16 * 16;
     for (std::int64_t i = n; i < whole; ++i) distance[i] = top[i] = 0, sum[i] = 1;
-    for_isa<ExpBody<T>>(distance, whole);
+    for_isa<ExpBody<double>>(distance, whole);
     for (std::int64_t i = 0; i < n; ++i) {
       const double before = s.sum, e = distance[i];
       s.sum = up[i] ? before * e + 1 : before + e;
       if constexpr (What == LogSumExp::weight)
-        sum[i] = top[i] == -T(__builtin_inf()) ? T(0) : T((up[i] ? 1 : e) / s.sum);
+        sum[i] = top[i] == -__builtin_inf() ? 0 : (up[i] ? 1 : e) / s.sum;
       else if constexpr (What == LogSumExp::decay)
-        sum[i] = T((up[i] ? e : 1) * before / s.sum);
+        sum[i] = (up[i] ? e : 1) * before / s.sum;
       else
-        sum[i] = T(options.exclusive ? before : s.sum);
+        sum[i] = options.exclusive ? before : s.sum;
     }
     *state = s;
     if (!y) return;
@@ -150,9 +152,9 @@ struct LogSumExpOf {
         for (std::int64_t i = n; i-- > 1;) top[i] = top[i - 1];
         top[0] = first;
       }
-      for_isa<AddLogBody<T>>(static_cast<const T*>(top), static_cast<T*>(sum), whole);
+      for_isa<AddLogBody<double>>(static_cast<const double*>(top), static_cast<double*>(sum), whole);
     }
-    for (std::int64_t i = 0; i < n; ++i) y[i * step] = sum[i];
+    for (std::int64_t i = 0; i < n; ++i) y[i * step] = T(sum[i]);
   }
 };
 
@@ -192,25 +194,13 @@ void state_run(const typename S::In* const* x, typename S::Out* y, std::int64_t 
   });
 }
 
-}  // namespace detail
-
-// Running states of kind S along an axis counted from the front; S::inputs arrays of one shape at depth 0 on the CPU.
+// Of arrays x[0] (and x[1]) of one shape, row-major, along an axis counted from the front.
 template <class S>
-Ref<Array> running(const Array* const* given, int axis, ScanOptions options) {
+void run_states(const typename S::In* const* x, typename S::Out* to, const Shape& shape, int axis,
+                ScanOptions options) {
   using In = typename S::In;
-  using Out = typename S::Out;
-  Ref<Array> from[S::inputs];
-  const In* x[S::inputs];
-  for (int i = 0; i < S::inputs; ++i) {
-    from[i] = ergo::detail::dense(*given[i]);
-    x[i] = reinterpret_cast<const In*>(from[i]->data);
-  }
-  const Shape& shape = given[0]->shape;
-  Ref<Array> y = Array::make(dtype_of<Out>, shape);
-  if (y->numel() == 0) return y;
-  Out* const to = reinterpret_cast<Out*>(y->data);
   const std::int64_t n = shape[axis], inner = shape.last(shape.rank() - 1 - axis).numel(),
-                     outer = y->numel() / n / inner;
+                     outer = shape.first(axis).numel();
   const auto shifted = [&](std::int64_t by, const In** at) {
     for (int i = 0; i < S::inputs; ++i) at[i] = x[i] + by;
   };
@@ -220,10 +210,10 @@ Ref<Array> running(const Array* const* given, int axis, ScanOptions options) {
       for (std::int64_t r = begin; r < end; ++r) {
         const In* at[S::inputs];
         shifted(r * n, at);
-        detail::state_run<S>(at, to + r * n, n, options);
+        state_run<S>(at, to + r * n, n, options);
       }
     });
-    return y;
+    return;
   }
   constexpr std::int64_t kColumns = 16, kRows = 256;
   const std::int64_t blocks = (inner + kColumns - 1) / kColumns, width = inner < kColumns ? inner : kColumns;
@@ -241,6 +231,23 @@ Ref<Array> running(const Array* const* given, int axis, ScanOptions options) {
         }
     }
   });
+}
+
+}  // namespace detail
+
+// Running states of kind S along an axis counted from the front; S::inputs arrays of one shape at depth 0 on the CPU.
+template <class S>
+Ref<Array> running(const Array* const* given, int axis, ScanOptions options) {
+  using In = typename S::In;
+  using Out = typename S::Out;
+  Ref<Array> from[S::inputs];
+  const In* x[S::inputs];
+  for (int i = 0; i < S::inputs; ++i) {
+    from[i] = ergo::detail::dense(*given[i]);
+    x[i] = reinterpret_cast<const In*>(from[i]->data);
+  }
+  Ref<Array> y = Array::make(dtype_of<Out>, given[0]->shape);
+  if (y->numel() > 0) detail::run_states<S>(x, reinterpret_cast<Out*>(y->data), given[0]->shape, axis, options);
   return y;
 }
 

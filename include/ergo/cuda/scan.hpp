@@ -31,4 +31,21 @@ Tensor<ScanResult<T>> cumsum(const char* name, const Tensor<T>& x, int axis, Sca
   return scan<SumScan<T>>(name, x, axis, options);
 }
 
+// As cpu::product_cotangent.
+template <class T>
+Tensor<T> product_cotangent(const char* name, const Tensor<T>& x, const Tensor<T>& g, int axis, ScanOptions options) {
+  const Work w = work_on(x);
+  const Ref<Array> from = ergo::detail::dense(x.array()), given = ergo::detail::dense(g.array());
+  Ref<Array> y = w.make(dtype_of<T>, x.shape());
+  w.reads(*from);
+  w.reads(*given);
+  const View<const T, 3> v = row_major<const T, 3>(
+      ergo::detail::data_of<const T>(*from),
+      {x.shape().first(axis).numel(), x.shape()[axis], x.shape().last(x.rank() - 1 - axis).numel()});
+  const Workspace scratch(w, product_cotangent_workspace<T>(v));
+  launch_product_cotangent(w.stream(), name, v, ergo::detail::data_of<const T>(*given), ergo::detail::data_of<T>(*y),
+                           scratch.data(), options);
+  return Tensor<T>(std::move(y));
+}
+
 }  // namespace ergo::inline ERGO_BUILD::cuda

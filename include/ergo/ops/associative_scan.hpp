@@ -20,15 +20,19 @@ X over_leaves(const F& f, const X& x, const Y&... y) {
     return tree::map(f, x, y...);
 }
 
-// a[0] b[0] a[1] b[1] ...; a may have one more.
+// a[0] b[0] a[1] b[1] ...; a may have one more. The axes before and behind are one each, so that tensors of 8 axes have
+// room for one of pairs.
 template <class T>
-Tensor<T> interleaved(const Tensor<T>& a, const Tensor<T>& b, std::int64_t axis) {
-  const std::int64_t n = b.shape()[int(axis)];
+Tensor<T> interleaved(const Tensor<T>& a, const Tensor<T>& b, int axis) {
+  const std::int64_t n = b.shape()[axis];
   Shape s = b.shape();
-  s[int(axis)] = 2 * n;
-  const Tensor<T> even = a.shape()[int(axis)] > n ? slice(a, axis, 0, n) : a;
-  const Tensor<T> both(reshape(ergo::stack({even, b}, axis + 1).ref(), s));
-  return a.shape()[int(axis)] > n ? ergo::concatenate({both, slice(a, axis, n)}, axis) : both;
+  const Shape merged{s.first(axis).numel(), n, s.last(s.rank() - 1 - axis).numel()};
+  s[axis] = 2 * n;
+  const auto of = [&](const Tensor<T>& x) { return s.rank() <= 3 ? x : Tensor<T>(reshape(x.ref(), merged)); };
+  const Tensor<T> even = a.shape()[axis] > n ? slice(a, axis, 0, n) : a;
+  const Tensor<T> first = of(even), second = of(b);
+  const Tensor<T> both(reshape(ergo::stack({first, second}, first.rank() == s.rank() ? axis + 1 : 2).ref(), s));
+  return a.shape()[axis] > n ? ergo::concatenate({both, slice(a, axis, n)}, axis) : both;
 }
 
 // n places along the axis, which may count from the back, of each leaf.
@@ -58,12 +62,22 @@ X associative(const F& f, const X& x, std::int64_t axis, std::int64_t n) {
 
 }  // namespace detail
 
-// y[k] = f(... f(f(x[0], x[1]), x[2]) ..., x[k]) along an axis of a tensor, or of all floating leaves of a tree, which
-// agree in its extent; the last by default. f(a, b) takes two of x's kind, whose axis has any extent, combines them
-// place by place, and must be associative: `associative_scan([](auto a, auto b) { return a * b; }, x)`.
+// y[k] = f(... f(f(x[0], x[1]), x[2]) ..., x[k]) along an axis of a tensor, or of all leaves of a tree, which are
+// floating and agree in its extent; the last by default. f(a, b) takes two of x's kind, whose axis has any extent,
+// combines them place by place, and must be associative: `associative_scan([](auto a, auto b) { return a * b; }, x)`.
 template <class F, class X>
 X associative_scan(const F& f, const X& x, AnyInteger axis = -1) {
   std::int64_t n = -1;
+  if constexpr (!is_tensor<X>)
+    tree::walk<tree::Leaves::all>(
+        detail::Path{nullptr, nullptr, 0},
+        [&]<class T>(const detail::Path& path, const Tensor<T>& leaf) {
+          if (!Floating<T> || path.in_state())
+            detail::fail("associative_scan", leaf.array(),
+                         {"leaf ", path.text(), " of the tree is not learned (",
+                          Floating<T> ? "no State: give its tensor)" : "cast<float>(x) first)"});
+        },
+        x);
   detail::over_leaves(
       [&]<class T>(const Tensor<T>& leaf) {
         const std::int64_t own = leaf.shape()[detail::resolve_axis("associative_scan", leaf.array(), axis)];

@@ -1,6 +1,6 @@
 // Results whose shape the data say: mask_select, nonzero, unique. On a CUDA device they are the only operations for
-// which the host waits, for one count. Inside vmap every example would have a shape of its own, so there what decides
-// the shape may not be mapped: an Error.
+// which the host waits, for one count, and x with 2^31 elements or more is an Error there. Inside vmap every example
+// would have a shape of its own, so there what decides the shape may not be mapped: an Error.
 #pragma once
 
 #include "ergo/core/cast.hpp"

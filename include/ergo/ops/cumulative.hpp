@@ -3,13 +3,14 @@
 // nothing stands first: 1, -inf (of integers the least), inf (the greatest), -inf.
 //
 // Derivatives are recurrences (recurrence.hpp): of products without division, so zeros are exact at every order; of the
-// log-sum-exp by weights of at most 1. An extremum's goes to the element chosen, of equals the first that the scan
-// meets, as NaN is, which stays from its place on.
+// log-sum-exp by weights of at most 1, in double. An extremum's goes to the element chosen, of equals the first that
+// the scan meets, as NaN is, which stays from its place on.
 #pragma once
 
+#include "ergo/autograd/fused_op.hpp"
 #include "ergo/ops/padding.hpp"
 #include "ergo/ops/recurrence.hpp"
-#include "ergo/ops/scan.hpp"
+#include "ergo/ops/running.hpp"
 #include "ergo/ops/slicing.hpp"
 
 namespace ergo::inline ERGO_BUILD {
@@ -29,9 +30,11 @@ template <class T>
 Tensor<T> running_log_sum_exp(const Tensor<T>& x, std::int64_t axis, ScanOptions options);
 }  // namespace detail
 
-// y[k] = x[0] ... x[k] multiplied along an axis, the last by default; floats in double, rounded once an element; of
-// integers and bools a Tensor<int64_t>, which wraps. Long rows are multiplied in parts: where one overflows a double, a
-// zero of another makes NaN.
+// y[k] = x[0] ... x[k] multiplied along an axis, the last by default; of integers and bools a Tensor<int64_t>, which
+// wraps. Floats are multiplied in double, with exponents that have no end, and rounded once an element: a product that
+// is a number comes out as it, to within a rounding in double a factor, whatever products of fewer or other factors
+// are. So do first derivatives; those of higher order are made of products in double, and are NaN where one of them
+// overflows and what it meets is 0.
 template <class T>
 auto cumprod(const Tensor<T>& x, AnyInteger axis = -1, ScanOptions options = {}) {
   return detail::running_product(x, axis, options);
@@ -58,55 +61,73 @@ Tensor<T> cumlogsumexp(const Tensor<T>& x, AnyInteger axis = -1, ScanOptions opt
 
 namespace detail {
 
-// A scan of one input by a rule F: `run(x, axis from the front)` on either device, `forward(x, y, t)`, `backward(x, y,
-// g)`.
-template <class F>
-struct ScanOp final : CopiedOp<ScanOp<F>> {
-  using T = typename F::In;
-  F f;
-  explicit ScanOp(const F& rule) : CopiedOp<ScanOp>(F::name, 1), f(rule) {
-    this->uses = uses_of<F>(Uses::inputs);
-    this->on_cuda = true;
-    if constexpr (requires { F::constant; }) this->differentiable = false;
-  }
-  int core(int) const { return f.axis; }
-  void value(Args x, Ref<Array>* y, std::uint64_t) const {
-    const Tensor<T> in = handle<Tensor<T>>(x[0]);
-    y[0] = f.run(in, in.rank() - f.axis).ref();
-  }
-  void vjp(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx) const {
-    if constexpr (requires { &F::backward; })
-      if (wanted[0])
-        dx[0] = f.backward(handle<Tensor<T>>(x[0]), handle<Tensor<T>>(y[0]), handle<Tensor<T>>(g[0])).ref();
-  }
-  void jvp(Args t, Args y, Args x, Ref<Array>* ty) const {
-    if constexpr (requires { &F::forward; })
-      if (t[0]) ty[0] = f.forward(handle<Tensor<T>>(x[0]), handle<Tensor<T>>(y[0]), handle<Tensor<T>>(t[0])).ref();
-  }
-};
-template <class F>
-Tensor<typename F::Out> scan_op(const F& f, const Tensor<typename F::In>& x) {
-  Array* in[] = {&x.array()};
-  return Tensor<typename F::Out>(dispatch1(ScanOp<F>(f), in));
+template <class T>
+struct RunningProduct;
+template <class T>
+Tensor<T> products_before(const Tensor<T>& x, int axis, bool reverse) {
+  return scan_op(RunningProduct<T>{axis, {.reverse = reverse, .exclusive = true}}, x);
 }
-
-template <class M, class T>
-using RunningOf = std::conditional_t<std::is_integral_v<T> && std::is_same_v<M, cpu::ProductOf>, std::int64_t, T>;
-
-// M so far, on either device.
-template <class M, class T>
-Tensor<RunningOf<M, T>> run_scan([[maybe_unused]] const char* name, const Tensor<T>& x, int axis, ScanOptions options) {
+// a in the shape that it and b have in common: one may lack the axes of a vmap.
+template <class T>
+Tensor<T> along_with(const Tensor<T>& a, const Tensor<T>& b) {
+  Shape s = a.shape();
+  broadcast(s, b.shape());
+  return Tensor<T>(broadcast_to(a.ref(), s));
+}
+// y[k] = y[k - 1] x[k], so dy[k] = x[k] dy[k - 1] + y[k - 1] dx[k]. T is float or double; definitions are in double.
+struct ProductSlope {
+  static constexpr auto name = "cumprod";
+  static constexpr Uses uses = Uses::inputs;
+  int axis;
+  ScanOptions options;
+  int core_of(int) const { return axis; }
+  template <class T>
+  Tensor<T> cpu(const Tensor<T>& given, const Tensor<T>& of_x) const {
+    const Tensor<T> x = along_with(given, of_x), t = along_with(of_x, given);
+    return Tensor<T>(cpu::product_slope<T>(x.array(), t.array(), x.rank() - axis, options));
+  }
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
-  if (!x.device().is_cpu()) {
-    using Device = std::conditional_t<std::is_same_v<M, cpu::ProductOf>, ergo::cuda::ProductScan<T>,
-                                      ergo::cuda::ExtremumScan<T, std::is_same_v<M, cpu::MaxOf>>>;
-    return ergo::cuda::scan<Device>(name, x, axis, {options.reverse, options.exclusive});
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& given, const Tensor<T>& of_x) const {
+    const Tensor<T> x = along_with(given, of_x), t = along_with(of_x, given);
+    return ergo::cuda::scan<ergo::cuda::ProductSlopeScan<T>>(name, x, x.rank() - axis,
+                                                             {options.reverse, options.exclusive}, t);
   }
 #endif
-  return Tensor<RunningOf<M, T>>(cpu::cumulative<M, T, RunningOf<M, T>>(x.array(), axis, options));
-}
-
-// y[k] = y[k - 1] x[k], so dy[k] = x[k] dy[k - 1] + y[k - 1] dx[k].
+  template <class T>
+  Tensor<T> definition(const Tensor<T>& given, const Tensor<T>& t) const {
+    const Tensor<double> x = cast<double>(given);
+    return cast<T>(recurrence(options.exclusive ? Recurrence::exclusive : Recurrence::inclusive, axis, options.reverse,
+                              x, products_before(x, axis, options.reverse) * cast<double>(t)));
+  }
+};
+// Its transpose: dx[k] = y[k - 1] (g[k] + x[k + 1] (g[k + 1] + ...)).
+struct ProductCotangent {
+  static constexpr auto name = "cumprod";
+  static constexpr Uses uses = Uses::inputs;
+  int axis;
+  ScanOptions options;
+  int core_of(int) const { return axis; }
+  template <class T>
+  Tensor<T> cpu(const Tensor<T>& given, const Tensor<T>& of_y) const {
+    const Tensor<T> x = along_with(given, of_y), g = along_with(of_y, given);
+    return Tensor<T>(cpu::product_cotangent<T>(x.array(), g.array(), x.rank() - axis, options));
+  }
+#if defined(__CUDACC__) || defined(ERGO_EMULATED)
+  template <class T>
+  Tensor<T> cuda(const Tensor<T>& given, const Tensor<T>& of_y) const {
+    const Tensor<T> x = along_with(given, of_y), g = along_with(of_y, given);
+    return ergo::cuda::product_cotangent(name, x, g, x.rank() - axis, {options.reverse, options.exclusive});
+  }
+#endif
+  template <class T>
+  Tensor<T> definition(const Tensor<T>& given, const Tensor<T>& g) const {
+    const Tensor<double> x = cast<double>(given);
+    return cast<T>(products_before(x, axis, options.reverse) *
+                   recurrence(options.exclusive ? Recurrence::exclusive : Recurrence::late, axis, !options.reverse, x,
+                              cast<double>(g)));
+  }
+};
 template <class T>
 struct RunningProduct {
   using In = T;
@@ -116,20 +137,11 @@ struct RunningProduct {
   int axis;
   ScanOptions options;
   Tensor<Out> run(const Tensor<T>& x, int at) const { return run_scan<cpu::ProductOf>(name, x, at, options); }
-  Tensor<T> forward(const Tensor<T>& given, const Tensor<T>&, const Tensor<T>& t) const {
-    const Tensor<C> x = cast<C>(given);
-    return cast<T>(recurrence(options.exclusive ? Recurrence::exclusive : Recurrence::inclusive, axis, options.reverse,
-                              x, before(x) * cast<C>(t)));
+  Tensor<T> forward(const Tensor<T>& x, const Tensor<T>&, const Tensor<T>& t) const {
+    return cast<T>(fused_op(ProductSlope{axis, options}, cast<C>(x), cast<C>(t)));
   }
-  Tensor<T> backward(const Tensor<T>& given, const Tensor<T>&, const Tensor<T>& g) const {
-    const Tensor<C> x = cast<C>(given);
-    return cast<T>(before(x) * recurrence(options.exclusive ? Recurrence::exclusive : Recurrence::late, axis,
-                                          !options.reverse, x, cast<C>(g)));
-  }
-
- private:
-  Tensor<C> before(const Tensor<C>& x) const {
-    return scan_op(RunningProduct<C>{axis, {.reverse = options.reverse, .exclusive = true}}, x);
+  Tensor<T> backward(const Tensor<T>& x, const Tensor<T>&, const Tensor<T>& g) const {
+    return cast<T>(fused_op(ProductCotangent{axis, options}, cast<C>(x), cast<C>(g)));
   }
 };
 template <class T>
@@ -228,7 +240,7 @@ template <class T, cpu::LogSumExp What = cpu::LogSumExp::value>
 struct RunningLogSumExp {
   using In = T;
   using Out = T;
-  using C = Compute<T>;
+  using C = double;  // of derivatives: weights near 1 multiply along a row
   static constexpr auto name = "cumlogsumexp";
   int axis;
   ScanOptions options;
@@ -240,7 +252,7 @@ struct RunningLogSumExp {
 #endif
     const Ref<Array> from = cpu::is_storage_only(x.dtype()) ? cpu::widened(x.array()) : x.ref();
     const Array* in[] = {from.get()};
-    Ref<Array> y = cpu::running<cpu::detail::LogSumExpOf<C, What>>(in, at, options);
+    Ref<Array> y = cpu::running<cpu::detail::LogSumExpOf<Compute<T>, What>>(in, at, options);
     return Tensor<T>(y->dtype == dtype_of<T> ? std::move(y) : cpu::narrowed(*y, dtype_of<T>));
   }
   Tensor<T> forward(const Tensor<T>& given, const Tensor<T>& y, const Tensor<T>& of_x) const {

@@ -48,7 +48,8 @@ Tensor<T> quantile_over(const char* op, const Tensor<T>& x, double q, const Over
 }  // namespace detail
 
 // The k largest (or smallest) elements along an axis, in order, and their indices, int32 or what is asked for:
-// topk<int64_t>(x, k). k in [0, n], else an Error; so is an extent that the index type cannot hold.
+// topk<int64_t>(x, k). k in [0, n], else an Error; so is an extent that the index type cannot hold, and on a device one
+// of 2^31 or more.
 template <Index I = std::int32_t, class T>
 TopkResult<T, I> topk(const Tensor<T>& x, AnyInteger k, AnyInteger axis = -1, TopkOptions options = {}) {
   const AnyTensor places = detail::topk_places(x, k, axis, options, dtype_of<I>, detail::top_on_device<T, I>);
@@ -56,7 +57,7 @@ TopkResult<T, I> topk(const Tensor<T>& x, AnyInteger k, AnyInteger axis = -1, To
 }
 
 // The element in the middle of the order of all elements, or along axes; of an even number the mean of the middle two.
-// NaN if there is one; of nothing an Error.
+// NaN if there is one; of nothing an Error, and on a device of 2^31 elements or more.
 template <Floating T>
 Tensor<T> median(const Tensor<T>& x) {
   return detail::quantile_over("median", x, 0.5, detail::Over::all(x));
@@ -69,7 +70,8 @@ template <Floating T, std::same_as<bool> B>
 void median(const Tensor<T>& x, B axis) = delete;  // an axis is an integer; keepdims comes behind the axes
 
 // The q-quantile, q in [0, 1], of all elements or along axes: of n sorted elements what lies at the place q (n - 1),
-// linear between the elements that enclose it. NaN if there is one; of nothing, and for other q, an Error.
+// linear between the elements that enclose it: an infinity on either side of them is the result, NaN if both signs are.
+// NaN if there is one; of nothing, and for other q, an Error, and on a device of 2^31 elements or more.
 template <Floating T>
 Tensor<T> quantile(const Tensor<T>& x, double q) {
   return detail::quantile_over("quantile", x, q, detail::Over::all(x));
@@ -128,13 +130,16 @@ struct Ranks {
   AnyTensor cuda(const AnyTensor& x) const { return AnyTensor(device(op, x.array(), rank, count)); }
 #endif
 };
-// a + t (b - a), a itself if b equals it: of two infinities too.
+// a + t (b - a), or (1 - t) a + t b where that would overflow or an end is infinite; a or b itself if t is 0 or 1, a if
+// b equals it: of two infinities too.
 struct Between {
   static constexpr auto name = "quantile";
   static constexpr Uses uses = Uses::inputs;
   template <class A>
   static ERGO_INLINE constexpr A value(const A& a, const A& b, const A& t) {
-    return where(a == b, a, a + t * (b - a));
+    const A apart = b - a;
+    const A inside = where(apart - apart == A(0), a + t * apart, (A(1) - t) * a + t * b);
+    return where(a == b, a, where(t == A(0), a, where(t == A(1), b, inside)));
   }
   template <int I, class A>
   static ERGO_INLINE constexpr A partial(const A&, const A& a, const A& b, const A& t) {

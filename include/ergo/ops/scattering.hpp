@@ -55,7 +55,7 @@ Tensor<T> scatter(const Tensor<T>& x, const Tensor<I>& indices, const Tensor<T>&
   return Tensor<T>(detail::set_at(x, indices, y, axis, detail::set_on_device<T, I>));
 }
 // The same with the largest of x and of what goes there; NaN wins, and -0 is less than +0 where the two meet. Equal
-// elements have equal shares of the derivative, at every order; of integers it is a constant.
+// elements have equal shares of the derivative, at every order, at a NaN it is 0; of integers it is a constant.
 template <class T, class I>
 Tensor<T> scatter_max(const Tensor<T>& x, const Tensor<I>& indices, const Tensor<T>& y, AnyInteger axis = 0) {
   detail::require_index<I>();
@@ -132,90 +132,87 @@ inline AnyTensor set_at(const AnyTensor& x, const AnyTensor& indices, const AnyT
 }
 
 template <bool Largest, class T, class I>
-struct ScatterExtremum {
+struct ScatterExtremumOp final : CopiedOp<ScatterExtremumOp<Largest, T, I>> {
+  using C = Compute<T>;  // shares of 16 bits are counted and added in float, and rounded once
   static constexpr auto name = Largest ? "scatter_max" : "scatter_min";
   static constexpr const IndexNames& names = Largest ? kScatterMax : kScatterMin;
-  static constexpr Uses uses = Uses::all;
-  static constexpr bool has_vjp = true;
   int axis, places;
   std::int64_t extent;
-  int core_of(int i) const { return i == 0 ? axis : i == 1 ? places + axis - 1 : places; }
-  Tensor<T> cpu(const Tensor<T>& x, const Tensor<T>& rows, const Tensor<I>& indices) const {
-    const Ref<Array> index = cpu::checked_indices(names, indices.array(), &x.array(), extent);
-    return Tensor<T>(cpu::scatter_extremum<Largest>(x.array(), rows.array(), *index, axis, places));
+  ScatterExtremumOp(int from_back, int p, std::int64_t n)
+      : CopiedOp<ScatterExtremumOp>(name, 3), axis(from_back), places(p), extent(n) {
+    this->on_cuda = true;
+    this->differentiable = Floating<T>;
   }
+  int core(int i) const { return i == 0 ? axis : i == 1 ? places + axis - 1 : places; }
+  void value(Args x, Ref<Array>* y, std::uint64_t) const {
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
-  Tensor<T> cuda(const Tensor<T>& x, const Tensor<T>& rows, const Tensor<I>& indices) const {
-    return Tensor<T>(
-        ergo::cuda::scatter_extremum<Largest, T, I>(names, x.array(), rows.array(), indices.array(), axis, places));
-  }
+    if (!x[2]->device.is_cpu()) {
+      y[0] = ergo::cuda::scatter_extremum<Largest, T, I>(names, *x[0], *x[1], *x[2], axis, places);
+      return;
+    }
 #endif
-  Tensor<T> definition(const Tensor<T>& x, const Tensor<T>& rows, const Tensor<I>& indices) const {
-    const Tensor<T> held = stop_gradient(x), held_rows = stop_gradient(rows),
-                    top = fused_op(*this, held, held_rows, indices);
-    const Winners won(*this, top, held, held_rows, indices);
-    const Tensor<T> mean = won.added(where(won.in_x, x, 0) / won.count, where(won.in_rows, rows, 0) / won.count_of_row);
-    return where(top == top, mean, top);  // nothing equals a NaN
+    y[0] =
+        cpu::scatter_extremum<Largest>(*x[0], *x[1], *cpu::checked_indices(names, *x[2], x[0], extent), axis, places);
   }
-  std::tuple<Tensor<T>, Tensor<T>, Tensor<I>> vjp(const Tensor<T>& g, const Tensor<T>& y, const Tensor<T>& x,
-                                                  const Tensor<T>& rows, const Tensor<I>& indices) const {
-    const Winners won(*this, stop_gradient(y), stop_gradient(x), stop_gradient(rows), indices);
-    const Tensor<T> share = g / won.count;
-    return {where(won.in_x, share, 0), where(won.in_rows, won.taken(share), 0), Tensor<I>()};
+  void vjp(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx) const {
+    if constexpr (Floating<T>) {
+      if (!wanted[0] && !wanted[1]) return;
+      const Winners won(*this, x, y);
+      const Tensor<C> share = cast<C>(handle<Tensor<T>>(g[0])) / won.count;
+      const auto give = [&](int i, const Tensor<C>& d) { dx[i] = cotangent_of(name, cast<T>(d).ref(), x[i]->shape); };
+      if (wanted[0]) give(0, where(won.in_x, share, C(0)));
+      if (wanted[1]) give(1, where(won.in_rows, won.taken(share), C(0)));
+    }
+  }
+  void jvp(Args t, Args y, Args x, Ref<Array>* ty) const {
+    if constexpr (Floating<T>) {
+      if (!t[0] && !t[1]) return;
+      const Winners won(*this, x, y);
+      Tensor<C> of_x, of_rows;
+      if (t[0]) of_x = where(won.in_x, cast<C>(handle<Tensor<T>>(t[0])), C(0));
+      if (t[1]) of_rows = where(won.in_rows, cast<C>(handle<Tensor<T>>(t[1])), C(0));
+      ty[0] = broadcast_to(cast<T>((t[1] ? won.added(of_x, of_rows) : of_x) / won.count).ref(), y[0]->shape);
+    }
   }
 
  private:
   // Which elements equal the extremum of their destination, and how many do; 1 where none does, at a NaN.
   struct Winners {
-    const ScatterExtremum& op;
-    const Tensor<I>& indices;
+    const ScatterExtremumOp& op;
+    Tensor<I> indices;
     Tensor<bool> in_x, in_rows;
-    Tensor<T> count, count_of_row;
-    Winners(const ScatterExtremum& f, const Tensor<T>& top, const Tensor<T>& x, const Tensor<T>& rows,
-            const Tensor<I>& at)
-        : op(f), indices(at), in_x(x == top), in_rows(rows == taken(top)) {
-      const Tensor<T> found = added(cast<T>(in_x), cast<T>(in_rows));
-      count = where(found > 0, found, 1);
-      count_of_row = taken(count);
+    Tensor<C> count;
+    Winners(const ScatterExtremumOp& f, Args x, Args y) : op(f), indices(handle<Tensor<I>>(x[2])) {
+      const Tensor<T> top = stop_gradient(handle<Tensor<T>>(y[0]));
+      in_x = stop_gradient(handle<Tensor<T>>(x[0])) == top;
+      in_rows = stop_gradient(handle<Tensor<T>>(x[1])) == taken(top);
+      count = maximum(added(cast<C>(in_x), cast<C>(in_rows)), C(1));
     }
-    Take take() const { return {&names, op.axis, op.places, op.extent, &take_on_device<T, I>}; }
-    Tensor<T> taken(const Tensor<T>& y) const {
-      return Tensor<T>(linear_op(take(), static_cast<const AnyTensor&>(y), static_cast<const AnyTensor&>(indices)));
+    template <class U>
+    Take take() const {
+      return {&names, op.axis, op.places, op.extent, &add_on_device<U, I>};
     }
-    Tensor<T> added(const Tensor<T>& x, const Tensor<T>& rows) const {
-      return Tensor<T>(update(ScatterAdd{take()}, &x.array(), &rows.array(), &indices.array()));
+    template <class U>
+    Tensor<U> taken(const Tensor<U>& y) const {
+      return Tensor<U>(linear_op(take<U>(), static_cast<const AnyTensor&>(y), static_cast<const AnyTensor&>(indices)));
+    }
+    // x may be missing, for zeros.
+    Tensor<C> added(const Tensor<C>& x, const Tensor<C>& rows) const {
+      return Tensor<C>(
+          update(ScatterAdd{take<C>()}, x.defined() ? &x.array() : nullptr, &rows.array(), &indices.array()));
     }
   };
-};
-// Of integers.
-template <bool Largest, class T, class I>
-struct ScatterExtremumOfIntegers {
-  static constexpr auto name = Largest ? "scatter_max" : "scatter_min";
-  static constexpr bool constant = true;
-  ScatterExtremum<Largest, T, I> f;
-  int core_of(int i) const { return f.core_of(i); }
-  Tensor<T> value(const Tensor<T>& x, const Tensor<T>& rows, const Tensor<I>& indices) const {
-    return f.cpu(x, rows, indices);
-  }
-#if defined(__CUDACC__) || defined(ERGO_EMULATED)
-  Tensor<T> cuda(const Tensor<T>& x, const Tensor<T>& rows, const Tensor<I>& indices) const {
-    return f.cuda(x, rows, indices);
-  }
-#endif
 };
 
 template <bool Largest, class T, class I>
 Tensor<T> extremum_at(const Tensor<T>& x, const Tensor<I>& indices, const Tensor<T>& y, std::int64_t axis) {
   static_assert(!std::is_same_v<T, bool>, "scatter_max and scatter_min of bools: cast<uint8_t>(x) first");
   if constexpr (!std::is_same_v<T, bool>) {
-    using F = ScatterExtremum<Largest, T, I>;
-    const Tensor<T> rows(AnyTensor(rows_for(F::names, x, indices, y, axis)));
+    using F = ScatterExtremumOp<Largest, T, I>;
+    const Ref<Array> rows = rows_for(F::names, x, indices, y, axis);
     const int at = resolve_axis(F::name, x.array(), axis);
-    const F f{x.rank() - at, indices.rank(), x.shape()[at]};
-    if constexpr (Floating<T>)
-      return fused_op(f, x, rows, indices);
-    else
-      return linear_op(ScatterExtremumOfIntegers<Largest, T, I>{f}, x, rows, indices);
+    Array* in[] = {&x.array(), rows.get(), &indices.array()};
+    return Tensor<T>(dispatch1(F(x.rank() - at, indices.rank(), x.shape()[at]), in));
   } else {
     return Tensor<T>();
   }

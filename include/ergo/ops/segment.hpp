@@ -4,7 +4,7 @@
 // the least, the greatest).
 //
 // Sums are scatter_add's, in an order that the data alone fix. The derivative of an extremum is shared by the rows
-// equal to it, as max shares it, at every order.
+// equal to it, as max shares it, at every order; of a segment with a NaN it is 0.
 #pragma once
 
 #include "ergo/cpu/count.hpp"
