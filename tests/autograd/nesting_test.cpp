@@ -13,6 +13,7 @@
 #include "ergo/ops/matmul.hpp"
 #include "ergo/ops/movement.hpp"
 #include "ergo/ops/reduction.hpp"
+#include "ergo/ops/selection.hpp"
 #include "ergo/ops/trigonometric.hpp"
 #include "support/fresh.hpp"
 
@@ -211,6 +212,26 @@ TEST_CASE("an exception thrown by the function leaves no level open") {
   }
   CHECK(detail::levels.depth == 0);
   CHECK(grad(broken)(ones<double>({2})).to_vector() == std::vector<double>{1, 1});
+}
+
+// A partial that reads fewer operands than the operation has is one of a mapped tensor all the same: `where` under a
+// vmap between two gradients, its condition not mapped.
+TEST_CASE("grad of vmap of grad, through partials that ignore a mapped operand") {
+  Fresh fresh(31);
+  const Vec xs = fresh.tensor<double>({2}, 0.5, 1.5), c = fresh.tensor<double>({}, 0.5, 1.5);
+  const auto inner = [](const Vec& p, const Vec& x) { return sum(where(p > 0.0, x * p * p, x)); };  // x p^2
+  const auto outer = [&](const Vec& all) {
+    return sum(vmap([&](const Vec& x) { return grad([&](const Vec& p) { return inner(p, x); })(c); })(all) * all);
+  };
+  const auto g = grad(outer)(xs).to_vector();  // of 2 c x^2
+  for (int i = 0; i < 2; ++i) CHECK(std::fabs(g[std::size_t(i)] - 4 * c.item() * xs.to_vector()[std::size_t(i)]) < 1e-12);
+  const auto quotient = [&](const Vec& all) {
+    return sum(vmap([&](const Vec& x) {
+      return jvp([&](const Vec& p) { return x / p; })(c, c).second;  // -x / c
+    })(all));
+  };
+  const auto q = grad(quotient)(xs).to_vector();
+  for (const double v : q) CHECK(std::fabs(v + 1 / c.item()) < 1e-12);
 }
 
 }  // namespace autograd_nesting_test

@@ -196,6 +196,10 @@ struct PartialOf {
     const auto p = partial_of<F, I, Tensor<Out>>(handle<Tensor<Out>>(x[1]), handle<Tensor<In>>(x[2 + K])...);
     Array* in[] = {x[0], &p.array()};
     y[0] = dispatch1(*product_op<Out>(), in);
+    Shape all = y[0]->shape;  // a partial that reads few operands has fewer axes, and a vmap misses its own
+    for (int i = 0; i < 2 + int(sizeof...(In)); ++i)
+      if (x[i]) broadcast(all, x[i]->shape);
+    y[0] = broadcast_to(std::move(y[0]), all);
   }
   static constexpr PartialOp op{F::name, 2 + int(sizeof...(In)), dtype_of<Out>,
                                 pointwise_kernels<Body, Out, Out, Out, In...>, &define};
