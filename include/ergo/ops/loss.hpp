@@ -12,7 +12,10 @@
 
 namespace ergo::inline ERGO_BUILD {
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"  // g++ compares with ergo::none, the bound of a slice
 enum class Reduction { mean, sum, none };
+#pragma GCC diagnostic pop
 
 struct MseOptions {
   Reduction reduction = Reduction::mean;

@@ -138,7 +138,10 @@ Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b) {
 
 // What follows a dense layer. Functions that take one are inlined into their caller, so that only what a constant names
 // is compiled: the others with their derivatives would cost every program seconds.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"  // g++ compares with ergo::none, the bound of a slice
 enum class Activation { none, relu, tanh, sigmoid, gelu, gelu_tanh, silu, softplus };
+#pragma GCC diagnostic pop
 
 template <Floating T>
 ERGO_INLINE Tensor<T> activate(Tensor<T> x, Activation activation) {
