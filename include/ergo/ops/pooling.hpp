@@ -187,6 +187,7 @@ Tensor<T> max_pool2d(const Tensor<T>& x, Spatial kernel, PoolOptions options = {
   const std::int64_t h = a.shape[-3], w = a.shape[-2];
   if (h >= (std::int64_t(1) << 31) / (w + 1))
     detail::fail("max_pool2d", a, "planes of 2^31 elements and more are not supported");
+  if (h == 0 || w == 0) detail::fail("max_pool2d", a, "the image's plane is empty");
   if (!detail::within_spatial(1, {kernel.h, kernel.w, options.stride.h, options.stride.w}))
     detail::fail("max_pool2d", a, "kernel and stride are at least 1 and at most 2^28");
   const Ends rows = options.padding.rows(h, kernel.h, options.stride.h, 1),
