@@ -222,7 +222,7 @@ TEST_CASE("threads spread over the processors and stay as free as before") {
   cpu_set_t before;
   REQUIRE(sched_getaffinity(0, sizeof before, &before) == 0);
   int together = 0, restricted = 0, loops = 0;
-  for (int repeat = 0; repeat < 300; ++repeat) {
+  for (int repeat = 0; loops < 200 && repeat < 20000; ++repeat) {  // on a busy machine the caller often runs both
     int processor[2] = {-1, -1};
     bool free[2] = {};
     const std::int64_t ran = ergo::parallel_runs();
@@ -243,7 +243,7 @@ TEST_CASE("threads spread over the processors and stay as free as before") {
   }
   MESSAGE(loops << " loops on two threads, " << together << " of them ended on one processor");
   CHECK(restricted == 0);
-  CHECK(loops > 100);
+  CHECK(loops == 200);
   CHECK(together <= loops / 2);
 }
 

@@ -75,6 +75,9 @@ TEST_CASE("max_pool2d") {
         }) == x + "kernel and stride are at least 1 and at most 2^28");
   CHECK(message_of([] { max_pool2d(image, 2, {.padding = 2}); }) == x + "padding is at most half the kernel of 2");
   CHECK(message_of([] { max_pool2d(image, 2, {.padding = -1}); }) == x + "padding is at most half the kernel of 2");
+  CHECK(message_of([] {
+          max_pool2d(ones<float>({1, 0, 0, 2}), 2, {.padding = 1});
+        }) == "[max_pool2d] (1, 0, 0, 2): the image's plane is empty");
   CHECK(message_of([] { max_pool2d(image, {2, 6}); }) == x + "a kernel of 6 is larger than the padded axis of 5");
 }
 

@@ -379,8 +379,9 @@ Value<S> evaluate(const Step& step, const std::vector<const Value<S>*>& x, const
     case Op::layer_norm: {
       need(!first.empty() && x[1]->shape == Extents{first.back()} && x[2]->shape == x[1]->shape);
       Value<S> y = by_rows(*x[0], int(x[0]->shape.size()) - 1, [&](std::vector<S> row) {
-        const S mean = noisy(reduced(Op::mean, row, noise), noise),
-                scale = apply(el::rsqrt, reduced(Op::variance, row, noise) + constant<S>(1e-5L));
+        const S mean = noisy(reduced(Op::mean, row, noise), noise), variance = reduced(Op::variance, row, noise);
+        need(real(variance) > kLeastDivisor * kLeastDivisor);  // the third derivative grows as its -3/2-th power
+        const S scale = apply(el::rsqrt, variance + constant<S>(1e-5L));
         for (S& v : row) v = (v + minus(mean)) * scale;
         return row;
       });
