@@ -234,4 +234,15 @@ TEST_CASE("grad of vmap of grad, through partials that ignore a mapped operand")
   for (const double v : q) CHECK(std::fabs(v + 1 / c.item()) < 1e-12);
 }
 
+TEST_CASE("pow: the slope in x is 0 at y = 0, its own slope in y is 1 / x") {
+  const Vec x(0.5), zero(0.0);
+  const auto in_x = [&](const Vec& y) { return grad([&](const Vec& a) { return pow(a, y); })(x); };
+  const auto in_y = [&](const Vec& a) { return grad([&](const Vec& y) { return pow(a, y); })(zero); };
+  CHECK(in_x(zero).item() == 0);
+  CHECK(grad(in_x)(zero).item() == doctest::Approx(2));
+  CHECK(slope(in_x)(zero).item() == doctest::Approx(2));
+  CHECK(grad(in_y)(x).item() == doctest::Approx(2));
+  CHECK(grad([&](const Vec& a) { return pow(a, zero); })(zero).item() == 0);
+}
+
 }  // namespace autograd_nesting_test

@@ -197,7 +197,7 @@ S reduced(Op op, const std::vector<S>& row, const Noise& noise) {
     case Op::variance: {
       S mean = constant<S>(0);
       for (const S& x : row) mean = mean + x;
-      mean = mean * (1 / n);
+      mean = noisy(mean * (1 / n), noise);  // equal numbers may have a variance that is no zero
       for (const S& x : row) total = total + (x + minus(mean)) * (x + minus(mean));
       return total * (1 / n);
     }

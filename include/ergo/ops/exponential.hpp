@@ -141,7 +141,10 @@ namespace detail {
 template <int I, class A>
 constexpr A Pow::partial(const A& z, const A& x, const A& y) {
   if constexpr (I == 0) {
-    return where(y == A(0), A(0), y * pow(x, where(y == A(0), A(1), y - A(1))));
+    // 0 where y = 0, but its own derivative in y is 1 / x there: only where 1 / x is infinite or NaN is the 0 constant.
+    const A usable = where(x == x, where(x == A(0), A(1), x), A(1));
+    const A slope = y * pow(where(y == A(0), usable, x), y - A(1));
+    return where(y == A(0), where(x == x, where(x == A(0), A(0), slope), A(0)), slope);
   } else {
     const A base = where(x == A(0), where(y >= A(0), A(1), x), x);
     return where(x == A(0), where(y >= A(0), A(0), z * log(base)), z * log(base));
