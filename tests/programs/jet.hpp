@@ -77,169 +77,86 @@ struct Constant<Dual<S>> {
 
 namespace elementary {
 
-#define ERGO_E [](Real x) -> Real
 inline Real phi(Real x) { return std::exp(-x * x / 2) * 0.398942280401432677939946L; }
 inline Real cdf(Real x) { return std::erfc(-x * 0.707106781186547524400844L) / 2; }
 inline Real sig(Real x) { return 1 / (1 + std::exp(-x)); }
 constexpr Real kErf = 1.12837916709551257389616L;  // 2 / sqrt(pi)
 
-inline const Elementary negate{ERGO_E{return -x;
-}  // namespace elementary
-, ERGO_E { return x * 0 - 1; }
-, ERGO_E { return x * 0; }
-, ERGO_E { return x * 0; }
-};  // namespace programs
-inline const Elementary exp{ERGO_E{return std::exp(x);
-}
-, ERGO_E { return std::exp(x); }
-, ERGO_E { return std::exp(x); }
-, ERGO_E { return std::exp(x); }
-}
-;
-inline const Elementary expm1{ERGO_E{return std::expm1(x);
-}
-, ERGO_E { return std::exp(x); }
-, ERGO_E { return std::exp(x); }
-, ERGO_E { return std::exp(x); }
-}
-;
-inline const Elementary log{ERGO_E{return std::log(x);
-}
-, ERGO_E { return 1 / x; }
-, ERGO_E { return -1 / (x * x); }
-, ERGO_E { return 2 / (x * x * x); }
-}
-;
-inline const Elementary log1p{ERGO_E{return std::log1p(x);
-}
-, ERGO_E { return 1 / (1 + x); }
-, ERGO_E { return -1 / ((1 + x) * (1 + x)); }
-, ERGO_E { return 2 / ((1 + x) * (1 + x) * (1 + x)); }
-}
-;
-inline const Elementary sqrt{ERGO_E{return std::sqrt(x);
-}
-, ERGO_E { return 0.5L / std::sqrt(x); }
-, ERGO_E { return -0.25L / (x * std::sqrt(x)); }
-, ERGO_E { return 0.375L / (x * x * std::sqrt(x)); }
-}
-;
-inline const Elementary rsqrt{ERGO_E{return 1 / std::sqrt(x);
-}
-, ERGO_E { return -0.5L / (x * std::sqrt(x)); }
-, ERGO_E { return 0.75L / (x * x * std::sqrt(x)); }
-, ERGO_E { return -1.875L / (x * x * x * std::sqrt(x)); }
-}
-;
-inline const Elementary square{ERGO_E{return x * x;
-}
-, ERGO_E { return 2 * x; }
-, ERGO_E { return x * 0 + 2; }
-, ERGO_E { return x * 0; }
-}
-;
-inline const Elementary reciprocal{ERGO_E{return 1 / x;
-}
-, ERGO_E { return -1 / (x * x); }
-, ERGO_E { return 2 / (x * x * x); }
-, ERGO_E { return -6 / (x * x * x * x); }
-}
-;
-inline const Elementary abs{ERGO_E{return std::fabs(x);
-}
-, ERGO_E { return x > 0 ? 1 : x < 0 ? -1 : 0; }
-, ERGO_E { return x * 0; }
-, ERGO_E { return x * 0; }
-}
-;
-inline const Elementary sin{ERGO_E{return std::sin(x);
-}
-, ERGO_E { return std::cos(x); }
-, ERGO_E { return -std::sin(x); }
-, ERGO_E { return -std::cos(x); }
-}
-;
-inline const Elementary cos{ERGO_E{return std::cos(x);
-}
-, ERGO_E { return -std::sin(x); }
-, ERGO_E { return -std::cos(x); }
-, ERGO_E { return std::sin(x); }
-}
-;
-inline const Elementary tanh{ERGO_E{return std::tanh(x);
-}
-, ERGO_E { return 1 - std::tanh(x) * std::tanh(x); }
-, ERGO_E {
-  const Real t = std::tanh(x);
-  return -2 * t * (1 - t * t);
-}
-, ERGO_E {
-  const Real t = std::tanh(x);
-  return (1 - t * t) * (6 * t * t - 2);
-}
-}
-;
-inline const Elementary sinh{ERGO_E{return std::sinh(x);
-}
-, ERGO_E { return std::cosh(x); }
-, ERGO_E { return std::sinh(x); }
-, ERGO_E { return std::cosh(x); }
-}
-;
-inline const Elementary sigmoid{ERGO_E{return sig(x);
-}
-, ERGO_E { return sig(x) * (1 - sig(x)); }
-, ERGO_E {
-  const Real s = sig(x);
-  return s * (1 - s) * (1 - 2 * s);
-}
-, ERGO_E {
-  const Real s = sig(x);
-  return s * (1 - s) * (1 - 6 * s + 6 * s * s);
-}
-}
-;
-inline const Elementary softplus{ERGO_E{return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
-}
-, sigmoid.d[0], sigmoid.d[1], sigmoid.d[2]
-}
-;
-inline const Elementary relu{ERGO_E{return x > 0 ? x : 0;
-}
-, ERGO_E { return x > 0 ? 1 : 0; }
-, ERGO_E { return x * 0; }
-, ERGO_E { return x * 0; }
-}
-;
-inline const Elementary erf{ERGO_E{return std::erf(x);
-}
-, ERGO_E { return kErf * std::exp(-x * x); }
-, ERGO_E { return -2 * x * kErf * std::exp(-x * x); }
-, ERGO_E { return (4 * x * x - 2) * kErf * std::exp(-x * x); }
-}
-;
-inline const Elementary gelu{ERGO_E{return x * cdf(x);
-}
-, ERGO_E { return cdf(x) + x * phi(x); }
-, ERGO_E { return phi(x) * (2 - x * x); }
-, ERGO_E { return phi(x) * (x * x * x - 4 * x); }
-}
-;
-inline const Elementary atan{ERGO_E{return std::atan(x);
-}
-, ERGO_E { return 1 / (1 + x * x); }
-, ERGO_E { return -2 * x / ((1 + x * x) * (1 + x * x)); }
-, ERGO_E { return (6 * x * x - 2) / ((1 + x * x) * (1 + x * x) * (1 + x * x)); }
-}
-;
-inline const Elementary asinh{ERGO_E{return std::asinh(x);
-}
-, ERGO_E { return 1 / std::sqrt(1 + x * x); }
-, ERGO_E { return -x / ((1 + x * x) * std::sqrt(1 + x * x)); }
-, ERGO_E { return (2 * x * x - 1) / ((1 + x * x) * (1 + x * x) * std::sqrt(1 + x * x)); }
-}
-;
-#undef ERGO_E
-
+inline const Elementary negate{[](Real x) -> Real { return -x; }, [](Real x) -> Real { return x * 0 - 1; },
+                               [](Real x) -> Real { return x * 0; }, [](Real x) -> Real { return x * 0; }};
+inline const Elementary exp{[](Real x) -> Real { return std::exp(x); }, [](Real x) -> Real { return std::exp(x); },
+                            [](Real x) -> Real { return std::exp(x); }, [](Real x) -> Real { return std::exp(x); }};
+inline const Elementary expm1{[](Real x) -> Real { return std::expm1(x); }, [](Real x) -> Real { return std::exp(x); },
+                              [](Real x) -> Real { return std::exp(x); }, [](Real x) -> Real { return std::exp(x); }};
+inline const Elementary log{[](Real x) -> Real { return std::log(x); }, [](Real x) -> Real { return 1 / x; },
+                            [](Real x) -> Real { return -1 / (x * x); },
+                            [](Real x) -> Real { return 2 / (x * x * x); }};
+inline const Elementary log1p{[](Real x) -> Real { return std::log1p(x); }, [](Real x) -> Real { return 1 / (1 + x); },
+                              [](Real x) -> Real { return -1 / ((1 + x) * (1 + x)); },
+                              [](Real x) -> Real { return 2 / ((1 + x) * (1 + x) * (1 + x)); }};
+inline const Elementary sqrt{[](Real x) -> Real { return std::sqrt(x); },
+                             [](Real x) -> Real { return 0.5L / std::sqrt(x); },
+                             [](Real x) -> Real { return -0.25L / (x * std::sqrt(x)); },
+                             [](Real x) -> Real { return 0.375L / (x * x * std::sqrt(x)); }};
+inline const Elementary rsqrt{[](Real x) -> Real { return 1 / std::sqrt(x); },
+                              [](Real x) -> Real { return -0.5L / (x * std::sqrt(x)); },
+                              [](Real x) -> Real { return 0.75L / (x * x * std::sqrt(x)); },
+                              [](Real x) -> Real { return -1.875L / (x * x * x * std::sqrt(x)); }};
+inline const Elementary square{[](Real x) -> Real { return x * x; }, [](Real x) -> Real { return 2 * x; },
+                               [](Real x) -> Real { return x * 0 + 2; }, [](Real x) -> Real { return x * 0; }};
+inline const Elementary reciprocal{[](Real x) -> Real { return 1 / x; }, [](Real x) -> Real { return -1 / (x * x); },
+                                   [](Real x) -> Real { return 2 / (x * x * x); },
+                                   [](Real x) -> Real { return -6 / (x * x * x * x); }};
+inline const Elementary abs{[](Real x) -> Real { return std::fabs(x); },
+                            [](Real x) -> Real { return x > 0   ? 1
+                                                        : x < 0 ? -1
+                                                                : 0; },
+                            [](Real x) -> Real { return x * 0; }, [](Real x) -> Real { return x * 0; }};
+inline const Elementary sin{[](Real x) -> Real { return std::sin(x); }, [](Real x) -> Real { return std::cos(x); },
+                            [](Real x) -> Real { return -std::sin(x); }, [](Real x) -> Real { return -std::cos(x); }};
+inline const Elementary cos{[](Real x) -> Real { return std::cos(x); }, [](Real x) -> Real { return -std::sin(x); },
+                            [](Real x) -> Real { return -std::cos(x); }, [](Real x) -> Real { return std::sin(x); }};
+inline const Elementary tanh{[](Real x) -> Real { return std::tanh(x); },
+                             [](Real x) -> Real { return 1 - std::tanh(x) * std::tanh(x); },
+                             [](Real x) -> Real {
+                               const Real t = std::tanh(x);
+                               return -2 * t * (1 - t * t);
+                             },
+                             [](Real x) -> Real {
+                               const Real t = std::tanh(x);
+                               return (1 - t * t) * (6 * t * t - 2);
+                             }};
+inline const Elementary sinh{[](Real x) -> Real { return std::sinh(x); }, [](Real x) -> Real { return std::cosh(x); },
+                             [](Real x) -> Real { return std::sinh(x); }, [](Real x) -> Real { return std::cosh(x); }};
+inline const Elementary sigmoid{[](Real x) -> Real { return sig(x); },
+                                [](Real x) -> Real { return sig(x) * (1 - sig(x)); },
+                                [](Real x) -> Real {
+                                  const Real s = sig(x);
+                                  return s * (1 - s) * (1 - 2 * s);
+                                },
+                                [](Real x) -> Real {
+                                  const Real s = sig(x);
+                                  return s * (1 - s) * (1 - 6 * s + 6 * s * s);
+                                }};
+inline const Elementary softplus{
+    [](Real x) -> Real { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }, sigmoid.d[0],
+    sigmoid.d[1], sigmoid.d[2]};
+inline const Elementary relu{[](Real x) -> Real { return x > 0 ? x : 0; }, [](Real x) -> Real { return x > 0 ? 1 : 0; },
+                             [](Real x) -> Real { return x * 0; }, [](Real x) -> Real { return x * 0; }};
+inline const Elementary erf{[](Real x) -> Real { return std::erf(x); },
+                            [](Real x) -> Real { return kErf * std::exp(-x * x); },
+                            [](Real x) -> Real { return -2 * x * kErf * std::exp(-x * x); },
+                            [](Real x) -> Real { return (4 * x * x - 2) * kErf * std::exp(-x * x); }};
+inline const Elementary gelu{
+    [](Real x) -> Real { return x * cdf(x); }, [](Real x) -> Real { return cdf(x) + x * phi(x); },
+    [](Real x) -> Real { return phi(x) * (2 - x * x); }, [](Real x) -> Real { return phi(x) * (x * x * x - 4 * x); }};
+inline const Elementary atan{
+    [](Real x) -> Real { return std::atan(x); }, [](Real x) -> Real { return 1 / (1 + x * x); },
+    [](Real x) -> Real { return -2 * x / ((1 + x * x) * (1 + x * x)); },
+    [](Real x) -> Real { return (6 * x * x - 2) / ((1 + x * x) * (1 + x * x) * (1 + x * x)); }};
+inline const Elementary asinh{
+    [](Real x) -> Real { return std::asinh(x); }, [](Real x) -> Real { return 1 / std::sqrt(1 + x * x); },
+    [](Real x) -> Real { return -x / ((1 + x * x) * std::sqrt(1 + x * x)); },
+    [](Real x) -> Real { return (2 * x * x - 1) / ((1 + x * x) * (1 + x * x) * std::sqrt(1 + x * x)); }};
 }  // namespace elementary
 }  // namespace programs
