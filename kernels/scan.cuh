@@ -8,8 +8,8 @@
 // Rows (inner = 1): a warp takes 512 elements (256 where the state is a pair, 128 of two), four neighbours a lane and
 // round, with a scan by shuffles; a block takes tiles of eight such segments. Columns (inner > 1, and rows of up to 16
 // elements): a thread goes down each. Where there are too few rows or columns to fill a GPU, they are cut into tiles of
-// fixed length: what tiles combine to, its running combinations, then each tile on its own: three launches. Which way
-// is by shape alone, so the order of combining is fixed.
+// fixed length: what tiles combine to, its running combinations by row, then each tile on its own: three launches.
+// Which way is by shape alone, so the order of combining is fixed.
 #pragma once
 
 #include "ergo/kernels/common/view.cuh"
@@ -34,7 +34,8 @@ inline constexpr int kScanSegment = 32 * kScanItems<M>;  // of a warp
 template <class M>
 inline constexpr int kScanTile = kScanBlock* kScanItems<M>;
 
-// What comes before each tile, (outer, tiles, inner): written by the launch that sums, read by the one that writes y.
+// What comes before each tile, (rows or columns, tiles): written by the launch that sums, read by the one that writes
+// y.
 template <class C>
 struct ScanParts {
   C* sums;             // not null: sum tiles, write nothing else
@@ -143,18 +144,18 @@ __device__ __forceinline__ void store_scan(Out* row, std::int64_t n, std::int64_
     if (k + e < n) row[reverse ? n - 1 - (k + e) : k + e] = narrow<Out>(v[e]);
 }
 
-// x, y: (rows, n). WarpRows: a warp a row of at most kScanSegment elements; else a block a row, or a tile of it.
-template <bool WarpRows, class M>
+// x, y: (rows, n). `warp_rows`: a warp a row of at most kScanSegment elements; else a block a row, or a tile of it.
+template <class M>
 __global__ void __launch_bounds__(kScanBlock, kScanBlocks<M>)
     scan_rows_kernel(ScanInputs<M, 2> in, typename M::Out* y, ScanOptions options, ScanParts<typename M::State> parts,
-                     bool packs) {
+                     bool warp_rows, bool packs) {
   using C = typename M::State;
   using Element = Compute<typename M::In>;
   constexpr int kRounds = kScanItems<M> / kScanRound;
   const std::int64_t n = in.x.shape[1];
   const int lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
   std::int64_t row = blockIdx.x, tile = 0, last = parts.tiles;
-  if constexpr (WarpRows) {
+  if (warp_rows) {
     row = row * (kScanBlock / 32) + warp;
   } else if (parts.sums || parts.before) {
     tile = row % parts.tiles;
@@ -165,7 +166,7 @@ __global__ void __launch_bounds__(kScanBlock, kScanBlocks<M>)
   const std::int64_t from = mine ? row * in.x.stride[0] : 0;
   C carry = parts.before ? parts.before[row * parts.tiles + tile] : M::identity();
   for (; tile < last; ++tile) {
-    const std::int64_t first = tile * kScanTile<M> + (WarpRows ? 0 : warp * kScanSegment<M>)+lane * kScanRound;
+    const std::int64_t first = tile * kScanTile<M> + (warp_rows ? 0 : warp * kScanSegment<M>)+lane * kScanRound;
     C v[kRounds][kScanRound], base[kRounds], segment = M::identity();
 #pragma unroll
     for (int r = 0; r < kRounds; ++r) {
@@ -189,7 +190,7 @@ __global__ void __launch_bounds__(kScanBlock, kScanBlocks<M>)
       segment = M::combine(segment, shuffled_from(through, 31));
     }
     C before = carry;  // this warp's segment
-    if constexpr (!WarpRows) {
+    if (!warp_rows) {
       __shared__ C of_warp[kScanBlock / 32];
       __syncthreads();
       if (lane == 0) of_warp[warp] = segment;
@@ -244,7 +245,7 @@ __global__ void __launch_bounds__(kScanBlock)
   if (t >= parts.tiles) return;
   const std::int64_t o = column / inner, i = column - o * inner;
   const std::int64_t step = options.reverse ? -1 : 1, start = options.reverse ? n - 1 : 0;
-  const std::int64_t part = (o * parts.tiles + t) * inner + i;
+  const std::int64_t part = column * parts.tiles + t;
   const std::int64_t from = o * x.stride[0] + start * x.stride[1] + i * x.stride[2];
   Out* to = y.data + o * y.stride[0] + start * y.stride[1] + i * y.stride[2];
   const std::int64_t from_step = step * x.stride[1], to_step = step * y.stride[1];
@@ -302,12 +303,9 @@ void launch_scan_rows(Stream& stream, const char* name, const ScanInputs<M, 2>& 
                      aligned(x.data) && aligned(in.second) && aligned(y);
   const bool cut = parts.sums || parts.before;
   if (!cut) parts.tiles = (n + kScanTile<M> - 1) / kScanTile<M>;
-  if (n <= kScanSegment<M>)
-    launch(stream, name, {blocks_for(rows, kScanBlock / 32), kScanBlock}, scan_rows_kernel<true, M>, in, y, options,
-           parts, packs);
-  else
-    launch(stream, name, {unsigned(cut ? rows * parts.tiles : rows), kScanBlock}, scan_rows_kernel<false, M>, in, y,
-           options, parts, packs);
+  const bool warp_rows = n <= kScanSegment<M>;
+  const unsigned blocks = warp_rows ? blocks_for(rows, kScanBlock / 32) : unsigned(cut ? rows * parts.tiles : rows);
+  launch(stream, name, {blocks, kScanBlock}, scan_rows_kernel<M>, in, y, options, parts, warp_rows, packs);
 }
 template <class M>
 void launch_scan_columns(Stream& stream, const char* name, const ScanInputs<M, 3>& in,
@@ -335,12 +333,15 @@ void launch_scan(Stream& stream, const char* name, const View<const typename M::
   using namespace detail;
   using C = typename M::State;
   using Out = typename M::Out;
-  using Tiles = ScanOfStates<M>;
   const std::int64_t outer = x.shape[0], n = x.shape[1], inner = x.shape[2];
   if (x.numel() == 0) return;
   const ScanPlan plan = ScanPlan::of<M>(x.shape);
   C* sums = plan.cut() ? reinterpret_cast<C*>(workspace) : nullptr;
-  const ScanOptions exclusive{false, true};
+  const auto run_over_tiles = [&] {
+    using Tiles = ScanOfStates<typename M::Alike>;
+    const auto tiles = row_major(static_cast<const C*>(sums), {outer * inner, plan.tiles});
+    launch_scan_rows<Tiles>(stream, name, {tiles, nullptr}, sums, {false, true}, {});
+  };
   if (plan.columns) {
     ScanInputs<M, 3> from = scan_inputs<M, 3>(x, second, scale);
     View<Out, 3> to = row_major(y, {outer, n, inner});
@@ -350,16 +351,14 @@ void launch_scan(Stream& stream, const char* name, const View<const typename M::
     }
     if (sums) {
       launch_scan_columns<M>(stream, name, from, to, options, {sums, nullptr, plan.tiles});
-      const auto of_tiles = row_major(sums, {outer, plan.tiles, inner});
-      launch_scan_columns<Tiles>(stream, name, {of_tiles, nullptr}, of_tiles, exclusive, {nullptr, nullptr, 1});
+      run_over_tiles();
     }
     launch_scan_columns<M>(stream, name, from, to, options, {nullptr, sums, plan.tiles});
   } else {
     const auto from = scan_inputs<M, 2>({x.data, {outer, n}, {x.stride[0], x.stride[1]}}, second, scale);
     if (sums) {
       launch_scan_rows<M>(stream, name, from, y, options, {sums, nullptr, plan.tiles});
-      launch_scan_rows<Tiles>(stream, name, {row_major(static_cast<const C*>(sums), {outer, plan.tiles}), nullptr},
-                              sums, exclusive, {});
+      run_over_tiles();
     }
     launch_scan_rows<M>(stream, name, from, y, options, {nullptr, sums, plan.tiles});
   }

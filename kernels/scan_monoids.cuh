@@ -4,6 +4,7 @@
 //   result(state, e)            what is written, from the state up to the element, or before it if `exclusive`;
 //   result(before, after, e)    or from both, if M::kBoth
 //   kReads                      whether the result needs the element again
+//   Alike                       what has the same states and combines them the same, one type for many T
 //   kScales                     if there: whether the result takes an element of ScanInputs::scale too
 #pragma once
 
@@ -138,6 +139,7 @@ struct ArithmeticScan {
 template <class T>
 struct SumScan : detail::ArithmeticScan<T> {
   using typename detail::ArithmeticScan<T>::State, typename detail::ArithmeticScan<T>::Ring;
+  using Alike = SumScan<State>;
   static __device__ __forceinline__ State identity() { return State(0); }
   static __device__ __forceinline__ State combine(State a, State b) { return State(Ring(a) + Ring(b)); }
 };
@@ -146,6 +148,7 @@ template <class T>
 struct ProductScan : detail::ArithmeticScan<T, detail::Scaled> {
   using Arithmetic = detail::ArithmeticScan<T, detail::Scaled>;
   using typename Arithmetic::State, typename Arithmetic::Ring;
+  using Alike = ProductScan<std::conditional_t<std::is_integral_v<T>, std::int64_t, double>>;
   static __device__ __forceinline__ State identity() {
     if constexpr (std::is_integral_v<T>)
       return 1;
@@ -173,6 +176,7 @@ template <class T>
 struct ProductSlopeScan {
   using In = T;
   using Out = T;
+  using Alike = ProductSlopeScan<double>;
   using State = ScanPair<detail::Scaled, detail::Scaled>;
   static constexpr int kInputs = 2;
   static constexpr bool kReads = false, kBoth = false;
@@ -196,6 +200,7 @@ template <class T, Recurrence Form>
 struct ScaledRecurrenceScan {
   using In = T;
   using Out = T;
+  using Alike = ScaledRecurrenceScan<double, Recurrence::inclusive>;
   using State = ScanPair<detail::Scaled, detail::Scaled>;
   static constexpr int kInputs = 2;
   static constexpr bool kReads = Form == Recurrence::late, kBoth = true, kScales = true;
@@ -225,6 +230,7 @@ template <class T, bool Largest>
 struct ExtremumScan {
   using In = T;
   using Out = T;
+  using Alike = ExtremumScan<Compute<T>, Largest>;
   using State = Compute<T>;
   static constexpr int kInputs = 1;
   static constexpr bool kReads = false, kBoth = false;
@@ -251,6 +257,7 @@ template <class T, bool Largest>
 struct ArgExtremumScan {
   using In = T;
   using Out = std::int64_t;
+  using Alike = ArgExtremumScan<Compute<T>, Largest>;
   using State = ScanPair<Compute<T>, std::int64_t>;
   static constexpr int kInputs = 1;
   static constexpr bool kReads = false, kBoth = false;
@@ -276,6 +283,7 @@ template <class T, LogSumExp What>
 struct LogSumExpScan {
   using In = T;
   using Out = T;
+  using Alike = LogSumExpScan<Compute<T>, LogSumExp::value>;
   using C = Compute<T>;
   using State = ScanPair<C, double>;
   static constexpr int kInputs = 1;
@@ -310,6 +318,7 @@ template <class T, Recurrence Form>
 struct RecurrenceScan {
   using In = T;
   using Out = T;
+  using Alike = RecurrenceScan<double, Recurrence::inclusive>;
   using State = ScanPair<double, double>;
   static constexpr int kInputs = 2;
   static constexpr bool kReads = Form == Recurrence::late, kBoth = Form != Recurrence::inclusive;

@@ -10,14 +10,23 @@
 #include "ergo/autograd/map.hpp"
 #include "ergo/ops/activation.hpp"
 #include "ergo/ops/arithmetic.hpp"
+#include "ergo/ops/attention.hpp"
+#include "ergo/ops/average_pooling.hpp"
+#include "ergo/ops/batch_norm.hpp"
+#include "ergo/ops/compaction.hpp"
 #include "ergo/ops/comparison.hpp"
+#include "ergo/ops/conv1d.hpp"
+#include "ergo/ops/conv_transpose.hpp"
 #include "ergo/ops/convolution.hpp"
 #include "ergo/ops/cross_entropy.hpp"
+#include "ergo/ops/cumulative.hpp"
 #include "ergo/ops/diagonal.hpp"
 #include "ergo/ops/dropout.hpp"
 #include "ergo/ops/einsum.hpp"
 #include "ergo/ops/exponential.hpp"
 #include "ergo/ops/extremum.hpp"
+#include "ergo/ops/grid_sample.hpp"
+#include "ergo/ops/group_norm.hpp"
 #include "ergo/ops/indexing.hpp"
 #include "ergo/ops/joining.hpp"
 #include "ergo/ops/logic.hpp"
@@ -25,14 +34,20 @@
 #include "ergo/ops/matmul.hpp"
 #include "ergo/ops/movement.hpp"
 #include "ergo/ops/normalization.hpp"
+#include "ergo/ops/order_statistics.hpp"
 #include "ergo/ops/padding.hpp"
 #include "ergo/ops/pooling.hpp"
 #include "ergo/ops/random.hpp"
 #include "ergo/ops/random_integer.hpp"
 #include "ergo/ops/reduction.hpp"
 #include "ergo/ops/repetition.hpp"
+#include "ergo/ops/rms_norm.hpp"
+#include "ergo/ops/rotary.hpp"
 #include "ergo/ops/rounding.hpp"
 #include "ergo/ops/scan.hpp"
+#include "ergo/ops/scattering.hpp"
+#include "ergo/ops/searching.hpp"
+#include "ergo/ops/segment.hpp"
 #include "ergo/ops/selection.hpp"
 #include "ergo/ops/slicing.hpp"
 #include "ergo/ops/sliding_window.hpp"
@@ -40,6 +55,7 @@
 #include "ergo/ops/sorting.hpp"
 #include "ergo/ops/statistics.hpp"
 #include "ergo/ops/trigonometric.hpp"
+#include "ergo/ops/upsampling.hpp"
 #include "ergo/linalg/decomposition.hpp"
 #include "ergo/linalg/krylov_basis.hpp"
 #include "ergo/optim/adam.hpp"
@@ -164,6 +180,55 @@ namespace ergo::inline ERGO_BUILD {
   ERGO_INSTANCE(Tensor<T> detail::along<detail::Softmax>(const Tensor<T>&, std::int64_t, const SoftmaxOptions&))       \
   ERGO_INSTANCE(Tensor<T> detail::along<detail::LogSoftmax>(const Tensor<T>&, std::int64_t, const SoftmaxOptions&))
 
+#define ERGO_LAYERS(T)                                                                                                 \
+  ERGO_TABLE(BilinearOp<detail::Conv2d, T>)                                                                            \
+  ERGO_TABLE(BilinearOp<detail::Conv2dInputGradient, T>)                                                               \
+  ERGO_TABLE(BilinearOp<detail::Conv2dWeightGradient, T>)                                                              \
+  ERGO_TABLE(FusedOp<detail::Affine, Tensor<T>, Tensor<T>, Tensor<T>, Tensor<T>>)                                      \
+  ERGO_TABLE(FusedOp<detail::GridSample, Tensor<T>, Tensor<T>, Tensor<T>>)                                             \
+  ERGO_TABLE(FusedOp<detail::GridScatter, Tensor<T>, Tensor<T>, Tensor<T>>)                                            \
+  ERGO_TABLE(FusedOp<detail::GridSlope, Tensor<T>, Tensor<T>, Tensor<T>, Tensor<T>>)                                   \
+  ERGO_TABLE(FusedOp<detail::Softmax, Tensor<T>, Tensor<T>>)                                                           \
+  ERGO_TABLE(FusedOp<detail::SoftmaxVjp, Tensor<T>, Tensor<T>, Tensor<T>>)                                             \
+  ERGO_TABLE(LinearOp<detail::Rotary, Tensor<T>, Tensor<T>, Tensor<int>>)                                              \
+  ERGO_TABLE(LinearOp<detail::Rotary, Tensor<T>, Tensor<T>, Tensor<std::int64_t>>)                                     \
+  ERGO_LINEAR(Tensor<T>, Tensor<T>, detail::Resample<cpu::Resampling::windows, false>)                                 \
+  ERGO_LINEAR(Tensor<T>, Tensor<T>, detail::Resample<cpu::Resampling::windows, true>)                                  \
+  ERGO_LINEAR(Tensor<T>, Tensor<T>, detail::Resample<cpu::Resampling::adaptive, false>)                                \
+  ERGO_LINEAR(Tensor<T>, Tensor<T>, detail::Resample<cpu::Resampling::adaptive, true>)                                 \
+  ERGO_LINEAR(Tensor<T>, Tensor<T>, detail::Resample<cpu::Resampling::nearest, false>)                                 \
+  ERGO_LINEAR(Tensor<T>, Tensor<T>, detail::Resample<cpu::Resampling::nearest, true>)                                  \
+  ERGO_LINEAR(Tensor<T>, Tensor<T>, detail::Resample<cpu::Resampling::linear, false>)                                  \
+  ERGO_LINEAR(Tensor<T>, Tensor<T>, detail::Resample<cpu::Resampling::linear, true>)                                   \
+  ERGO_LINEAR(Tensor<T>, Tensor<T>, detail::Resample<cpu::Resampling::cubic, false>)                                   \
+  ERGO_LINEAR(Tensor<T>, Tensor<T>, detail::Resample<cpu::Resampling::cubic, true>)                                    \
+  ERGO_INSTANCE(Tensor<T> attention(const Tensor<T>&, const Tensor<T>&, const Tensor<T>&, const AttentionOptions<T>&)) \
+  ERGO_INSTANCE(Tensor<T> attention_pattern(const Tensor<T>&, const Tensor<T>&, const AttentionOptions<T>&))           \
+  ERGO_INSTANCE(Tensor<T> attention_with(const Tensor<T>&, const Tensor<T>&))                                          \
+  ERGO_INSTANCE(                                                                                                       \
+      BatchNormResult<T> batch_norm(const Tensor<T>&, const Tensor<T>&, const Tensor<T>&, const BatchNormOptions&))    \
+  ERGO_INSTANCE(Tensor<T> batch_norm(const Tensor<T>&, const Tensor<T>&, const Tensor<T>&, const Tensor<T>&,           \
+                                     const Tensor<T>&, const BatchNormOptions&))                                       \
+  ERGO_INSTANCE(Tensor<T> group_norm(const Tensor<T>&, std::int64_t, const Tensor<T>&, const Tensor<T>&,               \
+                                     const GroupNormOptions&))                                                         \
+  ERGO_INSTANCE(Tensor<T> rms_norm(const Tensor<T>&, const Tensor<T>&, const RmsNormOptions&))
+
+#define ERGO_SEQUENCES(T)                                                            \
+  ERGO_TABLE(LinearOp<detail::CountBetween<int>, Tensor<int>, Tensor<T>, Tensor<T>>) \
+  ERGO_TABLE(FusedOp<detail::ProductCotangent, Tensor<T>, Tensor<T>, Tensor<T>>)     \
+  ERGO_TABLE(FusedOp<detail::ProductSlope, Tensor<T>, Tensor<T>, Tensor<T>>)         \
+  ERGO_TABLE(RecurrenceOp<T>)                                                        \
+  ERGO_TABLE(ScanOp<detail::RunningExtremum<cpu::MaxOf, T, false>>)                  \
+  ERGO_TABLE(ScanOp<detail::RunningExtremum<cpu::MinOf, T, false>>)                  \
+  ERGO_TABLE(ScanOp<detail::RunningLogSumExp<T, cpu::LogSumExp::value>>)             \
+  ERGO_TABLE(ScanOp<detail::RunningPlace<cpu::MaxOf, T>>)                            \
+  ERGO_TABLE(ScanOp<detail::RunningPlace<cpu::MinOf, T>>)                            \
+  ERGO_TABLE(ScanOp<detail::RunningProduct<T>>)                                      \
+  ERGO_TABLE(ScatterExtremumOp<false, T, int>)                                       \
+  ERGO_TABLE(ScatterExtremumOp<true, T, int>)                                        \
+  ERGO_TABLE(SegmentExtremumOp<cpu::MaxOf, T, int>)                                  \
+  ERGO_TABLE(SegmentExtremumOp<cpu::MinOf, T, int>)
+
 #define ERGO_MOVEMENTS                                                                                       \
   ERGO_MOVEMENT(AddWindows)                                                                                  \
   ERGO_MOVEMENT(Argsort)                                                                                     \
@@ -176,6 +241,7 @@ namespace ergo::inline ERGO_BUILD {
   ERGO_MOVEMENT(OneHot)                                                                                      \
   ERGO_MOVEMENT(PadZeros)                                                                                    \
   ERGO_MOVEMENT(Permute)                                                                                     \
+  ERGO_MOVEMENT(Ranks)                                                                                       \
   ERGO_MOVEMENT(Reshape)                                                                                     \
   ERGO_MOVEMENT(Roll)                                                                                        \
   ERGO_MOVEMENT(Spread<false>)                                                                               \
@@ -185,10 +251,13 @@ namespace ergo::inline ERGO_BUILD {
   ERGO_MOVEMENT(Sum<true>)                                                                                   \
   ERGO_MOVEMENT(SumCopies)                                                                                   \
   ERGO_MOVEMENT(SumTo)                                                                                       \
+  ERGO_MOVEMENT(Topk)                                                                                        \
   ERGO_MOVEMENT(Triangle)                                                                                    \
   ERGO_MOVEMENT(Window)                                                                                      \
+  ERGO_INDEXING(SearchSorted)                                                                                \
   ERGO_INDEXING(Take)                                                                                        \
   ERGO_INDEXING(TakeAlong)                                                                                   \
+  ERGO_INDEXING(TakeWinners)                                                                                 \
   ERGO_TABLE(ConcatenateOp)                                                                                  \
   ERGO_TABLE(ContiguousOp)                                                                                   \
   ERGO_TABLE(Decomposition)                                                                                  \
@@ -200,11 +269,16 @@ namespace ergo::inline ERGO_BUILD {
   ERGO_TABLE(PointwiseOp)                                                                                    \
   ERGO_TABLE(RequireOp)                                                                                      \
   ERGO_TABLE(SliceOp)                                                                                        \
+  ERGO_TABLE(ScanOp<detail::RunningLogSumExp<double, cpu::LogSumExp::decay>>)                                \
+  ERGO_TABLE(ScanOp<detail::RunningLogSumExp<double, cpu::LogSumExp::weight>>)                               \
   ERGO_TABLE(UpdateOp<detail::ScatterAdd>)                                                                   \
   ERGO_TABLE(UpdateOp<detail::ScatterAlong>)                                                                 \
+  ERGO_TABLE(UpdateOp<detail::ScatterSet>)                                                                   \
   ERGO_TABLE(UpdateOp<detail::SetSlice>)                                                                     \
   ERGO_COTANGENTS(bfloat16)                                                                                  \
   ERGO_COTANGENTS(half)                                                                                      \
+  ERGO_LINEAR(Tensor<int>, Tensor<int>, detail::CountIds<int>)                                               \
+  ERGO_LINEAR(Tensor<std::int64_t>, Tensor<int>, detail::CountIds<std::int64_t>)                             \
   ERGO_LINEAR(Tensor<int>, Tensor<std::int64_t>, detail::Permutation<int>)                                   \
   ERGO_LINEAR(Tensor<int>, Tensor<std::int64_t>, detail::RandomIntegers<int>)                                \
   ERGO_LINEAR(Tensor<std::int64_t>, Tensor<std::int64_t>, detail::Permutation<std::int64_t>)                 \
@@ -233,6 +307,10 @@ ERGO_OPTIMISERS(float)
 ERGO_OPTIMISERS(double)
 ERGO_OPERATIONS(float)
 ERGO_OPERATIONS(double)
+ERGO_LAYERS(float)
+ERGO_LAYERS(double)
+ERGO_SEQUENCES(float)
+ERGO_SEQUENCES(double)
 #undef ERGO_INSTANCE
 
 #if defined(ERGO_COMPILED_PART)
@@ -252,6 +330,8 @@ ERGO_COMPILED_PART
 #undef ERGO_CASTS
 #undef ERGO_OPTIMISERS
 #undef ERGO_OPERATIONS
+#undef ERGO_LAYERS
+#undef ERGO_SEQUENCES
 #undef ERGO_MOVEMENTS
 
 }  // namespace ergo::inline ERGO_BUILD

@@ -42,7 +42,7 @@ void on_each_isa(F f) {
       skip(std::string("draws with ") + cpu::name(isa), "this machine lacks it");
       continue;
     }
-    CAPTURE(cpu::name(isa));
+    CAPTURE(std::string(cpu::name(isa)));
     ForcedIsa forced(isa);
     f();
   }

@@ -257,13 +257,13 @@ TEST_CASE("positions that need 64 bits are split alike") {
   const DeviceArray<float> rows(std::vector<float>{1, 2, 3, 4, 5, 6}), y(4);
   const DeviceArray<std::uint32_t> key(std::vector<std::uint32_t>{0, 1, 1}), place(std::vector<std::uint32_t>{1, 0, 2});
   const View<float, 3> to = row_major(y.data(), {1, 2, 2});
-  launch(stream(), "test", {dim3(1), dim3(kIndexBlock)}, scatter_zero_kernel<std::uint64_t, float>, to,
+  launch(stream(), "test", {dim3(1), dim3(kIndexBlock)}, scatter_fill_kernel<std::uint64_t, float>, to, 0.0f,
          WideDivisor::of(2), WideDivisor::of(2));
   CHECK(y.host() == std::vector<float>{0, 0, 0, 0});
-  launch(stream(), "test", {dim3(1), dim3(kIndexBlock)}, scatter_runs_kernel<1, std::uint64_t, float>,
+  launch(stream(), "test", {dim3(1), dim3(kIndexBlock)}, scatter_runs_kernel<SumOf, 1, std::uint64_t, float>,
          row_major(rows.data(), {1, 3, 2}), key.data(), place.data(), 3, to, nullptr, 0, false, WideDivisor::of(2),
          WideDivisor::of(3));
-  launch(stream(), "test", {dim3(1), dim3(kIndexBlock)}, scatter_runs_kernel<2, std::uint64_t, float>,
+  launch(stream(), "test", {dim3(1), dim3(kIndexBlock)}, scatter_runs_kernel<SumOf, 2, std::uint64_t, float>,
          row_major(rows.data(), {1, 3, 2}), key.data(), place.data(), 3, to, nullptr, 0, true, WideDivisor::of(1),
          WideDivisor::of(3));
   CHECK(y.host() == std::vector<float>{6, 8, 12, 16});

@@ -27,7 +27,7 @@ void on_each_isa(F&& f) {
   const int first = default_device().is_cpu() ? 0 : int(cpu::machine_isa());  // it means nothing to a device
   for (int i = first; i <= int(cpu::machine_isa()); ++i) {
     cpu::set_isa(cpu::Isa(i));
-    CAPTURE(cpu::name(cpu::isa()));
+    CAPTURE(std::string(cpu::name(cpu::isa())));
     f();
   }
   cpu::set_isa(before);
@@ -148,7 +148,8 @@ TEST_CASE("an offset of the data costs no accuracy") {
           const auto want = batch_norm(wide, cast<double>(gamma), cast<double>(beta));
           const auto got = batch_norm(test_tensor(x), test_tensor(gamma), test_tensor(beta));
           CHECK(largest_difference(got.y, want.y) <= (rows == 2 ? 2e-4 : 2e-5));  // two rows may be close
-          CHECK(largest_difference(got.mean, want.mean) <= 1e-7 * (4 + std::abs(offset)));
+          // Sums of 7 numbers up to 2, in a chain, are 2, ..., 14: of each 6e-8 may be lost, a seventh of it in the mean.
+          CHECK(largest_difference(got.mean, want.mean) <= 1e-7 * (6 + std::abs(offset)));
           CHECK(largest_difference(got.variance, want.variance) <= 1e-5);
           // Against two passes in double, which share nothing with the kernel.
           const auto m = ergo::mean(wide, 0, true), d = wide - m;

@@ -22,7 +22,7 @@ void on_each_isa(F&& f) {
   const cpu::Isa before = cpu::isa();
   for (int i = 0; i <= int(cpu::machine_isa()); ++i) {
     cpu::set_isa(cpu::Isa(i));
-    CAPTURE(cpu::name(cpu::isa()));
+    CAPTURE(std::string(cpu::name(cpu::isa())));
     f();
   }
   cpu::set_isa(before);
