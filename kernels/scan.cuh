@@ -28,7 +28,7 @@ inline constexpr int kScanItems = sizeof(typename M::State) > 16  ? 4  // a lane
                                                                   : 16;
 // Blocks a multiprocessor must have room for: two, or ptxas spills wide states to have three; none said for others.
 template <class M>
-inline constexpr int kScanBlocks = sizeof(typename M::State) > 16 ? 2 : 0;
+inline constexpr int kScanBlocks = sizeof(typename M::State) > 8 ? 2 : 0;
 template <class M>
 inline constexpr int kScanSegment = 32 * kScanItems<M>;  // of a warp
 template <class M>

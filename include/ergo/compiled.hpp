@@ -217,7 +217,6 @@ namespace ergo::inline ERGO_BUILD {
   ERGO_TABLE(LinearOp<detail::CountBetween<int>, Tensor<int>, Tensor<T>, Tensor<T>>) \
   ERGO_TABLE(FusedOp<detail::ProductCotangent, Tensor<T>, Tensor<T>, Tensor<T>>)     \
   ERGO_TABLE(FusedOp<detail::ProductSlope, Tensor<T>, Tensor<T>, Tensor<T>>)         \
-  ERGO_TABLE(RecurrenceOp<T>)                                                        \
   ERGO_TABLE(ScanOp<detail::RunningExtremum<cpu::MaxOf, T, false>>)                  \
   ERGO_TABLE(ScanOp<detail::RunningExtremum<cpu::MinOf, T, false>>)                  \
   ERGO_TABLE(ScanOp<detail::RunningLogSumExp<T, cpu::LogSumExp::value>>)             \
@@ -267,6 +266,7 @@ namespace ergo::inline ERGO_BUILD {
   ERGO_TABLE(PadOp)                                                                                          \
   ERGO_TABLE(PartialOp)                                                                                      \
   ERGO_TABLE(PointwiseOp)                                                                                    \
+  ERGO_TABLE(RecurrenceOp<double>)                                                                           \
   ERGO_TABLE(RequireOp)                                                                                      \
   ERGO_TABLE(SliceOp)                                                                                        \
   ERGO_TABLE(ScanOp<detail::RunningLogSumExp<double, cpu::LogSumExp::decay>>)                                \

@@ -126,7 +126,7 @@ struct ProductSlopeOf {
                   State* state) {
     State s = *state;
     for (std::int64_t i = 0; i < n; ++i) {
-      const Scaled a(double(x[0][i * step])), t(double(x[1][i * step]));
+      const auto a = Scaled(double(x[0][i * step])), t = Scaled(double(x[1][i * step]));
       const Scaled next = s.slope * a + s.product * t;
       if (y) y[i * step] = T((options.exclusive ? s.slope : next).value());
       s.product = s.product * a;
@@ -153,7 +153,7 @@ struct ScaledRecurrenceOf {
                   State* state) {
     State s = *state;
     for (std::int64_t i = 0; i < n; ++i) {
-      const Scaled a(double(x[0][i * step])), b(double(x[1][i * step]));
+      const auto a = Scaled(double(x[0][i * step])), b = Scaled(double(x[1][i * step]));
       const Scaled late = s.value + b, out = Form == Recurrence::late ? late : s.value;
       s.value = Form == Recurrence::late ? late * a : s.value * a + b;
       if (!y) s.product = s.product * a;

@@ -135,7 +135,7 @@ template <bool Largest, class T, class I>
 struct ScatterExtremumOp final : CopiedOp<ScatterExtremumOp<Largest, T, I>> {
   using C = Compute<T>;  // shares of 16 bits are counted and added in float, and rounded once
   static constexpr auto name = Largest ? "scatter_max" : "scatter_min";
-  static constexpr const IndexNames& names = Largest ? kScatterMax : kScatterMin;
+  static constexpr const IndexNames* names = Largest ? &kScatterMax : &kScatterMin;
   int axis, places;
   std::int64_t extent;
   ScatterExtremumOp(int from_back, int p, std::int64_t n)
@@ -147,12 +147,12 @@ struct ScatterExtremumOp final : CopiedOp<ScatterExtremumOp<Largest, T, I>> {
   void value(Args x, Ref<Array>* y, std::uint64_t) const {
 #if defined(__CUDACC__) || defined(ERGO_EMULATED)
     if (!x[2]->device.is_cpu()) {
-      y[0] = ergo::cuda::scatter_extremum<Largest, T, I>(names, *x[0], *x[1], *x[2], axis, places);
+      y[0] = ergo::cuda::scatter_extremum<Largest, T, I>(*names, *x[0], *x[1], *x[2], axis, places);
       return;
     }
 #endif
     y[0] =
-        cpu::scatter_extremum<Largest>(*x[0], *x[1], *cpu::checked_indices(names, *x[2], x[0], extent), axis, places);
+        cpu::scatter_extremum<Largest>(*x[0], *x[1], *cpu::checked_indices(*names, *x[2], x[0], extent), axis, places);
   }
   void vjp(Args g, Args y, Args x, Wanted wanted, Ref<Array>* dx) const {
     if constexpr (Floating<T>) {
@@ -190,7 +190,7 @@ struct ScatterExtremumOp final : CopiedOp<ScatterExtremumOp<Largest, T, I>> {
     }
     template <class U>
     Take take() const {
-      return {&names, op.axis, op.places, op.extent, &add_on_device<U, I>};
+      return {names, op.axis, op.places, op.extent, &add_on_device<U, I>};
     }
     template <class U>
     Tensor<U> taken(const Tensor<U>& y) const {
@@ -209,7 +209,7 @@ Tensor<T> extremum_at(const Tensor<T>& x, const Tensor<I>& indices, const Tensor
   static_assert(!std::is_same_v<T, bool>, "scatter_max and scatter_min of bools: cast<uint8_t>(x) first");
   if constexpr (!std::is_same_v<T, bool>) {
     using F = ScatterExtremumOp<Largest, T, I>;
-    const Ref<Array> rows = rows_for(F::names, x, indices, y, axis);
+    const Ref<Array> rows = rows_for(*F::names, x, indices, y, axis);
     const int at = resolve_axis(F::name, x.array(), axis);
     Array* in[] = {&x.array(), rows.get(), &indices.array()};
     return Tensor<T>(dispatch1(F(x.rank() - at, indices.rank(), x.shape()[at]), in));
