@@ -196,7 +196,8 @@ void launch_grid_slope(Stream& stream, View<const T, 3> g, View<const T, 4> x, V
   else
     with.template operator()<32>();
 }
-// rows (L, 4 P, C) and pixels (L, 4 P) are overwritten; H by W is the plane they go to.
+// rows (L, 4 P, C) and pixels (L, 4 P) are overwritten, but for rows of pixel -1, and neither if there are no channels;
+// H by W is the plane they go to.
 template <class T>
 void launch_grid_rows(Stream& stream, View<const T, 3> g, View<const T, 3> grid, View<T, 3> rows,
                       View<std::int32_t, 2> pixels, std::int64_t h, std::int64_t w, GridRule rule) {

@@ -74,8 +74,9 @@ void check(const Sizes& s, const GridRule& rule) {
       grid.push_back(T((2 * p + 1) / double(n) - 1));
     }
   const DeviceArray<T> x_on(x), g_on(g), grid_on(grid), y_on(numbers<T>(random, s.offset + s.n * s.places * pixel)),
-      slope_on(2 * s.n * s.places), rows_on(4 * s.n * s.places * s.c);
-  const DeviceArray<std::int32_t> pixels_on(4 * s.n * s.places);
+      slope_on(2 * s.n * s.places);
+  const DeviceArray<T> rows_on(std::vector<T>(std::size_t(4 * s.n * s.places * s.c)));  // not all are written
+  const DeviceArray<std::int32_t> pixels_on(std::vector<std::int32_t>(std::size_t(4 * s.n * s.places), -1));
   const auto plane = [&](auto* data) {
     using V = std::remove_reference_t<decltype(*data)>;
     return View<V, 4>{data + s.offset, {s.n, s.h, s.w, s.c}, {s.h * s.w * pixel, s.w * pixel, pixel, 1}};

@@ -329,7 +329,7 @@ TEST_CASE_TEMPLATE("cotangents of running products", T, float, double) {
           sign = after;
         }
       }
-    const DeviceArray<T> in(x), given(g), y{x.size()};
+    const DeviceArray<T> in(x), given(g), y(std::vector<T>(x.size()));
     const auto view = layout.view(static_cast<const T*>(in.data()));
     const DeviceArray<std::byte> workspace(product_cotangent_workspace<T>(view));
     launch_product_cotangent<T>(stream(), "cumprod", view, given.data(), y.data(), test::bytes_of(workspace), options);
