@@ -22,6 +22,14 @@ struct RotaryCall {
 
 inline constexpr int kRotaryBlock = 256;
 
+// angle / pi less a multiple of 2, in [-1, 1]: without the tables that sin and cos keep for large angles. The rounding
+// of the quotient is added back.
+__device__ __forceinline__ double half_turns(double angle) {
+  constexpr double kHigh = 0x1.45f306dc9c883p-2, kLow = -0x1.6b01ec5417056p-56;  // 1 / pi
+  const double t = angle * kHigh, rest = ::fma(angle, kHigh, -t) + angle * kLow;
+  return t - 2 * ::rint(t / 2) + rest;
+}
+
 template <class T, class I>
 __global__ void __launch_bounds__(kRotaryBlock) rotary_kernel(RotaryCall<T, I> p) {
   const std::int64_t half = p.dims / 2, columns = p.x.shape[3] - half;
@@ -34,7 +42,9 @@ __global__ void __launch_bounds__(kRotaryBlock) rotary_kernel(RotaryCall<T, I> p
   }
   using A = Compute<T>;
   const double angle = double(p.positions(l, t)) * ::exp2(-2 * double(i) / double(p.dims) * p.log2_base);
-  const A c = A(::cos(angle)), s = A(p.inverse ? -::sin(angle) : ::sin(angle));
+  double sine, cosine;
+  ::sincospi(half_turns(angle), &sine, &cosine);
+  const A c = A(cosine), s = A(p.inverse ? -sine : sine);
   const std::int64_t a = p.interleaved ? 2 * i : i, b = p.interleaved ? 2 * i + 1 : i + half;
   for (std::int64_t h = 0; h < p.x.shape[2]; ++h) {
     const A first = widen(p.x(l, t, h, a)), second = widen(p.x(l, t, h, b));
