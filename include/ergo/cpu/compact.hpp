@@ -1,6 +1,7 @@
 // What keeps only some elements, so that the data say how many: places of nonzero elements, and distinct elements.
 #pragma once
 
+#include "ergo/core/handle.hpp"
 #include "ergo/cpu/select.hpp"
 
 namespace ergo::inline ERGO_BUILD::cpu {

@@ -194,8 +194,8 @@ Ref<Array> running_products(const Array& x, int axis, ScanOptions options) {
     return y;
   }
   // Pieces of rows in their scanning order, four side by side.
-  constexpr std::int64_t kChunk = 16384;
-  const std::int64_t chunks = (n + kChunk - 1) / kChunk, pieces = outer * chunks, length = n < kChunk ? n : kChunk;
+  constexpr std::int64_t kRowChunk = 16384;
+  const std::int64_t chunks = (n + kRowChunk - 1) / kRowChunk, pieces = outer * chunks, length = n < kRowChunk ? n : kRowChunk;
   const Scratch<Scaled> states(pieces);
   Scaled* const state = states.data();
   const auto scan = [&](T* to) {
@@ -206,11 +206,11 @@ Ref<Array> running_products(const Array& x, int axis, ScanOptions options) {
         std::int64_t many[4];
         const std::int64_t first = 4 * g, beside = pieces - first < 4 ? pieces - first : 4;
         for (std::int64_t r = 0; r < beside; ++r) {
-          const std::int64_t row = (first + r) / chunks, k = (first + r) % chunks * kChunk,
+          const std::int64_t row = (first + r) / chunks, k = (first + r) % chunks * kRowChunk,
                              at = row * n + (options.reverse ? n - 1 - k : k);
           in[r] = p + at;
           out[r] = to ? to + at : nullptr;
-          many[r] = n - k < kChunk ? n - k : kChunk;
+          many[r] = n - k < kRowChunk ? n - k : kRowChunk;
         }
         const std::int64_t step = options.reverse ? -1 : 1;
         if (beside == 4 && many[0] == many[1] && many[0] == many[2] && many[0] == many[3]) {

@@ -2,6 +2,7 @@
 // convolution of images of one row, so values and derivatives of every order are conv2d's.
 #pragma once
 
+#include "ergo/ops/axes.hpp"
 #include "ergo/ops/convolution.hpp"
 
 namespace ergo::inline ERGO_BUILD {
