@@ -194,8 +194,9 @@ Ref<Array> running_products(const Array& x, int axis, ScanOptions options) {
     return y;
   }
   // Pieces of rows in their scanning order, four side by side.
-  constexpr std::int64_t kRowChunk = 16384;
-  const std::int64_t chunks = (n + kRowChunk - 1) / kRowChunk, pieces = outer * chunks, length = n < kRowChunk ? n : kRowChunk;
+  constexpr std::int64_t kPieceLength = 16384;
+  const std::int64_t chunks = (n + kPieceLength - 1) / kPieceLength, pieces = outer * chunks,
+                     length = n < kPieceLength ? n : kPieceLength;
   const Scratch<Scaled> states(pieces);
   Scaled* const state = states.data();
   const auto scan = [&](T* to) {
@@ -206,11 +207,11 @@ Ref<Array> running_products(const Array& x, int axis, ScanOptions options) {
         std::int64_t many[4];
         const std::int64_t first = 4 * g, beside = pieces - first < 4 ? pieces - first : 4;
         for (std::int64_t r = 0; r < beside; ++r) {
-          const std::int64_t row = (first + r) / chunks, k = (first + r) % chunks * kRowChunk,
+          const std::int64_t row = (first + r) / chunks, k = (first + r) % chunks * kPieceLength,
                              at = row * n + (options.reverse ? n - 1 - k : k);
           in[r] = p + at;
           out[r] = to ? to + at : nullptr;
-          many[r] = n - k < kRowChunk ? n - k : kRowChunk;
+          many[r] = n - k < kPieceLength ? n - k : kPieceLength;
         }
         const std::int64_t step = options.reverse ? -1 : 1;
         if (beside == 4 && many[0] == many[1] && many[0] == many[2] && many[0] == many[3]) {
