@@ -80,7 +80,9 @@ TEST_CASE("a query that sees nothing gives 0 and takes nothing") {
   CHECK(array_equal(dv, ev));
   CHECK_FALSE(any(isnan(dk)).item());
   // The bias's own gradient is 0 where it hides.
-  const auto db = grad([&](const X& b) { return sum(square(run({.bias = b}, Three{q, k, v}))); })(bias);
+  const auto db = grad([&, q = q, k = k, v = v](const X& b) {
+    return sum(square(run({.bias = b}, Three{q, k, v})));
+  })(bias);
   CHECK(all(logical_or(db == 0, mask)).item());
   CHECK(any(db != 0).item());
 }
