@@ -19,7 +19,9 @@ struct Ask {
 };
 
 // Query 1 of head 0 sees nothing.
-bool shows(std::int64_t b, std::int64_t h, std::int64_t t, std::int64_t s) { return (b * 5 + h * 3 + t * 2 + s) % 3 != 0 && !(h == 0 && t == 1); }
+bool shows(std::int64_t b, std::int64_t h, std::int64_t t, std::int64_t s) {
+  return (b * 5 + h * 3 + t * 2 + s) % 3 != 0 && !(h == 0 && t == 1);
+}
 Tensor<bool> mask_of(const Shape& q, const Shape& k) {
   std::vector<unsigned char> all;
   for (std::int64_t b = 0; b < q[0]; ++b)
@@ -59,7 +61,8 @@ std::vector<Real> weights_of(const Doubles& x, const Ask& ask) {
           const std::int64_t kh = h / (q[2] / k[2]), place = t + k[1] - q[1];
           Real dot = 0;
           for (std::int64_t c = 0; c < q[3]; ++c)
-            dot += Real(qs[std::size_t(((b * q[1] + t) * q[2] + h) * q[3] + c)]) * Real(ks[std::size_t(((b * k[1] + s) * k[2] + kh) * k[3] + c)]);
+            dot += Real(qs[std::size_t(((b * q[1] + t) * q[2] + h) * q[3] + c)]) *
+                   Real(ks[std::size_t(((b * k[1] + s) * k[2] + kh) * k[3] + c)]);
           dot *= ask.scale != 0 ? Real(ask.scale) : 1 / std::sqrt(Real(q[3]));
           if (bias) {
             const Shape bs = bias->shape();
@@ -68,8 +71,8 @@ std::vector<Real> weights_of(const Doubles& x, const Ask& ask) {
             for (int d = 0; d < bs.rank(); ++d) i = i * bs[d] + (bs[d] == 1 ? 0 : at[4 - bs.rank() + d]);
             dot += bias->to_vector()[std::size_t(i)];
           }
-          const bool seen = (!ask.causal || s <= place) && (!ask.window || std::abs(s - place) < ask.window) && (!ask.masked || shows(b, h, t, s)) &&
-                            (!ask.lengths || s < length_of(b, k[1]));
+          const bool seen = (!ask.causal || s <= place) && (!ask.window || std::abs(s - place) < ask.window) &&
+                            (!ask.masked || shows(b, h, t, s)) && (!ask.lengths || s < length_of(b, k[1]));
           row.push_back(seen ? dot : -HUGE_VALL);
           top = std::fmax(top, row.back());
         }
@@ -88,7 +91,8 @@ Reference weighted(const std::vector<Real>& w, const Tensor<double>& v, const Sh
         for (std::int64_t c = 0; c < s[3]; ++c) {
           Real sum = 0;
           for (std::int64_t k = 0; k < s[1]; ++k)
-            sum += w[std::size_t(((b * p[1] + h) * p[2] + t) * s[1] + k)] * Real(vs[std::size_t(((b * s[1] + k) * s[2] + h / (p[1] / s[2])) * s[3] + c)]);
+            sum += w[std::size_t(((b * p[1] + h) * p[2] + t) * s[1] + k)] *
+                   Real(vs[std::size_t(((b * s[1] + k) * s[2] + h / (p[1] / s[2])) * s[3] + c)]);
           r.values.push_back(double(sum));
         }
   return r;
@@ -116,28 +120,35 @@ Tensor<T> weights(const std::vector<Tensor<T>>& x, const Ask& ask) {
 using Shapes = std::vector<std::vector<Shape>>;
 Shape of(std::int64_t b, std::int64_t t, std::int64_t h, std::int64_t d) { return Shape{b, t, h, d}; }
 // Queries, keys, values: sizes on both sides of a tile, of widths that no register divides.
-const Shapes kPlain = {{of(2, 3, 2, 3), of(2, 4, 2, 3), of(2, 4, 2, 2)}, {of(1, 65, 1, 5), of(1, 65, 1, 5), of(1, 65, 1, 5)}, {of(1, 20, 2, 17), of(1, 130, 2, 17), of(1, 130, 2, 9)},
-                       {of(2, 1, 1, 8), of(2, 1, 1, 8), of(2, 1, 1, 8)}, {of(1, 64, 1, 16), of(1, 64, 1, 16), of(1, 64, 1, 16)}};
-const Shapes kSquare = {{of(1, 4, 2, 3), of(1, 4, 2, 3), of(1, 4, 2, 2)}, {of(1, 70, 1, 5), of(1, 70, 1, 5), of(1, 70, 1, 5)}, {of(3, 2, 1, 4), of(3, 5, 1, 4), of(3, 5, 1, 4)}};
+const Shapes kPlain = {{of(2, 3, 2, 3), of(2, 4, 2, 3), of(2, 4, 2, 2)},
+                       {of(1, 65, 1, 5), of(1, 65, 1, 5), of(1, 65, 1, 5)},
+                       {of(1, 20, 2, 17), of(1, 130, 2, 17), of(1, 130, 2, 9)},
+                       {of(2, 1, 1, 8), of(2, 1, 1, 8), of(2, 1, 1, 8)},
+                       {of(1, 64, 1, 16), of(1, 64, 1, 16), of(1, 64, 1, 16)}};
+const Shapes kSquare = {{of(1, 4, 2, 3), of(1, 4, 2, 3), of(1, 4, 2, 2)},
+                        {of(1, 70, 1, 5), of(1, 70, 1, 5), of(1, 70, 1, 5)},
+                        {of(3, 2, 1, 4), of(3, 5, 1, 4), of(3, 5, 1, 4)}};
 const std::vector<Shape> kLarge = {of(2, 130, 4, 32), of(2, 140, 4, 32), of(2, 140, 4, 32)};
 
-#define ROW(title, table, f, expected, big, ...)                      \
-  [] {                                                                \
-    Case c;                                                           \
-    c.name = title;                                                   \
-    c.shapes = table;                                                 \
-    c.ranges = {{-1.5, 1.5}};                                         \
-    c.f64 = [](const Doubles& x) { return f(x, Ask{__VA_ARGS__}); };  \
-    c.f32 = [](const Floats& x) { return f(x, Ask{__VA_ARGS__}); };   \
+#define ROW(title, table, f, expected, big, ...)                                  \
+  [] {                                                                            \
+    Case c;                                                                       \
+    c.name = title;                                                               \
+    c.shapes = table;                                                             \
+    c.ranges = {{-1.5, 1.5}};                                                     \
+    c.f64 = [](const Doubles& x) { return f(x, Ask{__VA_ARGS__}); };              \
+    c.f32 = [](const Floats& x) { return f(x, Ask{__VA_ARGS__}); };               \
     c.reference = [](const Doubles& x) { return expected(x, Ask{__VA_ARGS__}); }; \
-    c.order = 2;                                                      \
-    c.tolerance = 5e-6;                                               \
-    c.large = big;                                                    \
-    return c;                                                         \
+    c.order = 2;                                                                  \
+    c.tolerance = 5e-6;                                                           \
+    c.large = big;                                                                \
+    return c;                                                                     \
   }()
 
 template <class T>
-Tensor<T> with(const std::vector<Tensor<T>>& x, const Ask&) { return attention_with(x[0], x[1]); }
+Tensor<T> with(const std::vector<Tensor<T>>& x, const Ask&) {
+  return attention_with(x[0], x[1]);
+}
 Reference with_reference(const Doubles& x, const Ask&) {
   std::vector<Real> w;
   for (double p : x[0].to_vector()) w.push_back(p);
@@ -172,23 +183,24 @@ Reference turned_reference(const Doubles& x, const Turn& turn) {
     const std::int64_t t = row / s[-2] % s[-3], b = row / s[-2] / s[-3];
     for (std::int64_t i = 0; i < dims / 2; ++i) {
       const Real angle = Real(place_of(turn.own ? b : 0, t)) * std::pow(Real(turn.base), -2 * Real(i) / Real(dims));
-      const auto first = std::size_t(row * d + (turn.interleaved ? 2 * i : i)), second = std::size_t(row * d + (turn.interleaved ? 2 * i + 1 : i + dims / 2));
+      const auto first = std::size_t(row * d + (turn.interleaved ? 2 * i : i)),
+                 second = std::size_t(row * d + (turn.interleaved ? 2 * i + 1 : i + dims / 2));
       r.values[first] = double(v[first] * std::cos(angle) - v[second] * std::sin(angle));
       r.values[second] = double(v[second] * std::cos(angle) + v[first] * std::sin(angle));
     }
   }
   return r;
 }
-#define TURN(title, table, ...)                                          \
-  [] {                                                                   \
-    Case c;                                                              \
-    c.name = title;                                                      \
-    c.shapes = table;                                                    \
-    c.f64 = [](const Doubles& x) { return turned(x, Turn{__VA_ARGS__}); }; \
-    c.f32 = [](const Floats& x) { return turned(x, Turn{__VA_ARGS__}); };  \
+#define TURN(title, table, ...)                                                            \
+  [] {                                                                                     \
+    Case c;                                                                                \
+    c.name = title;                                                                        \
+    c.shapes = table;                                                                      \
+    c.f64 = [](const Doubles& x) { return turned(x, Turn{__VA_ARGS__}); };                 \
+    c.f32 = [](const Floats& x) { return turned(x, Turn{__VA_ARGS__}); };                  \
     c.reference = [](const Doubles& x) { return turned_reference(x, Turn{__VA_ARGS__}); }; \
-    c.large = {of(4, 130, 4, 64)};                                       \
-    return c;                                                            \
+    c.large = {of(4, 130, 4, 64)};                                                         \
+    return c;                                                                              \
   }()
 
 }  // namespace
@@ -198,25 +210,41 @@ std::vector<Case> attention_cases() {
     Shapes all;
     int i = 0;
     for (const Shape& b : biases) {
-      all.push_back(i == 0 ? std::vector<Shape>{of(2, 3, 2, 3), of(2, 4, 2, 3), of(2, 4, 2, 2), b} : std::vector<Shape>{of(2, 66, 2, 5), of(2, 67, 2, 5), of(2, 67, 2, 4), b});
+      all.push_back(i == 0 ? std::vector<Shape>{of(2, 3, 2, 3), of(2, 4, 2, 3), of(2, 4, 2, 2), b}
+                           : std::vector<Shape>{of(2, 66, 2, 5), of(2, 67, 2, 5), of(2, 67, 2, 4), b});
       ++i;
     }
     return all;
   };
-  static const Shapes full = biased({Shape{2, 2, 3, 4}, Shape{2, 2, 66, 67}}), planes = biased({Shape{2, 3, 4}, Shape{66, 67}}), rows = biased({Shape{2, 1, 1, 4}, Shape{67}}),
+  static const Shapes full = biased({Shape{2, 2, 3, 4}, Shape{2, 2, 66, 67}}),
+                      planes = biased({Shape{2, 3, 4}, Shape{66, 67}}), rows = biased({Shape{2, 1, 1, 4}, Shape{67}}),
                       columns = biased({Shape{3, 1}, Shape{2, 66, 1}}), one = biased({Shape{}, Shape{2, 1, 1, 1}});
   const auto with_bias = [](const Shape& bias) {
     std::vector<Shape> x = kLarge;
     x.push_back(bias);
     return x;
   };
-  static const std::vector<Shape> large_bias = with_bias(Shape{4, 130, 140}), large_plane = with_bias(Shape{130, 140}), large_row = with_bias(Shape{140}), large_column = with_bias(Shape{130, 1}),
-                                  large_one = with_bias(Shape{2, 4, 1, 1}), large_group = {of(2, 130, 4, 32), of(2, 140, 2, 32), of(2, 140, 2, 32)}, large_short = {of(2, 300, 4, 32), of(2, 140, 4, 32), of(2, 140, 4, 32)},
-                                  large_query = {of(8, 1, 8, 64), of(8, 600, 8, 64), of(8, 600, 8, 64)}, large_pattern = {of(2, 130, 4, 32), of(2, 140, 4, 32)}, large_with = {Shape{2, 4, 130, 140}, of(2, 140, 4, 32)};
-  static const Shapes grouped = {{of(1, 3, 4, 3), of(1, 4, 2, 3), of(1, 4, 2, 2)}, {of(2, 33, 6, 5), of(2, 65, 2, 5), of(2, 65, 2, 5)}, {of(1, 5, 4, 8), of(1, 5, 1, 8), of(1, 5, 1, 8)}};
-  static const Shapes short_keys = {{of(1, 5, 1, 3), of(1, 3, 1, 3), of(1, 3, 1, 2)}, {of(1, 140, 2, 4), of(1, 70, 2, 4), of(1, 70, 2, 4)}};
-  static const Shapes query = {{of(2, 1, 2, 3), of(2, 4, 2, 3), of(2, 4, 2, 3)}, {of(1, 1, 2, 70), of(1, 129, 2, 70), of(1, 129, 2, 140)}};
-  static const Shapes turns = {{of(2, 3, 2, 4)}, {Shape{5, 1, 6}}, {of(1, 1, 1, 70)}, {of(2, 9, 3, 34)}, {Shape{2, 2, 3, 1, 16}}}, batches = {{of(2, 3, 2, 4)}, {of(3, 5, 1, 18)}};
+  static const std::vector<Shape> large_bias = with_bias(Shape{4, 130, 140}), large_plane = with_bias(Shape{130, 140}),
+                                  large_row = with_bias(Shape{140}), large_column = with_bias(Shape{130, 1}),
+                                  large_one = with_bias(Shape{2, 4, 1, 1}),
+                                  large_group = {of(2, 130, 4, 32), of(2, 140, 2, 32), of(2, 140, 2, 32)},
+                                  large_short = {of(2, 300, 4, 32), of(2, 140, 4, 32), of(2, 140, 4, 32)},
+                                  large_query = {of(8, 1, 8, 64), of(8, 600, 8, 64), of(8, 600, 8, 64)},
+                                  large_pattern = {of(2, 130, 4, 32), of(2, 140, 4, 32)},
+                                  large_with = {Shape{2, 4, 130, 140}, of(2, 140, 4, 32)};
+  static const Shapes grouped = {{of(1, 3, 4, 3), of(1, 4, 2, 3), of(1, 4, 2, 2)},
+                                 {of(2, 33, 6, 5), of(2, 65, 2, 5), of(2, 65, 2, 5)},
+                                 {of(1, 5, 4, 8), of(1, 5, 1, 8), of(1, 5, 1, 8)}};
+  static const Shapes short_keys = {{of(1, 5, 1, 3), of(1, 3, 1, 3), of(1, 3, 1, 2)},
+                                    {of(1, 140, 2, 4), of(1, 70, 2, 4), of(1, 70, 2, 4)}};
+  static const Shapes query = {{of(2, 1, 2, 3), of(2, 4, 2, 3), of(2, 4, 2, 3)},
+                               {of(1, 1, 2, 70), of(1, 129, 2, 70), of(1, 129, 2, 140)}};
+  static const Shapes turns = {{of(2, 3, 2, 4)},
+                               {Shape{5, 1, 6}},
+                               {of(1, 1, 1, 70)},
+                               {of(2, 9, 3, 34)},
+                               {Shape{2, 2, 3, 1, 16}}},
+                      batches = {{of(2, 3, 2, 4)}, {of(3, 5, 1, 18)}};
   static const Shapes patterns = {{of(2, 3, 2, 3), of(2, 4, 1, 3)}, {of(1, 9, 2, 5), of(1, 9, 2, 5)}};
   static const Shapes withs = {{Shape{2, 2, 3, 4}, of(2, 4, 1, 3)}, {Shape{1, 2, 9, 9}, of(1, 9, 2, 5)}};
   std::vector<Case> all = {
@@ -229,13 +257,15 @@ std::vector<Case> attention_cases() {
       ROW("attention: a bias of queries", columns, attend, attended, large_column),
       ROW("attention: a bias of one", one, attend, attended, large_one),
       ROW("attention: window", kSquare, attend, attended, kLarge, .window = 3),
-      ROW("attention: causal window, scaled", kSquare, attend, attended, kLarge, .causal = true, .window = 2, .scale = 0.7),
+      ROW("attention: causal window, scaled", kSquare, attend, attended, kLarge, .causal = true, .window = 2,
+          .scale = 0.7),
       ROW("attention: lengths", kSquare, attend, attended, kLarge, .lengths = true),
       ROW("attention: grouped", grouped, attend, attended, large_group),
       ROW("attention: queries before all keys", short_keys, attend, attended, large_short, .causal = true),
       ROW("attention: one query", query, attend, attended, large_query, .causal = true),
       ROW("attention_pattern", patterns, weights, pattern, large_pattern),
-      ROW("attention_pattern: causal, masked", patterns, weights, pattern, large_pattern, .causal = true, .masked = true),
+      ROW("attention_pattern: causal, masked", patterns, weights, pattern, large_pattern, .causal = true,
+          .masked = true),
       ROW("attention_with", withs, with, with_reference, large_with),
       TURN("rotary", turns),
       TURN("rotary: interleaved", turns, .interleaved = true),

@@ -1,5 +1,6 @@
 // What a row of the case table costs at its large inputs, on all threads: `bench/run cases` prints the table. As a test
 // each row is timed once, so that none is without its figure.
+// label: long
 #include <doctest/doctest.h>
 
 #include <cstdio>

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "../support/isas.hpp"
 #include "../support/seed.hpp"
-#include "../support/skip.hpp"
 
 namespace cpu_random_test {
 
@@ -27,25 +27,6 @@ std::uint32_t word(std::uint64_t key, std::uint64_t i) { return ergo::random_blo
 std::uint64_t wide_word(std::uint64_t key, std::uint64_t i) {
   const auto b = ergo::random_block(key, i / 2);
   return i % 2 ? b.high() : b.low();
-}
-
-struct ForcedIsa {
-  explicit ForcedIsa(Isa isa) { cpu::set_isa(isa); }
-  ~ForcedIsa() { cpu::set_isa(cpu::machine_isa()); }
-};
-
-// f on every instruction set of this machine.
-template <class F>
-void on_each_isa(F f) {
-  for (Isa isa : {Isa::sse2, Isa::avx2, Isa::avx512}) {
-    if (isa > cpu::machine_isa()) {
-      skip(std::string("draws with ") + cpu::name(isa), "this machine lacks it");
-      continue;
-    }
-    CAPTURE(std::string(cpu::name(isa)));
-    ForcedIsa forced(isa);
-    f();
-  }
 }
 
 template <class Draw>

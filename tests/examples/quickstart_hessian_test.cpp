@@ -1,6 +1,7 @@
 // The leading Hessian eigenvalue of the quickstart's network, trained as the quickstart trains it, against a power
 // iteration in double precision on finite differences of gradients: without hvp, without Lanczos, on the same images.
 // unit: own
+// label: long
 #include <doctest/doctest.h>
 
 // Its Classifier, loss and train; only the main function is this program's own.

@@ -13,6 +13,7 @@
 #include "ergo/ops/slicing.hpp"
 #include "ergo/ops/statistics.hpp"
 #include "support/fresh.hpp"
+#include "support/isas.hpp"
 #include "support/message.hpp"
 
 namespace ops_normalization_test {
@@ -21,17 +22,6 @@ using namespace ergo;
 
 namespace {
 
-template <class F>
-void on_each_isa(F&& f) {
-  const cpu::Isa before = cpu::isa();
-  const int first = default_device().is_cpu() ? 0 : int(cpu::machine_isa());  // it means nothing to a device
-  for (int i = first; i <= int(cpu::machine_isa()); ++i) {
-    cpu::set_isa(cpu::Isa(i));
-    CAPTURE(std::string(cpu::name(cpu::isa())));
-    f();
-  }
-  cpu::set_isa(before);
-}
 // On the device that this source is compiled for.
 template <class T>
 Tensor<T> test_tensor(const Tensor<T>& x) {
@@ -148,7 +138,7 @@ TEST_CASE("an offset of the data costs no accuracy") {
           const auto want = batch_norm(wide, cast<double>(gamma), cast<double>(beta));
           const auto got = batch_norm(test_tensor(x), test_tensor(gamma), test_tensor(beta));
           CHECK(largest_difference(got.y, want.y) <= (rows == 2 ? 2e-4 : 2e-5));  // two rows may be close
-          // Sums of 7 numbers up to 2, in a chain, are 2, ..., 14: of each 6e-8 may be lost, a seventh of it in the mean.
+          // Sums of 7 numbers up to 2 in a chain are 2, ..., 14: of each 6e-8 may be lost, a seventh of it in the mean.
           CHECK(largest_difference(got.mean, want.mean) <= 1e-7 * (6 + std::abs(offset)));
           CHECK(largest_difference(got.variance, want.variance) <= 1e-5);
           // Against two passes in double, which share nothing with the kernel.

@@ -9,6 +9,7 @@
 #include "ergo/ops/extremum.hpp"
 #include "ergo/ops/scan.hpp"
 #include "support/fresh.hpp"
+#include "support/isas.hpp"
 #include "support/message.hpp"
 
 namespace ops_reduction_test {
@@ -24,18 +25,6 @@ template <class T>
 std::vector<T> values(const Tensor<T>& x) {
   return x.to_vector();
 }
-// Calls f under every instruction set that this machine has.
-template <class F>
-void on_each_isa(F&& f) {
-  const Isa before = cpu::isa();
-  for (int i = 0; i <= int(cpu::machine_isa()); ++i) {
-    cpu::set_isa(Isa(i));
-    CAPTURE(std::string(cpu::name(cpu::isa())));
-    f();
-  }
-  cpu::set_isa(before);
-}
-
 }  // namespace
 
 TEST_CASE("axes: none, one, a list, negative, kept") {

@@ -7,6 +7,7 @@
 #include "ergo/ops/comparison.hpp"
 #include "ergo/ops/softmax.hpp"
 #include "support/fresh.hpp"
+#include "support/isas.hpp"
 #include "support/message.hpp"
 
 namespace ops_softmax_test {
@@ -17,16 +18,6 @@ namespace {
 
 const float kInf = INFINITY, kNan = NAN;
 
-template <class F>
-void on_each_isa(F&& f) {
-  const cpu::Isa before = cpu::isa();
-  for (int i = 0; i <= int(cpu::machine_isa()); ++i) {
-    cpu::set_isa(cpu::Isa(i));
-    CAPTURE(std::string(cpu::name(cpu::isa())));
-    f();
-  }
-  cpu::set_isa(before);
-}
 template <class T>
 std::vector<T> values(const Tensor<T>& x) {
   return x.to_vector();

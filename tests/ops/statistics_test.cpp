@@ -7,6 +7,7 @@
 #include "ergo/ops/normalization.hpp"
 #include "ergo/ops/statistics.hpp"
 #include "support/fresh.hpp"
+#include "support/isas.hpp"
 #include "support/message.hpp"
 
 namespace ops_statistics_test {
@@ -15,16 +16,6 @@ using namespace ergo;
 
 namespace {
 
-template <class F>
-void on_each_isa(F&& f) {
-  const cpu::Isa before = cpu::isa();
-  for (int i = 0; i <= int(cpu::machine_isa()); ++i) {
-    cpu::set_isa(cpu::Isa(i));
-    CAPTURE(std::string(cpu::name(cpu::isa())));
-    f();
-  }
-  cpu::set_isa(before);
-}
 template <class T>
 std::vector<T> values(const Tensor<T>& x) {
   return x.to_vector();

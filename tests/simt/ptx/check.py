@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Runs the tests of kernels on what nvcc made of them: PTX, translated to C++, on the emulation's fibers.
 
-usage: check.py [--jobs N] [--folder FOLDER] [--ptx FOLDER] [--flags FLAGS] PROGRAM [TEST...]
+usage: check.py [--all] [--jobs N] [--folder FOLDER] [--ptx FOLDER] [--flags FLAGS] PROGRAM [TEST...]
 
 PROGRAM is the emulated program of tests/kernels (build/release/tests/kernels_tests); TEST is a name such as
-softmax_test, default every one. Each is compiled by nvcc to PTX (no machine code), translated, compiled
+softmax_test, default those whose source says `// ptx: yes`, with --all every one. Each is compiled by nvcc to PTX (no machine code), translated, compiled
 as a library in FOLDER (build/ptx), and run with SIMT_PTX naming it: in forward order, then in a random one of threads,
 blocks and streams whose seed is printed. FLAGS go to g++ too. nvcc is $CUDACXX or that of the PATH. With --ptx it is not
 called for the tests whose PTX that folder has: tests/kernels/resources.py made it of the same sources.
@@ -78,6 +78,7 @@ def check(program: pathlib.Path, name: str, folder: pathlib.Path, made: pathlib.
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--all", action="store_true")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "build/ptx")
     parser.add_argument("--ptx", type=pathlib.Path)
@@ -87,7 +88,9 @@ def main() -> int:
     options = parser.parse_args()
     if not shutil.which(resources.NVCC):
         sys.exit(f"there is no {resources.NVCC} on the PATH")
-    names = options.tests or [p.stem for p in sorted((ROOT / "tests/kernels").glob("*_test.cpp"))]
+    sources = sorted((ROOT / "tests/kernels").glob("*_test.cpp"))
+    chosen = [p.stem for p in sources if options.all or "\n// ptx: yes\n" in p.read_text()]
+    names = options.tests or chosen
     print(f"orders of threads, blocks and streams: {', '.join(ORDERS)}", flush=True)
     ok = True
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
