@@ -4,7 +4,8 @@
 //
 // usage: kernels_cuda_bench [--tiny] [--list] [--samples=N] [PART...]
 //
-// PART is a part of "op shape dtype"; --tiny: sizes at which an emulated device is done in seconds, and there the default.
+// PART is a part of "op shape dtype"; --tiny: sizes at which an emulated device is done in seconds, and there the
+// default.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -124,6 +125,13 @@ int run(const Options& o) {
   add_pointwise(rows, o.tiny);
   add_movement(rows, o.tiny);
   add_reductions(rows, o.tiny);
+  add_axes(rows, o.tiny);
+  add_norms(rows, o.tiny);
+  add_attention(rows, o.tiny);
+  add_scans(rows, o.tiny);
+  add_ordering(rows, o.tiny);
+  add_indexing(rows, o.tiny);
+  add_spatial(rows, o.tiny);
   add_products(rows, o.tiny);
   add_networks(rows, o.tiny);
   std::erase_if(rows, [&](const Row& r) { return !chosen(o, r); });

@@ -66,10 +66,10 @@ Timing measure(const std::vector<std::function<void()>>& calls, int samples) {
   const double estimate = watch.stop() / 3;
   t.launches = double(stream.launches.next - before) / 3;
   t.calls = int(std::clamp(std::ceil(500 / std::max(estimate, 1.0)), 1.0, 200.0));
-  t.samples = samples;
+  t.samples = int(std::clamp(5e5 / std::max(estimate, 1.0), std::max(1.0, samples / 5.0), double(samples)));
 
   std::vector<double> device, host;
-  for (int s = 0; s < samples; ++s) {
+  for (int s = 0; s < t.samples; ++s) {
     const auto begin = Clock::now();
     watch.start();
     for (int i = 0; i < t.calls; ++i) run();

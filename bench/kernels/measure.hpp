@@ -31,6 +31,13 @@ using Rows = std::vector<Row>;
 void add_pointwise(Rows&, bool tiny);
 void add_movement(Rows&, bool tiny);
 void add_reductions(Rows&, bool tiny);
+void add_axes(Rows&, bool tiny);
+void add_norms(Rows&, bool tiny);
+void add_attention(Rows&, bool tiny);
+void add_scans(Rows&, bool tiny);
+void add_ordering(Rows&, bool tiny);
+void add_indexing(Rows&, bool tiny);
+void add_spatial(Rows&, bool tiny);
 void add_networks(Rows&, bool tiny);
 void add_products(Rows&, bool tiny);
 
@@ -51,7 +58,8 @@ struct Timing {
   double launches = 0;                            // of kernels and products, a call
   int calls = 0, samples = 0;                     // calls a sample
 };
-// `calls` in turn. At least `samples` samples.
+// `calls` in turn. At most `samples` samples, and at least a fifth of them where a call is so slow that they would take
+// more than half a second.
 Timing measure(const std::vector<std::function<void()>>& calls, int samples);
 
 // Bytes a second that a copy within the device reads and writes.

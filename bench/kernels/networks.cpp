@@ -6,6 +6,7 @@
 #include "ergo/ops/cross_entropy.hpp"
 #include "ergo/ops/random_integer.hpp"
 #include "ergo/optim/adam.hpp"
+#include "ergo/optim/clip.hpp"
 
 namespace bench {
 namespace {
@@ -81,15 +82,32 @@ void add_adam(Rows& rows, std::int64_t tensors, const Shape& s) {
   };
 }
 
+// The sum of squares must be known before anything is written: two readings.
+void add_clip(Rows& rows, std::int64_t tensors, const Shape& s) {
+  const double bytes = double(tensors * s.numel()) * sizeof(float);
+  rows.push_back({.op = "clip_by_global_norm",
+                  .shape = std::to_string(tensors) + " of " + text(s),
+                  .dtype = dtype_name<float>(),
+                  .bytes = 3 * bytes,
+                  .input_bytes = bytes});
+  rows.back().make = [=](std::uint64_t seed) -> std::function<void()> {
+    std::vector<Tensor<float>> gradient;
+    for (std::int64_t i = 0; i < tensors; ++i) gradient.push_back(random<float>(seed + std::uint64_t(i), s));
+    return [gradient] { (void)optim::clip_by_global_norm(gradient, 1); };
+  };
+}
+
 }  // namespace
 
 void add_networks(Rows& rows, bool tiny) {
   add_conv2d<float>(rows, tiny ? Shape{1, 6, 6, 4} : Shape{64, 56, 56, 64}, tiny ? 4 : 64);
+  add_conv2d<bfloat16>(rows, tiny ? Shape{1, 6, 6, 4} : Shape{64, 56, 56, 64}, tiny ? 4 : 64);
   if (tiny)
     add_mlp(rows, 4, {12, 8, 8, 3});
   else
     add_mlp(rows, 128, {784, 512, 512, 10});
   add_adam(rows, tiny ? 3 : 100, tiny ? Shape{8, 8} : Shape{512, 512});
+  add_clip(rows, tiny ? 3 : 100, tiny ? Shape{8, 8} : Shape{512, 512});
 }
 
 }  // namespace bench
