@@ -1,5 +1,6 @@
 // label: simt
 // Places of nonzero elements and distinct elements against loops: dtypes, lengths around tiles, special values.
+// Distinct elements are sorted by keys, which sort_test.cpp has of every dtype: here is one of each number of passes.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -40,7 +41,10 @@ double number(E v) {
   return double(v);
 }
 
-template <class T, class I = std::int32_t>
+template <class T>
+using Index = std::conditional_t<std::is_same_v<T, double>, std::int64_t, std::int32_t>;
+
+template <class T, class I = Index<T>>
 void check_nonzero(std::int64_t a, std::int64_t b, unsigned one_in) {
   const std::int64_t n = a * b;
   CAPTURE(n);
@@ -62,7 +66,7 @@ void check_nonzero(std::int64_t a, std::int64_t b, unsigned one_in) {
   CHECK(out.host() == expected);
 }
 
-template <class T, class I = std::int32_t>
+template <class T, class I = Index<T>>
 void check_distinct(std::int64_t n, unsigned one_in) {
   CAPTURE(n);
   const auto x = draw<T>(n, one_in);
@@ -106,12 +110,11 @@ void check_distinct(std::int64_t n, unsigned one_in) {
   CHECK(wrong == 0);
 }
 
-TEST_CASE_TEMPLATE("every dtype", T, bool, std::uint8_t, std::int32_t, std::int64_t, ergo::half, bfloat16, float,
-                   double) {
+TEST_CASE_TEMPLATE("every width of elements", T, std::uint8_t, bfloat16, float, double) {
   check_nonzero<T>(20, 31, 3);
-  check_nonzero<T, std::int64_t>(3, 2000, 2);
+  check_nonzero<T>(3, 2000, 2);
   check_distinct<T>(300, 2);
-  check_distinct<T, std::int64_t>(2600, 3);
+  check_distinct<T>(2600, 3);
 }
 TEST_CASE("lengths around warps, blocks and tiles; none and all") {
   for (const std::int64_t n : {1, 31, 32, 33, 511, 512, 513, 4095, 4096, 4097, 8193}) {
