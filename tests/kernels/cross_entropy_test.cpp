@@ -22,10 +22,9 @@ double to_double(T x) {
   return double(ergo::Compute<T>(x));
 }
 template <class T>
-constexpr double kTolerance = std::is_same_v<T, double>       ? 1e-13
-                              : std::is_same_v<T, float>      ? 1e-6
-                              : std::is_same_v<T, ergo::half> ? 6e-4
-                                                              : 4e-3;
+constexpr double kTolerance = std::is_same_v<T, double>  ? 1e-13
+                              : std::is_same_v<T, float> ? 1e-6
+                                                         : 4e-3;
 
 // A call, on the host.
 template <class T, class L>
@@ -150,8 +149,7 @@ std::vector<std::int64_t> check_case(const Case<T, L>& c) {
       for (std::int64_t k = 0; k < n; ++k) {
         const double is = to_double(d[std::size_t(c.offset + r * pitch + k * step)]);
         const double should = c.counts(r) ? gradient[std::size_t(k)] * factor : 0;
-        const double room = (c.counts(r) ? kTolerance<T> * scale[std::size_t(k)] * std::abs(factor) : 0) +
-                            (std::is_same_v<T, ergo::half> ? 0x1p-25 * 1.01 : 1e-44);
+        const double room = (c.counts(r) ? kTolerance<T> * scale[std::size_t(k)] * std::abs(factor) : 0) + 1e-44;
         if (!near(is, should, room) && wrong++ == 0) {
           CAPTURE(r);
           CAPTURE(k);
@@ -168,7 +166,7 @@ std::vector<std::int64_t> check_case(const Case<T, L>& c) {
   return fault.host();
 }
 
-TEST_CASE_TEMPLATE("classes on both sides of every bound", T, float, double, ergo::half, ergo::bfloat16) {
+TEST_CASE_TEMPLATE("classes on both sides of every bound", T, float, double, ergo::bfloat16) {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
@@ -267,7 +265,7 @@ TEST_CASE_TEMPLATE("NaN, infinities, zero weights", T, float, double, ergo::bflo
   const T inf = T(kInfinity), minus = T(-kInfinity), nan = T(double(NAN));
   for (std::int64_t classes : {5, 70, 300, 1100, 8201}) {
     for (const double smoothing : {0.0, 0.25, 1.0}) {
-      Case<T, std::int64_t> c{.rows = 9, .classes = classes, .reduction = LossReduction::none, .smoothing = smoothing};
+      Case<T, std::int32_t> c{.rows = 9, .classes = classes, .reduction = LossReduction::none, .smoothing = smoothing};
       c.weighted = random() % 2;
       c.ignores = true;
       c.ignored = -1;

@@ -23,10 +23,9 @@ double to_double(T x) {
 }
 // Relative to 1, of the type's last place and what sums and fast_exp add.
 template <class T>
-constexpr double kTolerance = std::is_same_v<T, double>       ? 1e-13
-                              : std::is_same_v<T, float>      ? 1e-6
-                              : std::is_same_v<T, ergo::half> ? 5e-4
-                                                              : 4e-3;
+constexpr double kTolerance = std::is_same_v<T, double>  ? 1e-13
+                              : std::is_same_v<T, float> ? 1e-6
+                                                         : 5e-4;
 
 // How a (rows, cols) matrix lies in memory.
 enum class Layout { dense, offset, wide, transposed };
@@ -210,7 +209,7 @@ void check_matrix(std::mt19937& random, std::int64_t rows, std::int64_t cols, La
   check_all(dx.values(), expected, scale);
 }
 
-TEST_CASE_TEMPLATE("rows of every length and layout", T, float, double, ergo::half, ergo::bfloat16) {
+TEST_CASE_TEMPLATE("rows of every length and layout", T, float, double, ergo::half) {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
@@ -272,7 +271,7 @@ TEST_CASE_TEMPLATE("rows far from zero, of a wide range, and equal ones", T, flo
   }
 }
 
-TEST_CASE_TEMPLATE("NaN and infinities", T, float, double, ergo::half, ergo::bfloat16) {
+TEST_CASE_TEMPLATE("NaN and infinities", T, float, double, ergo::half) {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
