@@ -58,7 +58,10 @@ std::int64_t length(const std::int64_t (&shape)[3], const Layout& l) {
   return l.offset + shape[0] * (l.across ? shape[1] * shape[2] + l.row_gap : shape[1] * (shape[2] + l.row_gap));
 }
 
-template <class T, class I>
+template <class T>
+using IndexOf = std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t>;
+
+template <class T, class I = IndexOf<T>>
 void check_gather(std::int64_t lead, std::int64_t n, std::int64_t m, std::int64_t inner, Layout lx = {}, Layout ly = {},
                   bool shared_indices = false, std::vector<std::int64_t> bad = {}) {
   const std::uint64_t seed = test_seed();
@@ -101,44 +104,44 @@ void check_gather(std::int64_t lead, std::int64_t n, std::int64_t m, std::int64_
 }
 
 TEST_CASE_TEMPLATE("gather moves rows of every width", T, unsigned char, bfloat16, float, double) {
-  for (const std::int64_t inner : {1, 2, 3, 4, 8, 12, 16, 33, 64}) check_gather<T, std::int32_t>(1, 10, 7, inner);
-  check_gather<T, std::int64_t>(3, 5, 4, 48);
-  check_gather<T, unsigned char>(2, 200, 9, 5);
-  check_gather<T, std::int32_t>(1, 4, 300, 4);   // more rows than a block
-  check_gather<T, std::int64_t>(1, 3, 1, 5000);  // rows longer than a block
-  check_gather<T, std::int32_t>(2, 6, 5, 8, {}, {}, true);
+  for (const std::int64_t inner : {1, 2, 3, 4, 8, 12, 16, 33, 64}) check_gather<T>(1, 10, 7, inner);
+  check_gather<T>(3, 5, 4, 48);
+  check_gather<T>(2, 200, 9, 5);
+  check_gather<T>(1, 4, 300, 4);   // more rows than a block
+  check_gather<T>(1, 3, 1, 5000);  // rows longer than a block
+  check_gather<T>(2, 6, 5, 8, {}, {}, true);
 }
 TEST_CASE_TEMPLATE("gather from and to any strides and alignments", T, unsigned char, bfloat16, float, double) {
   for (const std::int64_t offset : {0, 1, 2, 4})
     for (const std::int64_t gap : {0, 1, 8}) {
-      check_gather<T, std::int32_t>(2, 5, 4, 32, {offset, gap, false}, {});
-      check_gather<T, std::int32_t>(2, 5, 4, 16, {}, {offset, gap, false});
+      check_gather<T>(2, 5, 4, 32, {offset, gap, false}, {});
+      check_gather<T>(2, 5, 4, 16, {}, {offset, gap, false});
     }
-  check_gather<T, std::int32_t>(2, 5, 4, 16, {1, 2, true}, {});
-  check_gather<T, std::int32_t>(2, 5, 4, 16, {0, 0, false}, {0, 0, true});
-  check_gather<T, std::int32_t>(2, 5, 4, 1, {0, 3, true}, {2, 1, false});
+  check_gather<T>(2, 5, 4, 16, {1, 2, true}, {});
+  check_gather<T>(2, 5, 4, 16, {0, 0, false}, {0, 0, true});
+  check_gather<T>(2, 5, 4, 1, {0, 3, true}, {2, 1, false});
 }
 
 TEST_CASE("an index out of range gives zeros, and the first is told") {
-  check_gather<float, std::int32_t>(1, 10, 400, 8, {}, {}, false, {399, 17, 250});
-  check_gather<double, std::int64_t>(3, 10, 50, 3, {}, {}, false, {149, 120});
-  check_gather<float, std::int64_t>(4, 10, 50, 3, {}, {}, true, {7, 49});  // shared: in the indices' own shape
-  check_gather<bfloat16, std::int32_t>(1, 0 + 1, 3, 5, {}, {}, false, {0});
+  check_gather<float>(1, 10, 400, 8, {}, {}, false, {399, 17, 250});
+  check_gather<double>(3, 10, 50, 3, {}, {}, false, {149, 120});
+  check_gather<float>(4, 10, 50, 3, {}, {}, true, {7, 49});  // shared: in the indices' own shape
+  check_gather<bfloat16>(1, 0 + 1, 3, 5, {}, {}, false, {0});
   check_gather<float, unsigned char>(1, 100, 30, 4, {}, {}, false, {11});
   SUBCASE("that int64 holds and int32 does not") {
-    const DeviceArray<float> in(std::vector<float>{1, 2}), out(2);
+    const DeviceArray<double> in(std::vector<double>{1, 2}), out(2);
     const DeviceArray<std::int64_t> by(std::vector<std::int64_t>{std::int64_t{1} << 32, 1});
-    launch_gather<float, std::int64_t>(stream(), row_major(in.data(), {1, 2, 1}), row_major(by.data(), {1, 2}),
-                                       row_major(out.data(), {1, 2, 1}), nullptr);
-    CHECK(out.host() == std::vector<float>{0, 2});
+    launch_gather<double, std::int64_t>(stream(), row_major(in.data(), {1, 2, 1}), row_major(by.data(), {1, 2}),
+                                        row_major(out.data(), {1, 2, 1}), nullptr);
+    CHECK(out.host() == std::vector<double>{0, 2});
   }
 }
 
 TEST_CASE("nothing to gather: only the indices are looked at") {
-  check_gather<float, std::int32_t>(1, 5, 0, 4);
-  check_gather<float, std::int32_t>(0, 5, 3, 4);
-  check_gather<float, std::int32_t>(1, 5, 300, 0, {}, {}, false, {299, 280});
-  check_gather<float, std::int64_t>(2, 5, 3, 0);
+  check_gather<float>(1, 5, 0, 4);
+  check_gather<float>(0, 5, 3, 4);
+  check_gather<float>(1, 5, 300, 0, {}, {}, false, {299, 280});
+  check_gather<float>(2, 5, 3, 0);
 }
 
 template <int = 0>
@@ -186,7 +189,7 @@ TEST_CASE("positions that need 64 bits are split alike") {
   CHECK(out.host() == std::vector<float>{5, 2, 3, 6, 0, 0, 7, 0});
 }
 
-template <class T, class I>
+template <class T, class I = IndexOf<T>>
 void check_take_along(std::int64_t lead, std::int64_t n, std::int64_t m, std::int64_t inner, bool x_has_lead,
                       bool indices_have_inner, std::vector<std::int64_t> bad = {}) {
   const std::uint64_t seed = test_seed();
@@ -223,14 +226,14 @@ void check_take_along(std::int64_t lead, std::int64_t n, std::int64_t m, std::in
 }
 
 TEST_CASE_TEMPLATE("take_along_axis has an index for each element", T, unsigned char, bfloat16, float, double) {
-  check_take_along<T, std::int32_t>(3, 5, 7, 4, true, true);
-  check_take_along<T, std::int64_t>(2, 300, 1100, 1, true, true);
-  check_take_along<T, unsigned char>(4, 9, 2, 6, false, true, {40, 17});
-  check_take_along<T, std::int32_t>(4, 9, 2, 6, true, false, {7});
-  check_take_along<T, std::int32_t>(2, 9, 0, 6, true, true);
+  check_take_along<T>(3, 5, 7, 4, true, true);
+  check_take_along<T>(2, 300, 1100, 1, true, true);
+  check_take_along<T>(4, 9, 2, 6, false, true, {40, 17});
+  check_take_along<T>(4, 9, 2, 6, true, false, {7});
+  check_take_along<T>(2, 9, 0, 6, true, true);
 }
 
-template <class T, class I>
+template <class T, class I = IndexOf<T>>
 void check_one_hot(std::int64_t m, std::int64_t n, std::int64_t offset, T one, std::vector<std::int64_t> bad = {}) {
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);
@@ -258,15 +261,20 @@ void check_one_hot(std::int64_t m, std::int64_t n, std::int64_t offset, T one, s
   for (const std::int64_t at : bad) first = std::min(first, at);
   CHECK(fault.host()[0] == first);
 }
-TEST_CASE_TEMPLATE("one_hot", T, bool, bfloat16, float, double, std::int64_t) {
+TEST_CASE_TEMPLATE("one_hot", T, bool, bfloat16, float, double) {
   const T one = T(1.0f);
   for (const std::int64_t offset : {0, 1})
-    for (const std::int64_t n : {1, 2, 3, 10, 33}) check_one_hot<T, std::int32_t>(37, n, offset, one);
-  check_one_hot<T, std::int64_t>(3, 1500, 0, one);
-  check_one_hot<T, unsigned char>(5, 40, 0, one, {3, 1});
-  check_one_hot<T, std::int64_t>(300, 7, 1, one, {299, 150});
-  check_one_hot<T, std::int32_t>(3, 0, 0, one, {0, 1, 2});
-  check_one_hot<T, std::int32_t>(0, 3, 0, one);
+    for (const std::int64_t n : {1, 2, 3, 10, 33}) check_one_hot<T>(37, n, offset, one);
+  check_one_hot<T>(3, 1500, 0, one);
+  check_one_hot<T>(5, 40, 0, one, {3, 1});
+  check_one_hot<T>(300, 7, 1, one, {299, 150});
+  check_one_hot<T>(3, 0, 0, one, {0, 1, 2});
+  check_one_hot<T>(0, 3, 0, one);
+}
+TEST_CASE("indices of one byte") {
+  check_gather<float, unsigned char>(2, 200, 9, 5);
+  check_take_along<float, unsigned char>(4, 9, 2, 6, false, true, {40, 17});
+  check_one_hot<float, unsigned char>(5, 40, 0, 1.0f, {3, 1});
 }
 
 }  // namespace kernels_index_test

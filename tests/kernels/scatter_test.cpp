@@ -17,7 +17,6 @@ namespace kernels_scatter_test {
 
 using namespace ergo::cuda;
 using ergo::bfloat16;
-using ergo::half;
 using test::DeviceArray;
 
 constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
@@ -26,10 +25,8 @@ Stream& stream() { return current_stream(ergo::Device::cuda()); }
 
 // What sums are computed in.
 template <class T>
-using Sum =
-    std::conditional_t<std::is_same_v<T, half> || std::is_same_v<T, bfloat16>, float,
-                       std::conditional_t<std::is_same_v<T, std::int32_t>, std::uint32_t,
-                                          std::conditional_t<std::is_same_v<T, std::int64_t>, std::uint64_t, T>>>;
+using Sum = std::conditional_t<std::is_same_v<T, bfloat16>, float,
+                               std::conditional_t<std::is_same_v<T, std::int32_t>, std::uint32_t, T>>;
 
 // The sum of values in order by runs of 128 and a binary tree over the runs.
 template <class A>
@@ -93,7 +90,10 @@ struct Case {
   bool one_index = false;  // most rows go to one place
 };
 
-template <class T, class I>
+template <class T>
+using IndexOf = std::conditional_t<std::is_same_v<T, double>, std::int64_t, std::int32_t>;
+
+template <class T, class I = IndexOf<T>>
 void check_scatter(const Case& s, std::vector<T> given_rows = {}, std::vector<I> given_indices = {}) {
   const std::uint64_t seed = test_seed();
   CAPTURE(seed);
@@ -151,46 +151,48 @@ void check_scatter(const Case& s, std::vector<T> given_rows = {}, std::vector<I>
   }
 }
 
-TEST_CASE_TEMPLATE("every dtype, onto zeros and onto what is there", T, std::uint8_t, std::int32_t, std::int64_t, half,
-                   bfloat16, float, double) {
+TEST_CASE_TEMPLATE("onto zeros and onto what is there", T, std::int32_t, bfloat16, float, double) {
   for (const bool adds : {false, true}) {
-    check_scatter<T, std::int32_t>({2, 5, 40, 3, adds});
-    check_scatter<T, std::int32_t>({1, 7, 300, 16, adds});
-    check_scatter<T, std::int64_t>({1, 3, 700, 33, adds});
-    check_scatter<T, std::uint8_t>({2, 50, 20, 48, adds});
+    check_scatter<T>({2, 5, 40, 3, adds});
+    check_scatter<T>({1, 7, 300, 16, adds});
+    check_scatter<T>({1, 3, 700, 33, adds});
+    check_scatter<T>({2, 50, 20, 48, adds});
   }
+}
+TEST_CASE("indices of one byte") {
+  for (const bool adds : {false, true}) check_scatter<float, std::uint8_t>({2, 50, 20, 48, adds});
 }
 TEST_CASE("lengths on both sides of runs and of the ways to sort") {
   for (const std::int64_t m : {1, 2, 32, 33, 127, 128, 129, 255, 256, 257, 512, 513, 2048, 2049, 4100}) {
-    check_scatter<float, std::int32_t>({1, 1, m, 1});
-    check_scatter<float, std::int32_t>({1, 4, m, 4, true});
-    check_scatter<double, std::int64_t>({1, 9, m, 1, false, false, 0, 0, {}, true});
+    check_scatter<float>({1, 1, m, 1});
+    check_scatter<float>({1, 4, m, 4, true});
+    check_scatter<double>({1, 9, m, 1, false, false, 0, 0, {}, true});
   }
 }
 TEST_CASE("keys of two and three bytes, many empty destinations") {
-  check_scatter<float, std::int32_t>({1, 300, 500, 2});
-  check_scatter<float, std::int32_t>({1, 255, 400, 1});
-  check_scatter<float, std::int32_t>({1, 256, 400, 1});
-  check_scatter<float, std::int32_t>({1, 70000, 100, 1});
-  check_scatter<bfloat16, std::int64_t>({1, 66000, 2500, 1, false, false, 0, 0, {}, true});
+  check_scatter<float>({1, 300, 500, 2});
+  check_scatter<float>({1, 255, 400, 1});
+  check_scatter<float>({1, 256, 400, 1});
+  check_scatter<float>({1, 70000, 100, 1});
+  check_scatter<bfloat16>({1, 66000, 2500, 1, false, false, 0, 0, {}, true});
 }
 TEST_CASE("sets with indices of their own, or shared") {
-  check_scatter<float, std::int32_t>({37, 5, 9, 1});
-  check_scatter<float, std::int32_t>({3, 4, 600, 5, true});
-  check_scatter<float, std::int32_t>({3, 4, 600, 8, false, true});
-  check_scatter<double, std::int32_t>({2, 3, 2300, 2, true, true});
-  check_scatter<double, std::int32_t>({2, 3, 2300, 2, false, false});
+  check_scatter<float>({37, 5, 9, 1});
+  check_scatter<float>({3, 4, 600, 5, true});
+  check_scatter<float>({3, 4, 600, 8, false, true});
+  check_scatter<double>({2, 3, 2300, 2, true, true});
+  check_scatter<double>({2, 3, 2300, 2, false, false});
 }
 TEST_CASE("inner axes around the fold's columns") {
   for (const std::int64_t inner : {1, 2, 3, 31, 32, 33, 70}) {
-    check_scatter<float, std::int32_t>({1, 2, 400, inner});
-    check_scatter<half, std::int32_t>({1, 2, 300, 8 * ((inner + 7) / 8)});
+    check_scatter<float>({1, 2, 400, inner});
+    check_scatter<bfloat16>({1, 2, 300, 8 * ((inner + 7) / 8)});
   }
 }
 TEST_CASE_TEMPLATE("gaps and alignment", T, bfloat16, float, double) {
   for (const std::int64_t offset : {0, 1, 8})
     for (const std::int64_t gap : {0, 1, 8})
-      for (const bool adds : {false, true}) check_scatter<T, std::int32_t>({2, 3, 150, 16, adds, false, offset, gap});
+      for (const bool adds : {false, true}) check_scatter<T>({2, 3, 150, 16, adds, false, offset, gap});
 }
 TEST_CASE("rows and destinations across memory") {
   std::mt19937 random{unsigned(test_seed())};
@@ -214,44 +216,44 @@ TEST_CASE_TEMPLATE("an id repeated among terms that cancel", T, float, double) {
   std::mt19937 random{unsigned(test_seed())};
   for (const std::int64_t repeats : {100, 10000})
     for (const std::int64_t inner : {1, 4}) {
-      std::vector<std::int32_t> ids;
+      std::vector<IndexOf<T>> ids;
       std::vector<T> rows;
       while (std::int64_t(ids.size()) < repeats + repeats / 10) {
-        ids.push_back(std::int64_t(ids.size()) % 11 == 10 ? std::int32_t(random() % 6) : 3);
+        ids.push_back(std::int64_t(ids.size()) % 11 == 10 ? IndexOf<T>(random() % 6) : 3);
         for (std::int64_t c = 0; c < inner; ++c) {
           const T scale = std::is_same_v<T, float> ? T(1e8) : T(1e17), terms[] = {scale, T(1), T(-scale)};
           rows.push_back(terms[random() % 3]);
         }
       }
-      check_scatter<T, std::int32_t>({1, 6, std::int64_t(ids.size()), inner}, rows, ids);
-      check_scatter<T, std::int32_t>({1, 6, std::int64_t(ids.size()), inner, true}, rows, ids);
+      check_scatter<T>({1, 6, std::int64_t(ids.size()), inner}, rows, ids);
+      check_scatter<T>({1, 6, std::int64_t(ids.size()), inner, true}, rows, ids);
     }
 }
-TEST_CASE_TEMPLATE("NaN, infinities and zeros of both signs", T, half, bfloat16, float, double) {
+TEST_CASE_TEMPLATE("NaN, infinities and zeros of both signs", T, bfloat16, float, double) {
   const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<T> rows = {T(-0.0f), T(-0.0f), T(-0.0f), T(inf),  T(1.0f),
                                T(inf),   T(-inf),  T(nan),   T(0.0f), T(-0.0f)};
-  const std::vector<std::int32_t> ids = {0, 1, 1, 2, 2, 3, 3, 4, 5, 5};
-  check_scatter<T, std::int32_t>({1, 7, 10, 1}, rows, ids);  // the sum of zeros below zero is one
-  check_scatter<T, std::int32_t>({1, 7, 10, 1, true}, rows, ids);
+  const std::vector<IndexOf<T>> ids = {0, 1, 1, 2, 2, 3, 3, 4, 5, 5};
+  check_scatter<T>({1, 7, 10, 1}, rows, ids);  // the sum of zeros below zero is one
+  check_scatter<T>({1, 7, 10, 1, true}, rows, ids);
 }
 
 TEST_CASE("rows of indices out of range go nowhere, and the first is told") {
-  check_scatter<float, std::int32_t>({1, 5, 30, 3, false, false, 0, 0, {29, 4, 11}});
-  check_scatter<float, std::int32_t>({3, 5, 400, 4, true, false, 0, 0, {900, 450}});
-  check_scatter<float, std::int64_t>({2, 5, 2500, 1, false, true, 0, 0, {2000, 31}});
-  check_scatter<double, std::int32_t>({1, 1, 3, 2, false, false, 0, 0, {0, 1, 2}});
-  check_scatter<double, std::uint8_t>({1, 40, 300, 2, false, false, 0, 0, {200}});
+  check_scatter<float>({1, 5, 30, 3, false, false, 0, 0, {29, 4, 11}});
+  check_scatter<float>({3, 5, 400, 4, true, false, 0, 0, {900, 450}});
+  check_scatter<float>({2, 5, 2500, 1, false, true, 0, 0, {2000, 31}});
+  check_scatter<double>({1, 1, 3, 2, false, false, 0, 0, {0, 1, 2}});
+  check_scatter<float, std::uint8_t>({1, 40, 300, 2, false, false, 0, 0, {200}});
   std::vector<std::int64_t> all;
   for (std::int64_t i = 0; i < 300; ++i) all.push_back(i);
-  check_scatter<float, std::int32_t>({1, 5, 300, 2, true, false, 0, 0, all});
+  check_scatter<float>({1, 5, 300, 2, true, false, 0, 0, all});
 }
 TEST_CASE("nothing to add, or nowhere to") {
-  check_scatter<float, std::int32_t>({1, 5, 0, 3});
-  check_scatter<float, std::int32_t>({1, 5, 0, 3, true});
-  check_scatter<float, std::int32_t>({0, 5, 4, 3});
-  check_scatter<float, std::int32_t>({1, 5, 4, 0, false, false, 0, 0, {2}});
-  check_scatter<float, std::int32_t>({1, 1, 4, 0});
+  check_scatter<float>({1, 5, 0, 3});
+  check_scatter<float>({1, 5, 0, 3, true});
+  check_scatter<float>({0, 5, 4, 3});
+  check_scatter<float>({1, 5, 4, 0, false, false, 0, 0, {2}});
+  check_scatter<float>({1, 1, 4, 0});
 }
 TEST_CASE("positions that need 64 bits are split alike") {
   const DeviceArray<float> rows(std::vector<float>{1, 2, 3, 4, 5, 6}), y(4);
@@ -269,7 +271,7 @@ TEST_CASE("positions that need 64 bits are split alike") {
   CHECK(y.host() == std::vector<float>{6, 8, 12, 16});
 }
 
-template <class M, class T, class I>
+template <class M, class T, class I = IndexOf<T>>
 void check_extremum(std::int64_t lead, std::int64_t extent, std::int64_t m, std::int64_t inner, std::int64_t gap = 0) {
   CAPTURE(extent);
   CAPTURE(m);
@@ -297,8 +299,6 @@ void check_extremum(std::int64_t lead, std::int64_t extent, std::int64_t m, std:
       for (std::int64_t c = 0; c < inner; ++c) {
         long double best = largest ? -HUGE_VALL : HUGE_VALL;
         if (std::is_same_v<T, std::int32_t>) best = largest ? INT32_MIN : INT32_MAX;
-        if (std::is_same_v<T, std::int64_t>) best = static_cast<long double>(largest ? INT64_MIN : INT64_MAX);
-        if (std::is_same_v<T, std::uint8_t>) best = largest ? 0 : 255;
         for (std::int64_t j = 0; j < m; ++j) {
           if (std::int64_t(indices[std::size_t(l * m + j)]) != d) continue;
           const T e = rows[std::size_t((l * m + j) * width + c)];
@@ -321,19 +321,18 @@ void check_extremum(std::int64_t lead, std::int64_t extent, std::int64_t m, std:
   CHECK(wrong == 0);
   CHECK(fault.host()[0] == kNone);
 }
-TEST_CASE_TEMPLATE("extrema of what goes to a place", T, std::uint8_t, std::int32_t, std::int64_t, half, bfloat16,
-                   float, double) {
-  using M = std::conditional_t<sizeof(T) == 2 || sizeof(T) == 4, MaxOf, MinOf>;  // the two differ by one comparison
+TEST_CASE_TEMPLATE("extrema of what goes to a place", T, std::int32_t, bfloat16, float, double) {
+  using M = std::conditional_t<std::is_same_v<T, std::int32_t>, MinOf, MaxOf>;  // the two differ by one comparison
   for (const std::int64_t m : {1, 40, 127, 128, 129, 700}) {
-    check_extremum<M, T, std::int32_t>(2, 5, m, 3);
-    check_extremum<M, T, std::int64_t>(1, 9, m, 16);
+    check_extremum<M, T>(2, 5, m, 3);
+    check_extremum<M, T>(1, 9, m, 16);
   }
-  check_extremum<M, T, std::uint8_t>(1, 60, 2500, 1);
-  check_extremum<M, T, std::int32_t>(1, 4, 300, 33, 2);
-  check_extremum<M, T, std::int32_t>(1, 3, 0, 4);
+  check_extremum<M, T>(1, 60, 2500, 1);
+  check_extremum<M, T>(1, 4, 300, 33, 2);
+  check_extremum<M, T>(1, 3, 0, 4);
 }
 TEST_CASE("the smallest of floats") {
-  for (const std::int64_t m : {40, 129, 700}) check_extremum<MinOf, float, std::int32_t>(2, 5, m, 3);
+  for (const std::int64_t m : {40, 129, 700}) check_extremum<MinOf, float>(2, 5, m, 3);
 }
 
 }  // namespace kernels_scatter_test
