@@ -1,6 +1,7 @@
 """The rows of bench/kernels/cuda_bench.cpp in PyTorch, eager, on the same GPU: the same operands and sizes, timed in the
 same way (device events around calls that fill half a millisecond, as many sets of random inputs in turn). Reads the
-lines that the program wrote and prints one line of JSON for each row that PyTorch has the like of.
+lines that the program wrote and prints one line of JSON for each row that PyTorch has the like of, as
+cuda_torch_rows.py has it.
 
 usage: cuda_torch.py ROWS.jsonl [--samples N] [--device cuda|cpu] [PART...]
 

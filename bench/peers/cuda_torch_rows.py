@@ -1,5 +1,5 @@
-"""What each row of bench/kernels/*.cpp is in PyTorch, for cuda_torch.py: by the row's op, a function of the sizes in its
-shape and its dtype that makes inputs and returns a call.
+"""What each row of bench/kernels/*.cpp is in PyTorch, for cuda_torch.py: by the row's op a function of the sizes in its
+shape and of its dtype, which makes inputs and returns a call.
 """
 import math
 
@@ -369,7 +369,7 @@ ROWS["permutation"] = lambda sizes, dtype: lambda: torch.randperm(sizes[0][0], d
 function("categorical", lambda x: torch.multinomial(torch.softmax(x, -1), 1), with_vjp=False)
 
 # Gathers, scatters, segments. Ids are int64, as PyTorch has them.
-indexed("take", lambda s, i, x: x[i], 1, lambda s: s[0][0])
+indexed("take", lambda s, i, x: torch.index_select(x, 0, i), 1, lambda s: s[0][0])
 indexed("take columns", lambda s, i, x: torch.index_select(x, 1, i), 1, lambda s: s[0][1])
 indexed("take_along_axis", lambda s, i, x: torch.gather(x, 1, i), 1, lambda s: s[0][1])
 indexed("scatter_add", lambda s, i, x, y: torch.index_add(x, 0, i, y), 2, lambda s: s[0][0])
