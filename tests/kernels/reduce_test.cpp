@@ -92,14 +92,15 @@ TEST_CASE_TEMPLATE("integer sums and products wrap, every layout", T, std::uint8
       for (T e : elements) sum += std::uint64_t(std::int64_t(e));
       CHECK(y == std::int64_t(sum));
     });
-    if constexpr (std::is_same_v<T, std::int64_t>) continue;
-    for (auto& e : x) e = random() % 1000 ? T(e | 1) : T(0);  // odd: products do not die out
-    each_result<T>(layout, reduced<ProductOf, Itself, T>(layout, x), x,
-                   [](std::int64_t y, const std::vector<T>& elements) {
-                     std::uint64_t product = 1;
-                     for (T e : elements) product *= std::uint64_t(std::int64_t(e));
-                     CHECK(y == std::int64_t(product));
-                   });
+    if constexpr (!std::is_same_v<T, std::int64_t>) {
+      for (auto& e : x) e = random() % 1000 ? T(e | 1) : T(0);  // odd: products do not die out
+      each_result<T>(layout, reduced<ProductOf, Itself, T>(layout, x), x,
+                     [](std::int64_t y, const std::vector<T>& elements) {
+                       std::uint64_t product = 1;
+                       for (T e : elements) product *= std::uint64_t(std::int64_t(e));
+                       CHECK(y == std::int64_t(product));
+                     });
+    }
   }
 }
 
