@@ -64,7 +64,7 @@ Tensor<T> images(Fresh& fresh, const Shape& s) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("max_pool2d: values and gradients", T, float, double, bfloat16) {
+TEST_CASE_TEMPLATE("max_pool2d: values and gradients", T, double, bfloat16) {
   Fresh fresh(1);
   CAPTURE(test_seed());
   for (const Shape& s : {Shape{2, 7, 6, 8}, Shape{5, 9, 3}, Shape{2, 2, 4, 4, 1}, Shape{0, 4, 4, 2}})
@@ -93,7 +93,7 @@ TEST_CASE("max_pool2d: second order and vmap") {
   CHECK(allclose(mapped(x.to(kDevice)).cpu(), want_mapped, {1e-12, 1e-12}));
 }
 
-TEST_CASE_TEMPLATE("triangles", T, float, bool, std::int64_t, half) {
+TEST_CASE_TEMPLATE("triangles", T, float, bool) {
   Fresh fresh(3);
   for (const Shape& s : {Shape{5, 8}, Shape{3, 4, 16}, Shape{2, 7, 3}, Shape{1, 1}, Shape{0, 3}, Shape{3, 0}})
     for (const int k : {0, 1, -2, 5, -9}) {

@@ -1,5 +1,5 @@
 // label: simt
-// Strided copies of every kind, fills, and casts between all types, against loops over elements on the host.
+// Strided copies of every kind, triangles, fills, and casts between all types, against loops over elements on the host.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -10,6 +10,7 @@
 
 #include "ergo/kernels/cast.cuh"
 #include "ergo/kernels/movement.cuh"
+#include "ergo/kernels/triangle.cuh"
 #include "support/device_array.hpp"
 #include "support/fresh.hpp"
 
@@ -158,6 +159,45 @@ TEST_CASE("what one launch cannot index is cut into slices") {
   check_copy(Kind::transpose, 4, {5, 33, 34}, {{33 * 34, 1, 33}}, {{33 * 34, 34, 1}}, 3000);
   check_copy(Kind::transpose, 4, {33, 34}, {{1, 33}}, {{34, 1}}, 500);
   check_copy(Kind::rows, 1, {9, 300}, {{301, 1}}, {{300, 1}}, 1000);
+}
+
+// Matrices with `gap` elements behind each row, or transposed in memory.
+template <class U>
+void check_triangle(std::int64_t lead, std::int64_t rows, std::int64_t cols, std::int64_t gap, bool transposed) {
+  CAPTURE(test_seed());
+  CAPTURE(rows);
+  CAPTURE(cols);
+  Fresh fresh(std::uint64_t(rows * 100 + cols));
+  const std::int64_t pitch = (transposed ? rows : cols) + gap, size = lead * pitch * (transposed ? cols : rows);
+  std::vector<U> x;
+  for (std::int64_t i = 0; i < size; ++i) x.push_back(U(fresh.bits()));
+  const DeviceArray<U> in(x);
+  View<const U, 3> v{in.data(), {lead, rows, cols}, {pitch * (transposed ? cols : rows), pitch, 1}};
+  if (transposed) std::swap(v.stride[1], v.stride[2]);
+  for (const bool lower : {true, false})
+    for (std::int64_t k = -rows; k <= cols; ++k) {
+      const DeviceArray<U> y{std::size_t(lead * rows * cols)};
+      launch_triangle(stream(), v, y.data(), k, lower);
+      const auto out = y.host();
+      std::int64_t wrong = 0;
+      for (std::int64_t l = 0, i = 0; l < lead; ++l)
+        for (std::int64_t r = 0; r < rows; ++r)
+          for (std::int64_t c = 0; c < cols; ++c, ++i) {
+            const bool kept = lower ? c - r <= k : c - r >= k;
+            wrong += out[std::size_t(i)] != (kept ? x[std::size_t(&v(l, r, c) - in.data())] : U(0));
+          }
+      CHECK(wrong == 0);
+    }
+}
+TEST_CASE_TEMPLATE("triangles", U, std::uint8_t, std::uint16_t, std::uint32_t, std::uint64_t) {
+  check_triangle<U>(1, 5, 16, 0, false);  // in packs
+  check_triangle<U>(3, 17, 32, 16, false);
+  check_triangle<U>(2, 4, 7, 0, false);
+  check_triangle<U>(2, 6, 16, 1, false);
+  check_triangle<U>(2, 5, 16, 0, true);
+  check_triangle<U>(1, 1, 1, 0, false);
+  check_triangle<U>(0, 3, 4, 0, false);
+  check_triangle<U>(2, 3, 0, 0, false);
 }
 
 TEST_CASE("fills") {

@@ -214,6 +214,15 @@ TEST_CASE("the CPU's steps, but for contractions") {
   all_against_cpu<ergo::bfloat16>();
 }
 
+TEST_CASE("a rule is stored on the device and read there") {
+  CAPTURE(test_seed());
+  Model<float, float> m({9000, 7}, 0, true, false);
+  const cpu::SgdRule<true> rule{0.1, 0.9, 0.02, true};
+  const DeviceArray<cpu::SgdRule<true>> stored(1);
+  launch_rule(stream(), rule, stored.data());
+  launch_update(stream(), cpu::SgdRule<true>{}, m.tensors->data(), m.chunks->data(), m.n_chunks(), stored.data());
+  m.check(rule);
+}
 TEST_CASE("a rule may be read from the device, which can count Adam's steps") {
   CAPTURE(test_seed());
   for (const bool decoupled : {false, true}) {
