@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "cuda/unary.hpp"
 #include "ergo/autograd/map.hpp"
 #include "ergo/autograd/transforms.hpp"
 #include "ergo/core/compare.hpp"
@@ -28,86 +29,25 @@ using ergo::Device;
 using ergo::Shape;
 using ergo::Tensor;
 
-namespace {
+using test::kDevice, test::sample, test::distance;
 
-constexpr Device kDevice = Device::cuda(0);
-
-template <class T>
-Tensor<T> sample(const Shape& s, double lo, double hi, std::mt19937_64& random) {
-  std::vector<T> x;
-  std::uniform_real_distribution<double> draw(lo, hi);
-  for (std::int64_t i = 0; i < s.numel(); ++i) x.push_back(ergo::convert<T>(draw(random)));
-  return ergo::from_span<T>(x, s);
-}
-
-// The largest |a - b| in units of the last place of b, or of `least` where b is smaller; NaN equals NaN.
-template <class T>
-double distance(const Tensor<T>& a, const Tensor<T>& b, double least = 1e-30) {
-  const std::vector<T> p = a.to_vector(), q = b.to_vector();
-  REQUIRE(p.size() == q.size());
-  double most = 0;
-  for (std::size_t i = 0; i < p.size(); ++i) {
-    const double x = double(p[i]), y = double(q[i]);
-    if ((x != x) != (y != y)) return 1e300;
-    if (x != x || x == y) continue;
-    const double unit = std::is_same_v<T, float>        ? 0x1p-23
-                        : std::is_same_v<T, double>     ? 0x1p-52
-                        : std::is_same_v<T, ergo::half> ? 0x1p-10
-                                                        : 0x1p-7;
-    most = std::max(most, std::abs(x - y) / (std::max(std::abs(y), least) * unit));
-  }
-  return most;
-}
-
-template <class T, class F>
-void check_unary(const std::string& name, double lo, double hi, double ulps, F f) {
-  CAPTURE(name);
-  std::mt19937_64 random(test_seed());
-  for (const Shape& s : {Shape{}, Shape{0}, Shape{1}, Shape{1023}, Shape{5, 7, 3}, Shape{4096}}) {
-    CAPTURE(s);
-    const Tensor<T> x = sample<T>(s, lo, hi, random), there = x.to(kDevice);
-    const auto y = f(there);
-    CHECK(y.device() == kDevice);
-    CHECK(distance(y.cpu(), f(x)) <= ulps);
-    if (s.numel() == 0) continue;
-    const auto total = [&](const Tensor<T>& t) { return f(t); };
-    const Tensor<T> g = sample<T>(s, -1, 1, random);
-    const auto [v, pull] = ergo::vjp(total, x);
-    const auto [w, pull_there] = ergo::vjp(total, there);
-    CHECK(distance(pull_there(g.to(kDevice)).cpu(), pull(g), 1) <= ulps);
-  }
-}
-
-}  // namespace
-
-TEST_CASE_TEMPLATE("unary operations and their gradients", T, float, ergo::bfloat16) {
-#define ERGO_CASE(f, lo, hi) \
-  check_unary<T>(#f, lo, hi, sizeof(T) == 2 ? 1.1 : 16, [](const auto& x) { return ergo::f(x); })
+// Some of each kind; all others are in unary_test.cpp, which nvcc does not compile for a GPU that is not here.
+TEST_CASE("unary operations and their gradients") {
+  using T = float;
   ERGO_CASE(exp, -5, 5);
-  ERGO_CASE(expm1, -2, 5);
-  ERGO_CASE(log, 0.1, 10);
-  ERGO_CASE(log1p, -0.5, 10);
   ERGO_CASE(sqrt, 0.1, 10);
-  ERGO_CASE(rsqrt, 0.1, 10);
-  ERGO_CASE(square, -3, 3);
-  ERGO_CASE(abs, -3, 3);
-  ERGO_CASE(sign, -3, 3);
   ERGO_CASE(sin, -3, 3);
-  ERGO_CASE(cos, -3, 3);
   ERGO_CASE(tanh, -3, 3);
-  ERGO_CASE(sinh, -3, 3);
-  ERGO_CASE(cosh, -3, 3);
-  ERGO_CASE(sigmoid, -6, 6);
   ERGO_CASE(relu, -3, 3);
   ERGO_CASE(erf, -2, 2);
   ERGO_CASE(floor, -9, 9);
-  ERGO_CASE(ceil, -9, 9);
-  ERGO_CASE(round, -9, 9);
-  ERGO_CASE(reciprocal, 0.1, 3);
   ERGO_CASE(softplus, -3, 3);
-  ERGO_CASE(silu, 0, 3);
-  ERGO_CASE(gelu, 0, 3);
-#undef ERGO_CASE
+}
+// Computed in float: what is rounded once shows in a few.
+TEST_CASE("unary operations and their gradients in 16 bits") {
+  using T = ergo::bfloat16;
+  ERGO_CASE(log1p, -0.5, 10);
+  ERGO_CASE(tanh, -3, 3);
 }
 
 TEST_CASE("broadcasting, views, numbers, masks: the bits of the CPU") {
@@ -177,7 +117,8 @@ struct Swish {
   }
 };
 
-TEST_CASE_TEMPLATE("map to the third order", T, float, double) {
+TEST_CASE("map to the third order") {
+  using T = double;
   std::mt19937_64 random(test_seed());
   const Tensor<T> x = sample<T>({301}, -2, 2, random), b = sample<T>({301}, 0.5, 2, random);
   const auto third = [&](const Tensor<T>& at, const Tensor<T>& other) {
