@@ -11,6 +11,8 @@
 // every order. Positions are those in the indices' own shape, where an axis of stride 0 has extent 1.
 #pragma once
 
+#include <cstring>
+
 #include "ergo/kernels/common/divisor.cuh"
 #include "ergo/kernels/common/pack.cuh"
 

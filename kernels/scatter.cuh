@@ -14,6 +14,8 @@
 // others go to the workspace, where a block folds them.
 #pragma once
 
+#include <cstring>
+
 #include "ergo/kernels/index.cuh"
 #include "ergo/kernels/reduce.cuh"
 #include "ergo/kernels/sort.cuh"

@@ -11,6 +11,8 @@
 // result is that of every order of threads. Then rows move in the widest units. Bad indices as in index.cuh.
 #pragma once
 
+#include <cstring>
+
 #include "ergo/kernels/common/flags.cuh"
 #include "ergo/kernels/index.cuh"
 

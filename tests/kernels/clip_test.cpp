@@ -1,4 +1,5 @@
 // label: simt
+// ptx: yes
 // The norm of many tensors and their clipping, against sums in long double and products one by one.
 #include <cmath>
 #include <cstring>

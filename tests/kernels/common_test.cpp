@@ -1,4 +1,5 @@
 // label: simt
+// ptx: yes
 // What kernels are made of: conversions, packs, divisions by multiplication, reductions of warps and blocks.
 #include <cmath>
 #include <random>

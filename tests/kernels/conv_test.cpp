@@ -1,4 +1,5 @@
 // label: simt
+// ptx: yes
 // Convolutions and their gradients against scalar loops in double: strides, paddings, dilations, groups, edges of
 // tiles.
 #include <cmath>

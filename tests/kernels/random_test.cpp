@@ -1,4 +1,5 @@
 // label: simt
+// ptx: yes
 // Draws of random numbers, dropout, integers and permutations: against the generator's own blocks and against the CPU.
 #include <algorithm>
 #include <cmath>
